@@ -1,0 +1,38 @@
+# Third-party libraries, all from the distribution, each behind one target name.
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(Eigen3 REQUIRED NO_MODULE)
+find_package(yaml-cpp REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(HDF5 REQUIRED COMPONENTS C)
+find_package(hwy REQUIRED)
+find_package(Protobuf REQUIRED)
+
+# OpenMP is used by one file of core; without it (or under the thread sanitizer, which cannot see into libgomp) core
+# falls back to std::thread.
+find_package(Threads REQUIRED)
+add_library(tessera_openmp INTERFACE)
+target_link_libraries(tessera_openmp INTERFACE Threads::Threads)
+if(NOT TESSERA_SANITIZE MATCHES "thread")
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+  target_link_libraries(tessera_openmp INTERFACE OpenMP::OpenMP_CXX)
+endif()
+
+add_library(tessera_hdf5 INTERFACE)
+target_include_directories(tessera_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
+target_link_libraries(tessera_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
+
+# Highway: AVX-512, AVX2 with FMA, and the SSE2 baseline; other targets only cost compile time.
+add_library(tessera_highway INTERFACE)
+target_link_libraries(tessera_highway INTERFACE hwy::hwy)
+target_compile_definitions(tessera_highway INTERFACE
+  "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL|HWY_AVX3_ZEN4)")
+
+# onnx_pb.h needs these two definitions to match Debian's libonnx_proto.
+find_path(TESSERA_ONNX_INCLUDE onnx/onnx_pb.h REQUIRED)
+find_library(TESSERA_ONNX_PROTO onnx_proto REQUIRED)
+add_library(tessera_onnx INTERFACE)
+target_include_directories(tessera_onnx SYSTEM INTERFACE ${TESSERA_ONNX_INCLUDE})
+target_compile_definitions(tessera_onnx INTERFACE ONNX_ML=1 ONNX_NAMESPACE=onnx)
+target_link_libraries(tessera_onnx INTERFACE ${TESSERA_ONNX_PROTO} protobuf::libprotobuf)

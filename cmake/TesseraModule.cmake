@@ -1,0 +1,95 @@
+# tessera_add_module(NAME [MODULES m...] [LIBRARIES l...] [PRIVATE_LIBRARIES l...])
+#   The library tessera::NAME from src/NAME/*.cpp with headers include/tessera/NAME/*.hpp. MODULES are the modules it may
+#   use; LIBRARIES appear in its public headers, PRIVATE_LIBRARIES only in its sources.
+# tessera_add_test(NAME [MODULES m...] [LABELS l...] [TIMEOUT s])
+#   The executable NAME_test from tests/NAME/*_test.cpp, linked to the modules and GoogleTest, run by CTest.
+
+include(CMakePackageConfigHelpers)
+
+add_library(tessera_options INTERFACE)
+target_compile_features(tessera_options INTERFACE cxx_std_20)
+target_compile_options(tessera_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -ffp-contract=off
+  $<$<BOOL:${TESSERA_WERROR}>:-Werror>)
+if(TESSERA_SANITIZE)
+  target_compile_options(tessera_options INTERFACE -fsanitize=${TESSERA_SANITIZE} -fno-omit-frame-pointer
+                                                   -fno-sanitize-recover=all)
+  target_link_options(tessera_options INTERFACE -fsanitize=${TESSERA_SANITIZE})
+  if(TESSERA_SANITIZE MATCHES "thread")
+    target_compile_definitions(tessera_options INTERFACE TESSERA_THREADS_STD=1)
+  endif()
+endif()
+
+set_property(GLOBAL PROPERTY TESSERA_MODULES "")
+
+function(tessera_add_module name)
+  cmake_parse_arguments(ARG "" "" "MODULES;LIBRARIES;PRIVATE_LIBRARIES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/${name}/*.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  set_property(GLOBAL APPEND PROPERTY TESSERA_MODULES ${name})
+  set(target tessera_${name})
+  add_library(${target} STATIC ${sources})
+  add_library(tessera::${name} ALIAS ${target})
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
+  target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>
+                                              $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
+                                       PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/src)
+  foreach(module IN LISTS ARG_MODULES)
+    if(TARGET tessera_${module})
+      target_link_libraries(${target} PUBLIC tessera::${module})
+    endif()
+  endforeach()
+  target_link_libraries(${target} PUBLIC ${ARG_LIBRARIES} PRIVATE $<BUILD_INTERFACE:tessera_options>)
+  foreach(library IN LISTS ARG_PRIVATE_LIBRARIES)
+    target_link_libraries(${target} PRIVATE ${library})
+  endforeach()
+  target_compile_features(${target} PUBLIC cxx_std_20)
+endfunction()
+
+function(tessera_install_package)
+  get_property(modules GLOBAL PROPERTY TESSERA_MODULES)
+  add_library(tessera_all INTERFACE)
+  add_library(tessera::tessera ALIAS tessera_all)
+  set_target_properties(tessera_all PROPERTIES EXPORT_NAME tessera)
+  set(targets tessera_all tessera_openmp tessera_hdf5 tessera_highway tessera_onnx)
+  foreach(module IN LISTS modules)
+    if(NOT module STREQUAL "cli")
+      target_link_libraries(tessera_all INTERFACE tessera_${module})
+    endif()
+    list(APPEND targets tessera_${module})
+  endforeach()
+  install(TARGETS ${targets} EXPORT tesseraTargets
+          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(EXPORT tesseraTargets NAMESPACE tessera:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/tessera)
+  install(DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/include/tessera DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  configure_package_config_file(${CMAKE_CURRENT_SOURCE_DIR}/cmake/tesseraConfig.cmake.in
+    ${CMAKE_BINARY_DIR}/tesseraConfig.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/tessera)
+  write_basic_package_version_file(${CMAKE_BINARY_DIR}/tesseraConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+  install(FILES ${CMAKE_BINARY_DIR}/tesseraConfig.cmake ${CMAKE_BINARY_DIR}/tesseraConfigVersion.cmake
+          DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/tessera)
+endfunction()
+
+function(tessera_add_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "MODULES;LIBRARIES;LABELS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(${name}_test ${sources})
+  foreach(module IN LISTS ARG_MODULES)
+    if(TARGET tessera_${module})
+      target_link_libraries(${name}_test PRIVATE tessera::${module})
+    endif()
+  endforeach()
+  target_link_libraries(${name}_test PRIVATE tessera_options ${ARG_LIBRARIES} GTest::gmock GTest::gtest_main)
+  target_include_directories(${name}_test PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/tests)
+  target_compile_definitions(${name}_test PRIVATE TESSERA_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                                                  TESSERA_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  add_test(NAME ${name} COMMAND ${name}_test)
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 600)
+  endif()
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()

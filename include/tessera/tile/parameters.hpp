@@ -1,0 +1,139 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+/// Parameters of an analog tile and its digital periphery. Names and defaults are those of aihwkit 1.1
+/// (reference sections 2 and 14; quantization section E); units: weights, inputs and outputs are normalised ("1" is the
+/// largest weight, the DAC's full scale, and their product). Plain values; validate() once, then constant.
+namespace tessera::tile {
+
+enum class AnalogMVType { IDEAL, ONE_PASS, POS_NEG_SEPARATE, POS_NEG_SEPARATE_DIGITAL_SUM, SPLIT_MODE, BIT_WISE };
+enum class NoiseManagementType { NONE, ABS_MAX, ABS_MAX_NP_SUM, MAX, CONSTANT, AVERAGE_ABS_MAX };
+enum class BoundManagementType { NONE, ITERATIVE, ITERATIVE_WORST_CASE, SHIFT };
+enum class WeightNoiseType { NONE, ADDITIVE_CONSTANT, PCM_READ };
+
+/// The analog matrix-vector product between DAC and ADC.
+/// A resolution p > 1 is a number of steps over the full range [-bound, bound]; 0 < p <= 1 is one step as a fraction of
+/// that range; p <= 0 turns the quantizer off. A bound <= 0 is infinite.
+struct IOParameters {
+  bool is_perfect = false;
+  AnalogMVType mv_type = AnalogMVType::ONE_PASS;
+  double inp_bound = 1.0;
+  double inp_noise = 0.0;
+  double inp_res = 1.0 / 126.0;
+  bool inp_sto_round = false;
+  double inp_asymmetry = 0.0;
+  double out_bound = 12.0;
+  double out_noise = 0.06;
+  double out_noise_std = 0.0;
+  double out_res = 1.0 / 510.0;
+  bool out_sto_round = false;
+  double out_scale = 1.0;
+  double out_asymmetry = 0.0;
+  BoundManagementType bound_management = BoundManagementType::ITERATIVE;
+  NoiseManagementType noise_management = NoiseManagementType::ABS_MAX;
+  double w_noise = 0.0;
+  WeightNoiseType w_noise_type = WeightNoiseType::NONE;
+  double ir_drop = 0.0;
+  double ir_drop_g_ratio = 1.0 / 0.35 / 5e-6;
+  double out_nonlinearity = 0.0;
+  double out_nonlinearity_std = 0.0;
+  double slope_calibration = 0.0;
+  double v_offset_std = 0.0;
+  double v_offset_w_min = -1.0;
+  double r_series = 0.0;
+  double w_read_asymmetry_dtod = 0.0;
+  int max_bm_factor = 1000;
+  double max_bm_res = 0.25;
+  bool bm_test_negative_bound = true;
+  double nm_thres = 0.0;
+  int split_mode_bit_shift = 3;
+
+  bool operator==(const IOParameters&) const = default;
+};
+
+/// The static input range r of a tile: x is clipped to [-r, r] and divided by r in front of the DAC.
+struct InputRangeParameter {
+  bool enable = false;
+  bool learn_input_range = true;
+  double init_value = 3.0;
+  int init_from_data = 100;
+  double init_std_alpha = 3.0;
+  double decay = 0.001;
+  double input_min_percentage = 0.95;
+  bool manage_output_clipping = false;
+  double output_min_percentage = 0.95;
+  double gradient_scale = 1.0;
+  bool gradient_relative = true;
+  std::optional<std::string> calibration_info;
+
+  bool operator==(const InputRangeParameter&) const = default;
+};
+
+/// Quantization of the merged affine scale (input range * mapping scale * learned output scale) and of the bias.
+struct PeripheryQuantizationParameter {
+  int n_bits = 0;  ///< <= 0: float32 periphery
+  bool symmetric = true;
+  bool learn_quant_params = false;
+  int init_learning_after = 100;
+  bool per_column = false;      ///< beyond the peer: one step per output instead of one per tile
+  bool power_of_two = false;    ///< beyond the peer: steps rounded up to a power of two
+
+  bool operator==(const PeripheryQuantizationParameter&) const = default;
+};
+
+struct PrePostProcessingParameter {
+  InputRangeParameter input_range;
+  PeripheryQuantizationParameter periph_quant;
+
+  bool operator==(const PrePostProcessingParameter&) const = default;
+};
+
+/// Range estimators of activation and weight quantizers (quantization section B).
+enum class RangeEstimator { current_minmax, allminmax, running_minmax, MSE, cross_entropy };
+
+/// A quantizer of a tile's output, per tensor (quantization sections C.4 and E.2).
+struct ActivationQuantConfig {
+  int n_bits = 0;  ///< <= 0: off
+  bool symmetric = true;
+  RangeEstimator range_estimator = RangeEstimator::running_minmax;
+  double momentum = 0.9;                 ///< running_minmax: weight of the old range
+  std::optional<double> percentile;      ///< current_minmax: percentile instead of the extremes
+  int num_candidates = 100;              ///< MSE, cross_entropy: grid size
+  double range_margin = 0.5;             ///< MSE, cross_entropy
+  bool golden_section = true;            ///< MSE, cross_entropy: golden section instead of a grid
+
+  bool operator==(const ActivationQuantConfig&) const = default;
+};
+
+/// How a layer's weights are placed on tiles (section 6).
+struct MappingParameter {
+  bool digital_bias = true;
+  double weight_scaling_omega = 0.0;  ///< <= 0: weights are used unscaled
+  bool weight_scaling_columnwise = false;
+  bool weight_scaling_lr_compensation = false;
+  bool learn_out_scaling = false;
+  bool out_scaling_columnwise = false;
+  int max_input_size = 512;   ///< rows of a tile; <= 0: no split along the inputs
+  int max_output_size = 512;  ///< columns of a tile; <= 0: no split along the outputs
+
+  bool operator==(const MappingParameter&) const = default;
+};
+
+/// Everything of an `rpu_config` that concerns the product and its periphery. Programming noise, drift and drift
+/// compensation are module device's.
+struct RpuParameters {
+  IOParameters forward;
+  MappingParameter mapping;
+  PrePostProcessingParameter pre_post;
+  std::optional<ActivationQuantConfig> act_quant_config;
+
+  bool operator==(const RpuParameters&) const = default;
+};
+
+/// Throws ConfigError naming every value that is out of range and every combination that has no meaning.
+/// Keys are given relative to the `rpu_config` ("forward.out_res").
+void validate(const RpuParameters& parameters);
+
+}  // namespace tessera::tile

@@ -1,0 +1,77 @@
+#include "tessera/core/tensor.hpp"
+
+#include <algorithm>
+
+namespace tessera {
+
+namespace {
+
+std::size_t checked_count(std::int64_t rows, std::int64_t cols) {
+  require<InputError>(rows >= 0 && cols >= 0, "negative matrix size {}x{}", rows, cols);
+  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols);
+}
+
+}  // namespace
+
+std::int64_t element_count(const Shape& shape) {
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) {
+    require<InputError>(extent >= 0, "negative extent in shape {}", to_string(shape));
+    require<InputError>(!__builtin_mul_overflow(count, extent, &count), "shape {} is too large", to_string(shape));
+  }
+  return count;
+}
+
+std::string to_string(const Shape& shape) { return shape.empty() ? "scalar" : fmt::format("{}", fmt::join(shape, "x")); }
+
+Matrix Matrix::uninitialized(std::int64_t rows, std::int64_t cols) {
+  Matrix result;
+  result.data_.resize(checked_count(rows, cols));
+  result.rows_ = rows;
+  result.cols_ = cols;
+  return result;
+}
+
+Matrix::Matrix(std::int64_t rows, std::int64_t cols) : Matrix(uninitialized(rows, cols)) {
+  std::fill(data_.begin(), data_.end(), 0.0F);
+}
+
+Matrix::Matrix(std::int64_t rows, std::int64_t cols, std::span<const float> values) : Matrix(uninitialized(rows, cols)) {
+  require<InputError>(values.size() == data_.size(), "{} values given for a {}x{} matrix", values.size(), rows, cols);
+  std::copy(values.begin(), values.end(), data_.begin());
+}
+
+Matrix::Matrix(ConstMatrixView source) : Matrix(uninitialized(source.rows, source.cols)) {
+  for (std::int64_t r = 0; r < rows_; ++r) std::copy_n(source.row(r), cols_, data_.data() + r * cols_);
+}
+
+Tensor Tensor::uninitialized(Shape shape) {
+  Tensor result;
+  result.data_.resize(static_cast<std::size_t>(element_count(shape)));
+  result.shape_ = std::move(shape);
+  return result;
+}
+
+Tensor::Tensor(Shape shape) : Tensor(uninitialized(std::move(shape))) { std::fill(data_.begin(), data_.end(), 0.0F); }
+
+Tensor::Tensor(Shape shape, std::span<const float> values) : Tensor(uninitialized(std::move(shape))) {
+  require<InputError>(values.size() == data_.size(), "{} values given for shape {}", values.size(), to_string(shape_));
+  std::copy(values.begin(), values.end(), data_.begin());
+}
+
+Tensor Tensor::reshaped(Shape shape) && {
+  require<InputError>(element_count(shape) == size(), "cannot reshape {} to {}", to_string(shape_), to_string(shape));
+  Tensor result;
+  result.shape_ = std::move(shape);
+  result.data_ = std::move(data_);
+  shape_ = {0};
+  data_.clear();
+  return result;
+}
+
+Tensor Tensor::reshaped(Shape shape) const& {
+  Tensor copy = *this;
+  return std::move(copy).reshaped(std::move(shape));
+}
+
+}  // namespace tessera
