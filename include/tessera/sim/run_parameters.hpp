@@ -1,0 +1,47 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tessera/tile/parameters.hpp"
+
+/// What a simulation is asked to do. Plain values, filled by module spec from YAML or by hand.
+namespace tessera::sim {
+
+/// Which network, and how it is prepared.
+struct ModelParameters {
+  std::string file;             ///< .onnx, or .h5 written by tessera
+  bool fold_batchnorm = false;  ///< true: fold batch normalization into the preceding layer's weights before mapping
+                                ///< to tiles; false (as in aihwkit): keep it digital
+
+  bool operator==(const ModelParameters&) const = default;
+};
+
+/// How often and when the programmed network is evaluated.
+struct EvaluationParameters {
+  int repeats = 1;             ///< independently programmed chips, each with its own noise; >= 1
+  std::vector<double> times;   ///< seconds after programming; empty: right after programming
+
+  bool operator==(const EvaluationParameters&) const = default;
+};
+
+/// What goes into the result file beyond accuracy and loss.
+struct RecordParameters {
+  bool statistics = true;            ///< per-layer error against float32, clipping, saturation
+  std::vector<std::string> tensors;  ///< globs of layer names whose output is stored for every sample
+  bool predictions = false;          ///< the predicted class of every sample
+
+  bool operator==(const RecordParameters&) const = default;
+};
+
+/// What one layer is simulated as.
+struct LayerParameters {
+  bool analog = true;
+  tile::RpuParameters rpu;
+};
+
+/// Parameters of the layer called `name` with operator type `op` ("Conv", "Gemm", "MatMul").
+using LayerResolver = std::function<LayerParameters(const std::string& name, const std::string& op)>;
+
+}  // namespace tessera::sim
