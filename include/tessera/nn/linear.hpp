@@ -1,0 +1,76 @@
+#pragma once
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tessera/core/parallel.hpp"
+#include "tessera/core/tensor.hpp"
+#include "tessera/nn/graph.hpp"
+
+/// The weighted layers of a graph: what can be put on analog tiles.
+namespace tessera::nn {
+
+/// A matrix-vector product that may stand in for the float32 one: y_v = W x_v + b for vectors v = 0..rows-1.
+/// `first_vector` is the number of row 0 among the vectors of the whole data set, so that noise does not depend on how
+/// the work is cut. forward() is called from several threads at once, for disjoint vectors, in any order.
+class LinearOperator {
+ public:
+  virtual ~LinearOperator() = default;
+  /// x: vectors x in; y: vectors x out, overwritten; the bias of the part is included.
+  virtual void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const = 0;
+};
+
+enum class LinearKind { dense, convolution, transposed_convolution, recurrent };
+
+/// One product of a layer.
+struct LinearPart {
+  std::string name;         ///< "" for the only part; "group0", ...; recurrent: see below
+  Matrix weight;            ///< [out, in]
+  std::vector<float> bias;  ///< out values, or empty: added digitally after the product
+};
+
+/// Sliding window over one or two spatial axes; a 1-d window has kernel[0] = 1 and so on for the first axis.
+struct Window {
+  std::array<std::int64_t, 2> kernel{1, 1};
+  std::array<std::int64_t, 2> stride{1, 1};
+  std::array<std::int64_t, 2> dilation{1, 1};
+  std::array<std::int64_t, 2> pad_begin{0, 0};
+  std::array<std::int64_t, 2> pad_end{0, 0};
+  std::array<std::int64_t, 2> output_padding{0, 0};  ///< transposed convolution only
+  std::string auto_pad = "NOTSET";  ///< SAME_UPPER, SAME_LOWER, VALID: pads follow from the input extent
+  int axes = 2;                     ///< spatial axes of the tensors: 1 or 2
+};
+
+/// A node with a constant weight.
+///
+/// | kind | node | parts | vectors of one sample |
+/// |---|---|---|---|
+/// | dense | Gemm, MatMul with constant second operand | 1 | rows of the input: 1, or all leading extents but the batch
+/// | | convolution | Conv | one per group, out = outputs of the group, in = channel-major, then kernel row-major
+/// (im2col) | output positions, row-major | | transposed_convolution | ConvTranspose | one per group, in = channels of
+/// the group, out = channel-major, then kernel row-major; overlapping outputs and the bias are added digitally | input
+/// positions | | recurrent | LSTM, GRU, RNN | per direction: "W" and "R" (GRU: "W", "R", "Rh"), gates in ONNX order,
+/// suffix "_reverse" for the backward direction | time steps |
+///
+/// Vectors are numbered sample * vectors_per_sample + v; a recurrent layer, and a dense layer whose batch axis is not
+/// the first, number them step * 2^32 + sample.
+struct LinearLayer {
+  int node = -1;     ///< index into Graph::nodes
+  std::string name;  ///< of the node
+  LinearKind kind = LinearKind::dense;
+  std::vector<LinearPart> parts;
+  std::int64_t groups = 1;
+  Window window;  ///< convolutions only
+  /// "name" for the only part, else "name.part".
+  std::string part_name(std::size_t part) const;
+};
+
+/// Every weighted node in node order. The position in this list is the `layer` of executor.hpp and the layer number of
+/// random streams. Scale factors (Gemm's alpha and beta, transB) are folded into weight and bias.
+std::vector<LinearLayer> linear_layers(const Graph& graph);
+
+/// Whether a node would appear in linear_layers().
+bool is_linear(const Graph& graph, const Node& node);
+
+}  // namespace tessera::nn
