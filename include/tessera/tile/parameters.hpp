@@ -77,8 +77,8 @@ struct PeripheryQuantizationParameter {
   bool symmetric = true;
   bool learn_quant_params = false;
   int init_learning_after = 100;
-  bool per_column = false;      ///< beyond the peer: one step per output instead of one per tile
-  bool power_of_two = false;    ///< beyond the peer: steps rounded up to a power of two
+  bool per_column = false;    ///< beyond the peer: one step per output instead of one per tile
+  bool power_of_two = false;  ///< beyond the peer: steps rounded up to a power of two
 
   bool operator==(const PeripheryQuantizationParameter&) const = default;
 };
@@ -98,11 +98,11 @@ struct ActivationQuantConfig {
   int n_bits = 0;  ///< <= 0: off
   bool symmetric = true;
   RangeEstimator range_estimator = RangeEstimator::running_minmax;
-  double momentum = 0.9;                 ///< running_minmax: weight of the old range
-  std::optional<double> percentile;      ///< current_minmax: percentile instead of the extremes
-  int num_candidates = 100;              ///< MSE, cross_entropy: grid size
-  double range_margin = 0.5;             ///< MSE, cross_entropy
-  bool golden_section = true;            ///< MSE, cross_entropy: golden section instead of a grid
+  double momentum = 0.9;             ///< running_minmax: weight of the old range
+  std::optional<double> percentile;  ///< current_minmax: percentile instead of the extremes
+  int num_candidates = 100;          ///< MSE, cross_entropy: grid size
+  double range_margin = 0.5;         ///< MSE, cross_entropy
+  bool golden_section = true;        ///< MSE, cross_entropy: golden section instead of a grid
 
   bool operator==(const ActivationQuantConfig&) const = default;
 };

@@ -1,0 +1,141 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "tessera/core/parallel.hpp"
+#include "tessera/core/tensor.hpp"
+#include "tessera/random/stream.hpp"
+#include "tessera/tile/mapping.hpp"
+#include "tessera/tile/parameters.hpp"
+#include "tessera/tile/state.hpp"
+#include "tessera/tile/statistics.hpp"
+
+namespace tessera::tile {
+
+/// One forward call. `first_vector` is the number, in the whole data set, of the first vector of the call (image number
+/// times positions per image, for convolutions): noise is addressed by it, so any split of a data set into calls gives
+/// the same bits.
+struct ForwardCall {
+  std::uint64_t first_vector = 0;
+  Parallel parallel;
+  LayerStatistics* statistics = nullptr;  ///< counts are added to it if given
+  std::uint32_t event = 0;                ///< distinguishes repeated passes over the same vectors; below 65536
+};
+
+/// What one tile is and holds, for results and inspection.
+struct TileReport {
+  TilePlace place;
+  std::vector<float> mapping_scale;       ///< empty: unscaled; 1 value, or one per output
+  float input_range = 0.0F;               ///< 0: off
+  std::vector<float> scale;               ///< merged affine scale S = r m s before quantization; empty: none
+  std::vector<float> quantized_scale;     ///< as used; equal to `scale` without periphery quantization
+  std::vector<std::int32_t> scale_codes;  ///< integer codes of quantized_scale; empty without periphery quantization
+  std::vector<float> scale_step;          ///< quantizer step: 1 value, or one per output; empty without
+  std::int32_t scale_zero_point = 0;
+  double scale_sqnr_db = 0.0;  ///< 10 log10(sum S^2 / sum (Q(S) - S)^2); +inf without error
+  std::vector<float> alpha;    ///< drift compensation: empty (1), 1 value, or one per output
+};
+
+/// The bias of the layer after periphery quantization.
+struct BiasReport {
+  std::vector<float> bias;  ///< digital bias; empty: none
+  std::vector<float> quantized_bias;
+  std::vector<std::int32_t> codes;  ///< empty without periphery quantization
+  std::vector<float> step;
+  std::int32_t zero_point = 0;
+  double sqnr_db = 0.0;
+};
+
+/// A linear layer y = W x + b on analog tiles with their digital periphery (reference sections 3, 4, 6, 13;
+/// quantization reference E). A value: copy or move it; building it places and packs the weights and draws what is
+/// frozen per chip.
+///
+/// Per tile and vector x (the tile's slice of the input), in float32:
+///     x' = clamp(x, -r, r) / r                                      (input range, if enabled)
+///     v  = analog product of x' (DAC, non-idealities, noise, ADC, bound management; section 4)
+///     without periphery quantization:  y = ((v * fl(r m)) * alpha) * s
+///     with:                            y = (v * Q(fl(fl(r m) s))) * alpha
+/// y = Q_out(y) per tile if an activation quantizer is configured; partial results of the input parts are added in
+/// their order; the bias (quantized apart) is added; with several tiles the sum passes a second activation quantizer.
+///
+/// Results are bit-identical for every thread count and split of the vectors into calls. Noise of output i of a tile
+/// with D outputs and vector s is element s*D + i of the tile's streams; round q (from 0) and phase p of the product
+/// are event (call.event << 16) + (q << 8) + p.
+class AnalogLayer {
+ public:
+  AnalogLayer();
+  ~AnalogLayer();
+  AnalogLayer(const AnalogLayer& other);
+  AnalogLayer& operator=(const AnalogLayer& other);
+  AnalogLayer(AnalogLayer&&) noexcept;
+  AnalogLayer& operator=(AnalogLayer&&) noexcept;
+
+  /// `weight` is [outputs, inputs], `bias` is empty or [outputs]; `address.tile` is ignored (tiles number themselves).
+  /// Throws ConfigError (see validate) and InputError for shapes that do not fit or weights that are not finite.
+  AnalogLayer(const RpuParameters& parameters, ConstMatrixView weight, std::span<const float> bias,
+              random::Address address);
+
+  const RpuParameters& parameters() const;
+  random::Address address() const;
+  std::int64_t inputs() const;
+  std::int64_t outputs() const;
+
+  /// Evaluation pass: x is [vectors, inputs], y is [vectors, outputs]. Throws InputError if shapes do not fit, RunError
+  /// if the input holds a value that is not finite (while it would pass through a converter or a range), and
+  /// ConfigError if an activation quantizer has no range yet (run forward_training or set_state first).
+  void forward(ConstMatrixView x, MatrixView y, const ForwardCall& call) const;
+
+  /// Training-mode pass: as forward, but without alpha, and first updates the state from this batch: running
+  /// initialisation of input ranges (init_from_data), ranges of the periphery and of the activation quantizers
+  /// (quantization reference D.3, E.4), the average of AVERAGE_ABS_MAX.
+  void forward_training(ConstMatrixView x, MatrixView y, const ForwardCall& call);
+
+  // --- tiles ---------------------------------------------------------------------------------------------------------
+  std::int64_t tile_count() const;
+  TilePlace place(std::int64_t t) const;
+  TileReport tile_report(std::int64_t t) const;
+  BiasReport bias_report() const;
+
+  /// Weights of tile t in use, in tile units [outputs, inputs (+1 with an analog bias)].
+  Matrix tile_weights(std::int64_t t) const;
+  /// The target: weights as mapped, before any set_tile_weights.
+  Matrix target_tile_weights(std::int64_t t) const;
+  /// Programs or drifts tile t: replaces the weights in use; the target stays. InputError for a wrong shape or values
+  /// that are not finite.
+  void set_tile_weights(std::int64_t t, ConstMatrixView weights);
+  /// The weights in use as the layer sees them, W m s, put together from all tiles: [outputs, inputs].
+  Matrix logical_weights() const;
+  /// Weights as the hardware would measure them (section 6.4): 10 N random normal vectors pass through the forward
+  /// pass, and W is solved from them by least squares. `event` selects fresh noise.
+  Matrix read_weights(std::uint32_t event = 0) const;
+
+  /// Bare product of section 4 of tile t for drift compensation (section 9): no input range, scales, alpha, bias.
+  /// x is [vectors, tile inputs (+1 with an analog bias)], y is [vectors, tile outputs].
+  void read_out(std::int64_t t, ConstMatrixView x, MatrixView y, const ForwardCall& call) const;
+  /// Drift compensation factor of tile t: empty (1), one value, or one per output.
+  void set_alpha(std::int64_t t, std::span<const float> alpha);
+
+  /// Input range of tile t, or of all tiles; stores |r|. ConfigError while input ranges are off, InputError for 0 or a
+  /// value that is not finite.
+  void set_input_range(std::int64_t t, float range);
+  void set_input_range(float range);
+  /// Learned output scale of tile t: one value, or one per output.
+  void set_output_scale(std::int64_t t, std::span<const float> scale);
+  /// Replaces the digital bias (requantized on its existing range, if fixed).
+  void set_bias(std::span<const float> bias);
+
+  const LayerState& state() const;
+  /// Restores what state() returned for a layer of the same shape; InputError otherwise.
+  void set_state(const LayerState& state);
+
+  /// Bytes held: packed weights and frozen vectors.
+  std::int64_t bytes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tessera::tile

@@ -1,0 +1,35 @@
+#pragma once
+#include <cstdint>
+
+/// What happened inside a layer during forward passes. Integer counts and maxima only, so that adding up pieces in any
+/// order or any split of the data gives the same numbers.
+namespace tessera::tile {
+
+struct LayerStatistics {
+  std::int64_t vectors = 0;          ///< vectors seen by the layer
+  std::int64_t inputs = 0;           ///< values seen by the input ranges of all tiles (0 if input ranges are off)
+  std::int64_t inputs_clipped = 0;   ///< of these, outside [-r, r]
+  std::int64_t dac_conversions = 0;  ///< values converted by the DACs of all tiles, bound-management rounds included
+  std::int64_t dac_clipped = 0;      ///< of these, outside the DAC's range after scaling
+  std::int64_t adc_conversions = 0;  ///< values converted by the ADCs of all tiles and passes
+  std::int64_t adc_saturated = 0;    ///< of these, beyond out_bound in the round that produced the result
+  std::int64_t tile_vectors = 0;     ///< vectors times tiles: analog products, without repetitions
+  std::int64_t bound_management_rounds = 0;  ///< analog products in all; minus tile_vectors = repetitions
+  std::int64_t bound_management_failed = 0;  ///< vector-tile pairs still saturated when the rounds were used up
+  float dac_peak = 0.0F;  ///< largest |DAC output| before noise, in DAC units (full scale = inp_bound)
+  float adc_peak = 0.0F;  ///< largest |ADC output|, in ADC units (full scale = out_bound)
+
+  LayerStatistics& operator+=(const LayerStatistics& other);
+  bool operator==(const LayerStatistics&) const = default;
+
+  /// Each 0 where nothing was counted.
+  double input_clip_fraction() const;
+  double dac_clip_fraction() const;
+  double adc_saturation_fraction() const;
+  double mean_bound_management_rounds() const;  ///< 1 = no vector was repeated
+};
+
+/// Bits of a converter that are in use when its largest output is `peak`: log2(2 peak / step + 1); 0 for step <= 0.
+double effective_bits(double peak, double step);
+
+}  // namespace tessera::tile
