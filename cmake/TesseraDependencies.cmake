@@ -5,7 +5,7 @@ find_package(Eigen3 REQUIRED NO_MODULE)
 find_package(yaml-cpp REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(CLI11 REQUIRED)
-find_package(HDF5 REQUIRED COMPONENTS C)
+find_package(HDF5 REQUIRED COMPONENTS C HL)
 find_package(hwy REQUIRED)
 find_package(Protobuf REQUIRED)
 
@@ -19,15 +19,16 @@ if(NOT TESSERA_SANITIZE MATCHES "thread")
   target_link_libraries(tessera_openmp INTERFACE OpenMP::OpenMP_CXX)
 endif()
 
+# The high-level library holds the dimension scales.
 add_library(tessera_hdf5 INTERFACE)
 target_include_directories(tessera_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
-target_link_libraries(tessera_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
+target_link_libraries(tessera_hdf5 INTERFACE ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES})
 
 # Highway: AVX-512, AVX2 with FMA, and the SSE2 baseline; other targets only cost compile time.
 add_library(tessera_highway INTERFACE)
 target_link_libraries(tessera_highway INTERFACE hwy::hwy)
 target_compile_definitions(tessera_highway INTERFACE
-  "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL|HWY_AVX3_ZEN4)")
+  "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL)")
 
 # onnx_pb.h needs these two definitions to match Debian's libonnx_proto.
 find_path(TESSERA_ONNX_INCLUDE onnx/onnx_pb.h REQUIRED)

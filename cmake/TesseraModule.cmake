@@ -20,6 +20,8 @@ if(TESSERA_SANITIZE)
   endif()
 endif()
 
+set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/src/core/version.cpp
+  PROPERTIES COMPILE_DEFINITIONS TESSERA_VERSION="${PROJECT_VERSION}")
 set_property(GLOBAL PROPERTY TESSERA_MODULES "")
 
 function(tessera_add_module name)

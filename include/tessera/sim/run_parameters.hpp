@@ -20,8 +20,8 @@ struct ModelParameters {
 
 /// How often and when the programmed network is evaluated.
 struct EvaluationParameters {
-  int repeats = 1;             ///< independently programmed chips, each with its own noise; >= 1
-  std::vector<double> times;   ///< seconds after programming; empty: right after programming
+  int repeats = 1;            ///< independently programmed chips, each with its own noise; >= 1
+  std::vector<double> times;  ///< seconds after programming; empty: right after programming
 
   bool operator==(const EvaluationParameters&) const = default;
 };

@@ -1,0 +1,81 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "tessera/core/messages.hpp"
+#include "tessera/io/dataset.hpp"
+#include "tessera/nn/executor.hpp"
+#include "tessera/sim/analog_network.hpp"
+#include "tessera/sim/layer_error.hpp"
+#include "tessera/sim/run_parameters.hpp"
+#include "tessera/sim/scores.hpp"
+
+/// The main job: a network evaluated on programmed chips beside the float32 network, layer by layer.
+namespace tessera::sim {
+
+/// What happened in one layer of one chip. Digital layers have no counts and no isolated error.
+struct LayerResult {
+  bool analog = false;
+  LayerError cumulative;         ///< output of the whole analog network against the float32 network
+  LayerError isolated;           ///< this layer alone analog, fed with the float32 network's input
+  tile::LayerStatistics counts;  ///< of the cumulative pass
+};
+
+/// One programmed chip at one time.
+struct PointResult {
+  std::int64_t repeat = 0;
+  ClassificationScore score;        ///< empty without labels
+  std::vector<LayerResult> layers;  ///< by Executor::layers(); error and counts empty unless statistics are recorded
+};
+
+/// Receives what is recorded, in order of samples for each chip. Any member may be empty.
+struct EvaluationSink {
+  std::function<void(std::int64_t repeat, std::int64_t first_sample, std::span<const std::int32_t> classes)>
+      predictions;
+  /// Natural (ONNX) order, batch first.
+  std::function<void(std::int64_t repeat, std::size_t layer, std::int64_t first_sample, const Tensor& output)> output;
+  /// Called when a chip has seen every sample.
+  std::function<void(const PointResult&)> point;
+  /// Called for every chip once it is programmed, before its first sample.
+  std::function<void(std::int64_t repeat, const AnalogNetwork&)> programmed;
+};
+
+/// What to evaluate. References must outlive the call.
+struct EvaluationRequest {
+  const nn::Executor& executor;
+  const io::DataSet& data;
+  std::int64_t batch_size = 128;
+  std::uint64_t seed = 0;
+  std::int64_t repeats = 1;
+  LayerResolver resolve;
+  bool statistics = true;
+  std::vector<bool> record_output;                    ///< by layer; may be empty
+  std::int64_t memory_bytes = std::int64_t{2} << 30;  ///< for chips held at the same time; at least one is
+};
+
+struct EvaluationResult {
+  ClassificationScore reference;    ///< float32; empty without labels
+  std::vector<PointResult> points;  ///< finished chips in order
+  bool complete = false;            ///< false: cancelled
+  double reference_seconds = 0.0;   ///< wall time of float32 passes, without statistics
+  double analog_seconds = 0.0;      ///< wall time of analog passes, without statistics
+  std::int64_t reference_samples = 0;
+  std::int64_t analog_samples = 0;
+};
+
+/// Runs every sample through the float32 network and through each chip. Throws InputError where data and network do not
+/// fit, RunError (naming the layer) where a value stops being finite. Every number in the result and everything given
+/// to the sink is independent of batch size, memory and threads.
+EvaluationResult evaluate(const EvaluationRequest& request, const EvaluationSink& sink, Parallel parallel,
+                          const Environment& environment);
+
+/// How the outputs of a network are to be read: probabilities after a final Softmax, else logits.
+OutputKind output_kind(const nn::Graph& graph);
+
+/// The shape of one sample that the network wants, for data of `sample_shape`: the network's own extents where they are
+/// fixed, the data's where they are free. InputError if the element counts differ.
+Shape fitted_sample_shape(const nn::Graph& graph, const Shape& sample_shape);
+
+}  // namespace tessera::sim

@@ -1,0 +1,227 @@
+#include "tessera/sim/evaluate.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+namespace tessera::sim {
+
+namespace {
+
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_ = Clock::now();
+};
+
+/// Chips evaluated together: they share the reading of data and the float32 pass.
+struct ChipGroup {
+  std::vector<AnalogNetwork> networks;
+  std::vector<PointResult> points;
+};
+
+class Evaluation {
+ public:
+  Evaluation(const EvaluationRequest& request, const EvaluationSink& sink, Parallel parallel,
+             const Environment& environment)
+      : request_(request),
+        sink_(sink),
+        parallel_(parallel),
+        environment_(environment),
+        layer_count_(request.executor.layers().size()),
+        kind_(output_kind(request.executor.graph())),
+        input_shape_(fitted_sample_shape(request.executor.graph(), request.data.sample_shape())) {
+    const std::vector<Shape> outputs = request.executor.output_shapes(1);
+    if (request.data.has_labels()) request.data.require_labels_below(element_count(outputs.at(0)));
+  }
+
+  EvaluationResult run() {
+    total_ = request_.data.size() * request_.repeats;
+    bool first_group = true;
+    for (std::int64_t repeat = 0; repeat < request_.repeats;) {
+      ChipGroup group = program_group(repeat);
+      repeat += static_cast<std::int64_t>(group.networks.size());
+      if (!run_group(group, first_group)) return std::move(result_);
+      first_group = false;
+      for (PointResult& point : group.points) {
+        if (sink_.point) sink_.point(point);
+        result_.points.push_back(std::move(point));
+      }
+    }
+    result_.complete = true;
+    return std::move(result_);
+  }
+
+ private:
+  ChipGroup program_group(std::int64_t first_repeat) {
+    ChipGroup group;
+    std::int64_t bytes = 0;
+    for (std::int64_t repeat = first_repeat; repeat < request_.repeats; ++repeat) {
+      AnalogNetwork network(request_.executor, request_.resolve, request_.seed, static_cast<std::uint32_t>(repeat));
+      if (sink_.programmed) sink_.programmed(repeat, network);
+      PointResult point;
+      point.repeat = repeat;
+      point.layers.resize(layer_count_);
+      for (std::size_t l = 0; l < layer_count_; ++l) point.layers[l].analog = network.is_analog(l);
+      bytes += network.bytes();
+      group.networks.push_back(std::move(network));
+      group.points.push_back(std::move(point));
+      if (bytes + bytes / static_cast<std::int64_t>(group.networks.size()) > request_.memory_bytes) break;
+    }
+    return group;
+  }
+
+  bool run_group(ChipGroup& group, bool first_group) {
+    const std::int64_t samples = request_.data.size();
+    for (std::int64_t first = 0; first < samples; first += request_.batch_size) {
+      const std::int64_t count = std::min(request_.batch_size, samples - first);
+      Tensor batch = request_.data.read(first, count, parallel_);
+      Shape shape = input_shape_;
+      shape.insert(shape.begin(), count);
+      batch = std::move(batch).reshaped(std::move(shape));
+      run_reference(group, batch, first, first_group);
+      for (std::size_t chip = 0; chip < group.networks.size(); ++chip) {
+        if (environment_.cancelled()) return false;
+        run_chip(group.networks[chip], group.points[chip], batch, first);
+        done_ += count;
+        if (environment_.progress) environment_.progress(done_, total_, "images");
+      }
+    }
+    for (std::size_t chip = 0; chip < group.networks.size(); ++chip)
+      for (std::size_t l = 0; l < layer_count_; ++l)
+        group.points[chip].layers[l].counts = group.networks[chip].statistics(l);
+    return true;
+  }
+
+  void run_reference(ChipGroup& group, const Tensor& batch, std::int64_t first, bool count_score) {
+    double observed_seconds = 0.0;
+    nn::RunOptions options{
+        .first_sample = static_cast<std::uint64_t>(first), .parallel = parallel_, .overrides = nullptr, .observer = {}};
+    if (request_.statistics) {
+      reference_outputs_.resize(layer_count_);
+      options.observer = [&](const nn::LinearRecord& record) {
+        const Stopwatch watch;
+        reference_outputs_[record.layer] = record.output;
+        measure_isolated(group, record, first);
+        observed_seconds += watch.seconds();
+      };
+    } else if (!count_score) {
+      return;
+    }
+    const Stopwatch watch;
+    const Tensor output = request_.executor.run(batch, options);
+    result_.reference_seconds += watch.seconds() - observed_seconds;
+    result_.reference_samples += batch.dim(0);
+    if (count_score) add_score(result_.reference, output, first);
+  }
+
+  /// Each analog layer alone, fed with what the float32 network feeds it.
+  void measure_isolated(ChipGroup& group, const nn::LinearRecord& record, std::int64_t first) {
+    for (std::size_t chip = 0; chip < group.networks.size(); ++chip) {
+      AnalogNetwork& network = group.networks[chip];
+      if (!network.is_analog(record.layer)) continue;
+      network.count_statistics(false);
+      const nn::Activation alone = request_.executor.apply_linear(
+          record.layer, network.operators(record.layer), record.input, static_cast<std::uint64_t>(first), parallel_);
+      network.count_statistics(true);
+      group.points[chip].layers[record.layer].isolated.add(record.output, alone, parallel_);
+    }
+  }
+
+  void run_chip(const AnalogNetwork& network, PointResult& point, const Tensor& batch, std::int64_t first) {
+    double observed_seconds = 0.0;
+    nn::RunOptions options{.first_sample = static_cast<std::uint64_t>(first),
+                           .parallel = parallel_,
+                           .overrides = &network.overrides(),
+                           .observer = {}};
+    const bool record = sink_.output && !request_.record_output.empty();
+    if (request_.statistics || record) {
+      options.observer = [&](const nn::LinearRecord& seen) {
+        const Stopwatch watch;
+        if (request_.statistics)
+          point.layers[seen.layer].cumulative.add(reference_outputs_[seen.layer], seen.output, parallel_);
+        if (record && request_.record_output[seen.layer])
+          sink_.output(point.repeat, seen.layer, first, nn::to_natural(seen.output));
+        observed_seconds += watch.seconds();
+      };
+    }
+    const Stopwatch watch;
+    const Tensor output = request_.executor.run(batch, options);
+    result_.analog_seconds += watch.seconds() - observed_seconds;
+    result_.analog_samples += batch.dim(0);
+    add_score(point.score, output, first);
+    if (sink_.predictions) sink_.predictions(point.repeat, first, predicted_classes(rows_of(output)));
+  }
+
+  static ConstMatrixView rows_of(const Tensor& output) {
+    const std::int64_t rows = output.dim(0);
+    return {output.data(), rows, rows > 0 ? output.size() / rows : 0};
+  }
+
+  void add_score(ClassificationScore& score, const Tensor& output, std::int64_t first) const {
+    if (!request_.data.has_labels()) return;
+    score.add(rows_of(output),
+              request_.data.labels().subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(output.dim(0))),
+              kind_);
+  }
+
+  const EvaluationRequest& request_;
+  const EvaluationSink& sink_;
+  Parallel parallel_;
+  const Environment& environment_;
+  std::size_t layer_count_;
+  OutputKind kind_;
+  Shape input_shape_;
+  std::vector<nn::Activation> reference_outputs_;
+  EvaluationResult result_;
+  std::int64_t done_ = 0;
+  std::int64_t total_ = 0;
+};
+
+}  // namespace
+
+OutputKind output_kind(const nn::Graph& graph) {
+  const std::vector<int> producer = nn::producers(graph);
+  nn::ValueId value = graph.outputs.empty() ? nn::no_value : graph.outputs.front();
+  while (value != nn::no_value && producer[static_cast<std::size_t>(value)] >= 0) {
+    const nn::Node& node = graph.nodes[static_cast<std::size_t>(producer[static_cast<std::size_t>(value)])];
+    if (node.op == "Softmax") return OutputKind::probabilities;
+    if (node.op == "LogSoftmax") return OutputKind::log_probabilities;
+    if (node.op != "Identity" && node.op != "Reshape" && node.op != "Flatten") break;
+    value = node.input(0);
+  }
+  return OutputKind::logits;
+}
+
+Shape fitted_sample_shape(const nn::Graph& graph, const Shape& sample_shape) {
+  require<InputError>(graph.inputs.size() == 1,
+                      "the network has {} inputs; only networks with one input can be evaluated", graph.inputs.size());
+  const Shape& wanted = graph.inputs.front().shape;
+  Shape fixed(wanted.begin() + (wanted.empty() ? 0 : 1), wanted.end());
+  if (fixed.size() == sample_shape.size())
+    for (std::size_t axis = 0; axis < fixed.size(); ++axis)
+      if (fixed[axis] < 0) fixed[axis] = sample_shape[axis];
+  const bool all_known = std::all_of(fixed.begin(), fixed.end(), [](std::int64_t extent) { return extent >= 0; });
+  if (!all_known) {
+    require<InputError>(false,
+                        "the network's input has free extents and {} axes after the batch, the data's samples are {};"
+                        " give data.sample_shape",
+                        fixed.size(), to_string(sample_shape));
+  }
+  require<InputError>(
+      element_count(fixed) == element_count(sample_shape),
+      "the network wants samples of shape {} ({} values), the data has {} ({} values); check model.file and"
+      " data.inputs, or give data.sample_shape",
+      to_string(fixed), element_count(fixed), to_string(sample_shape), element_count(sample_shape));
+  return fixed;
+}
+
+EvaluationResult evaluate(const EvaluationRequest& request, const EvaluationSink& sink, Parallel parallel,
+                          const Environment& environment) {
+  require<InputError>(request.data.size() > 0, "the data set '{}' has no samples", request.data.name());
+  return Evaluation(request, sink, parallel, environment).run();
+}
+
+}  // namespace tessera::sim
