@@ -1,0 +1,292 @@
+#pragma once
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "tessera/config/node.hpp"
+#include "tessera/config/report.hpp"
+
+/// How C++ values are read from nodes, written to them and described. One description per key drives reading, the
+/// resolved configuration, the JSON Schema and the documentation page; see section.hpp.
+namespace tessera::config {
+
+/// The legal values of a number. Numbers are always finite and fit float32 besides.
+struct Range {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+  bool low_open = false;  ///< the end itself is illegal
+  bool high_open = false;
+
+  static Range at_least(double low) { return {.low = low}; }
+  static Range above(double low) { return {.low = low, .low_open = true}; }
+  static Range between(double low, double high) { return {.low = low, .high = high}; }
+
+  bool is_everything() const { return low == -std::numeric_limits<double>::infinity() && high == -low; }
+  bool contains(double value) const;
+  std::string text() const;  ///< ">= 0", "0 to 1", "> 0 and < 1"
+};
+
+struct KeyInfo;
+
+/// Describes a type to writers of schemas and documentation.
+struct TypeInfo {
+  enum class Kind { boolean, integer, real, text, path, choice, list, map, section, variant, anything };
+  Kind kind = Kind::anything;
+  bool nullable = false;
+  Range range;                              ///< integer, real
+  std::vector<std::string> words;           ///< choice: canonical, in order
+  std::vector<std::string> other_words;     ///< choice: also accepted
+  std::size_t min_size = 0;                 ///< list
+  bool scalar_allowed = false;              ///< list: one value stands for a list of it
+  std::shared_ptr<const TypeInfo> element;  ///< list, map
+  std::string name;                         ///< section, variant: unique
+  std::string help;                         ///< section, variant
+  std::vector<KeyInfo> keys;                ///< section
+  std::vector<std::pair<std::string, std::shared_ptr<const TypeInfo>>> alternatives;  ///< variant: type -> section
+};
+
+/// One row of a key table.
+struct KeyInfo {
+  std::string name;
+  std::shared_ptr<const TypeInfo> type;
+  std::string unit;
+  std::string help;
+  std::optional<Node> default_value;  ///< none for sections, which show their own
+  bool required = false;
+  std::string unused_because;  ///< accepted and without effect
+};
+
+/// "number > 0", "one of NONE, ABS_MAX", "list of IOParameters", ...
+std::string type_text(const TypeInfo& info);
+
+/// A type as three plain functions. read() overwrites what the node mentions and leaves the rest of `value` as it is,
+/// so a preset, a base or a default shows through; on a problem it reports and leaves `value` alone.
+template <class T>
+struct Type {
+  std::shared_ptr<const TypeInfo> info;
+  std::function<void(const Node& node, const std::string& key, T& value, Report& report)> read;
+  std::function<Node(const T& value)> write;
+};
+
+Type<bool> boolean();
+Type<double> real(Range range = {});
+Type<std::string> text();
+/// A path; relative ones are taken relative to the directory of the file that names them (the working directory for
+/// --set) and stored that way, absolute, so that the value does not depend on where it is used.
+Type<std::string> path();
+/// Any node, unread: checked later by whoever knows what it is. `info` is what the documentation shows.
+Type<Node> anything(std::shared_ptr<const TypeInfo> info = std::make_shared<const TypeInfo>());
+
+namespace detail {
+Type<std::int64_t> signed_integer(Range range, Range storage);
+Type<std::uint64_t> unsigned_integer(Range range, Range storage);
+
+struct Word {
+  std::string name;
+  std::vector<std::string> also;
+};
+Type<std::size_t> choice_of_words(std::vector<Word> words);
+void expect_list(const Node& node, const std::string& key, const TypeInfo& info, Report& report, bool& ok);
+void read_map_entries(const Node& node, const std::string& key, Report& report,
+                      const std::function<void(const Node::Entry&, const std::string&)>& read_entry);
+/// Finds the alternative named by `type:` (or by a bare word); the count of alternatives if there is none.
+std::size_t read_alternative(const Node& node, const std::string& key, const TypeInfo& info, std::size_t current,
+                             Report& report);
+/// False, with a problem, if `info` is a variant and the node does not say which alternative it wants.
+bool chooses_alternative(const Node& node, const std::string& key, const TypeInfo& info, Report& report);
+std::string index_key(const std::string& key, std::size_t index);
+}  // namespace detail
+
+template <std::integral I>
+requires(!std::same_as<I, bool>) Type<I> integer(Range range = {}) {
+  using Wide = std::conditional_t<std::is_signed_v<I>, std::int64_t, std::uint64_t>;
+  const Range storage = Range::between(static_cast<double>(std::numeric_limits<I>::min()),
+                                       static_cast<double>(std::numeric_limits<I>::max()));
+  Type<Wide> wide;
+  if constexpr (std::is_signed_v<I>)
+    wide = detail::signed_integer(range, storage);
+  else
+    wide = detail::unsigned_integer(range, storage);
+  return {wide.info,
+          [wide](const Node& node, const std::string& key, I& value, Report& report) {
+            Wide read = static_cast<Wide>(value);
+            wide.read(node, key, read, report);
+            value = static_cast<I>(read);
+          },
+          [wide](const I& value) { return wide.write(static_cast<Wide>(value)); }};
+}
+
+/// A word for one of several values of T. Words match in any case and with or without underscores (ABS_MAX, AbsMax),
+/// also behind the name of their enumeration (NoiseManagementType.ABS_MAX). `also` lists further spellings.
+template <class T>
+struct Choice {
+  std::string word;
+  T value;
+  std::vector<std::string> also = {};
+};
+template <class T>
+Type<T> choice(std::vector<Choice<T>> choices) {
+  std::vector<detail::Word> words;
+  std::vector<T> values;
+  for (Choice<T>& c : choices) {
+    words.push_back({c.word, c.also});
+    values.push_back(c.value);
+  }
+  const Type<std::size_t> index = detail::choice_of_words(std::move(words));
+  return {index.info,
+          [index, values](const Node& node, const std::string& key, T& value, Report& report) {
+            std::size_t chosen = values.size();
+            index.read(node, key, chosen, report);
+            if (chosen < values.size()) value = values[chosen];
+          },
+          [index, values](const T& value) {
+            std::size_t chosen = 0;
+            while (chosen + 1 < values.size() && !(values[chosen] == value)) ++chosen;
+            return index.write(chosen);
+          }};
+}
+
+/// Null turns the value off. A value that is on again after being off starts from its default.
+template <class T>
+Type<std::optional<T>> optional(Type<T> type) {
+  auto info = std::make_shared<TypeInfo>(*type.info);
+  info->nullable = true;
+  return {info,
+          [type](const Node& node, const std::string& key, std::optional<T>& value, Report& report) {
+            if (node.is_null()) {
+              value.reset();
+              return;
+            }
+            if (!value && !detail::chooses_alternative(node, key, *type.info, report)) return;
+            if (!value) value.emplace();
+            type.read(node, key, *value, report);
+          },
+          [type](const std::optional<T>& value) { return value ? type.write(*value) : Node::null(); }};
+}
+
+/// A list replaces the list that was there.
+template <class T>
+Type<std::vector<T>> list(Type<T> type, std::size_t min_size = 0) {
+  auto info = std::make_shared<TypeInfo>();
+  info->kind = TypeInfo::Kind::list;
+  info->element = type.info;
+  info->min_size = min_size;
+  return {info,
+          [type, info](const Node& node, const std::string& key, std::vector<T>& value, Report& report) {
+            bool ok = true;
+            detail::expect_list(node, key, *info, report, ok);
+            if (!ok) return;
+            std::vector<T> read(node.items.size());
+            for (std::size_t i = 0; i < read.size(); ++i) {
+              T element{};
+              type.read(node.items[i], detail::index_key(key, i), element, report);
+              read[i] = std::move(element);
+            }
+            value = std::move(read);
+          },
+          [type](const std::vector<T>& value) {
+            Node node = Node::list();
+            for (const T& element : value) node.items.push_back(type.write(element));
+            return node;
+          }};
+}
+
+/// A list that may be written as its single element.
+template <class T>
+Type<std::vector<T>> one_or_list(Type<T> type, std::size_t min_size = 0) {
+  Type<std::vector<T>> several = list(type, min_size);
+  auto info = std::make_shared<TypeInfo>(*several.info);
+  info->scalar_allowed = true;
+  return {info,
+          [several](const Node& node, const std::string& key, std::vector<T>& value, Report& report) {
+            if (node.is_scalar()) {
+              Node wrapped = Node::list({node});
+              wrapped.position = node.position;
+              several.read(wrapped, key, value, report);
+            } else {
+              several.read(node, key, value, report);
+            }
+          },
+          several.write};
+}
+
+/// Words to values, in the order of the file. Entries with a name that is already there are read over it.
+template <class T>
+Type<std::vector<std::pair<std::string, T>>> map_of(Type<T> type) {
+  using Pairs = std::vector<std::pair<std::string, T>>;
+  auto info = std::make_shared<TypeInfo>();
+  info->kind = TypeInfo::Kind::map;
+  info->element = type.info;
+  return {info,
+          [type](const Node& node, const std::string& key, Pairs& value, Report& report) {
+            detail::read_map_entries(node, key, report, [&](const Node::Entry& entry, const std::string& entry_key) {
+              auto at = value.begin();
+              while (at != value.end() && at->first != entry.key) ++at;
+              if (at == value.end()) at = value.emplace(value.end(), entry.key, T{});
+              type.read(entry.value, entry_key, at->second, report);
+            });
+          },
+          [type](const Pairs& value) {
+            Node node = Node::map();
+            for (const auto& [name, element] : value) node.entries.push_back({name, type.write(element), {}});
+            return node;
+          }};
+}
+
+/// One alternative of a variant: its name in `type:` and the type of its struct (a section).
+template <class Alternative>
+struct Named {
+  std::string name;
+  Type<Alternative> type;
+};
+
+/// A std::variant chosen by the key `type`; the other keys are those of the alternative. A bare word means the
+/// alternative with its defaults. Without `type` the keys are read over the alternative that is already chosen; in an
+/// optional that is off, `type` is required. Another `type` starts from that alternative's defaults.
+template <class... Alternatives>
+Type<std::variant<Alternatives...>> one_of(std::string name, std::string help, Named<Alternatives>... alternatives) {
+  using Variant = std::variant<Alternatives...>;
+  struct Entry {
+    std::function<void(const Node&, const std::string&, Variant&, Report&)> read;
+    std::function<Node(const Variant&)> write;
+  };
+  auto info = std::make_shared<TypeInfo>();
+  info->kind = TypeInfo::Kind::variant;
+  info->name = std::move(name);
+  info->help = std::move(help);
+  (info->alternatives.emplace_back(alternatives.name, alternatives.type.info), ...);
+  auto entries = std::make_shared<std::vector<Entry>>();
+  (entries->push_back(
+       {[type = alternatives.type](const Node& node, const std::string& key, Variant& value, Report& report) {
+          if (!std::holds_alternative<Alternatives>(value)) value = Alternatives{};
+          type.read(node, key, std::get<Alternatives>(value), report);
+        },
+        [type = alternatives.type](const Variant& value) { return type.write(std::get<Alternatives>(value)); }}),
+   ...);
+  return {info,
+          [info, entries](const Node& node, const std::string& key, Variant& value, Report& report) {
+            const std::size_t chosen = detail::read_alternative(node, key, *info, value.index(), report);
+            if (chosen == entries->size()) return;
+            Node rest = node.is_map() ? node : Node::map();
+            rest.position = node.position;
+            rest.erase("type");
+            (*entries)[chosen].read(rest, key, value, report);
+          },
+          [info, entries](const Variant& value) {
+            Node node = Node::map();
+            node.set("type", Node::plain(info->alternatives[value.index()].first));
+            Node rest = (*entries)[value.index()].write(value);
+            for (Node::Entry& entry : rest.entries) node.entries.push_back(std::move(entry));
+            return node;
+          }};
+}
+
+}  // namespace tessera::config

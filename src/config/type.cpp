@@ -1,0 +1,290 @@
+#include "tessera/config/type.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <filesystem>
+
+#include "scalars.hpp"
+
+namespace tessera::config {
+
+namespace {
+
+std::string number_text(double value) {
+  return value == std::floor(value) && std::abs(value) < 1e15 ? fmt::format("{:.0f}", value) : fmt::format("{}", value);
+}
+
+std::string out_of_range(const Node& node, const Range& range) {
+  return fmt::format("{} is out of range (must be {})", node.scalar, range.text());
+}
+
+template <class T, class Parse>
+Type<T> integer_type(Range range, Range storage, Parse parse) {
+  auto info = std::make_shared<TypeInfo>();
+  info->kind = TypeInfo::Kind::integer;
+  info->range = range;
+  return {info,
+          [range, storage, parse](const Node& node, const std::string& key, T& value, Report& report) {
+            const auto parsed = node.is_scalar() && !node.quoted ? parse(node.scalar) : std::nullopt;
+            if (!parsed) {
+              report.problem(node.position, key, fmt::format("expected an integer, got {}", describe(node)));
+              return;
+            }
+            const auto as_real = static_cast<double>(parsed->value);
+            if (!parsed->overflow && !range.contains(as_real))
+              report.problem(node.position, key, out_of_range(node, range));
+            else if (parsed->overflow || !storage.contains(as_real))
+              report.problem(node.position, key,
+                             fmt::format("{} does not fit an integer ({} to {})", node.scalar, number_text(storage.low),
+                                         number_text(storage.high)));
+            else
+              value = parsed->value;
+          },
+          [](const T& value) { return Node::plain(std::to_string(value)); }};
+}
+
+/// "NoiseManagementType.ABS_MAX", "AbsMax" and "abs_max" become "absmax".
+std::string folded_word(const std::string& word) {
+  std::string folded;
+  for (const char c : word.substr(word.rfind('.') + 1))
+    if (c != '_' && c != '-') folded += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return folded;
+}
+
+std::string list_words(const std::vector<std::string>& words) {
+  return fmt::format("{}", fmt::join(words, ", "));
+}
+
+std::string with_suggestion(const std::string& word, const std::vector<std::string>& legal) {
+  const std::string near = nearest_word(word, legal);
+  return near.empty() ? fmt::format("must be one of {}", list_words(legal))
+                      : fmt::format("did you mean '{}'? (one of {})", near, list_words(legal));
+}
+
+}  // namespace
+
+bool Range::contains(double value) const {
+  const bool above = low_open ? value > low : value >= low;
+  const bool below = high_open ? value < high : value <= high;
+  return above && below;
+}
+
+std::string Range::text() const {
+  const bool has_low = std::isfinite(low);
+  const bool has_high = std::isfinite(high);
+  if (has_low && has_high && !low_open && !high_open) return number_text(low) + " to " + number_text(high);
+  std::string text;
+  if (has_low) text = (low_open ? "> " : ">= ") + number_text(low);
+  if (has_high) text += (has_low ? " and " : "") + std::string(high_open ? "< " : "<= ") + number_text(high);
+  return text;
+}
+
+std::string type_text(const TypeInfo& info) {
+  const auto with_range = [&](const std::string& name) {
+    return info.range.is_everything() ? name : name + " " + info.range.text();
+  };
+  std::string text;
+  switch (info.kind) {
+    case TypeInfo::Kind::boolean:
+      text = "true or false";
+      break;
+    case TypeInfo::Kind::integer:
+      text = with_range("integer");
+      break;
+    case TypeInfo::Kind::real:
+      text = with_range("number");
+      break;
+    case TypeInfo::Kind::text:
+      text = "text";
+      break;
+    case TypeInfo::Kind::path:
+      text = "path";
+      break;
+    case TypeInfo::Kind::choice:
+      text = "one of " + list_words(info.words);
+      break;
+    case TypeInfo::Kind::list:
+      text = (info.scalar_allowed ? type_text(*info.element) + ", or a " : "") + "list of " + type_text(*info.element);
+      break;
+    case TypeInfo::Kind::map:
+      text = "map of names to " + type_text(*info.element);
+      break;
+    case TypeInfo::Kind::section:
+    case TypeInfo::Kind::variant:
+      text = info.name;
+      break;
+    case TypeInfo::Kind::anything:
+      text = "anything";
+      break;
+  }
+  return info.nullable ? text + ", or null" : text;
+}
+
+Type<bool> boolean() {
+  auto info = std::make_shared<TypeInfo>();
+  info->kind = TypeInfo::Kind::boolean;
+  return {info,
+          [](const Node& node, const std::string& key, bool& value, Report& report) {
+            const auto parsed = node.is_scalar() && !node.quoted ? parse_boolean(node.scalar) : std::nullopt;
+            if (parsed)
+              value = *parsed;
+            else
+              report.problem(node.position, key, fmt::format("expected true or false, got {}", describe(node)));
+          },
+          [](const bool& value) { return Node::boolean(value); }};
+}
+
+Type<double> real(Range range) {
+  auto info = std::make_shared<TypeInfo>();
+  info->kind = TypeInfo::Kind::real;
+  info->range = range;
+  return {info,
+          [range](const Node& node, const std::string& key, double& value, Report& report) {
+            const auto parsed = node.is_scalar() && !node.quoted ? parse_real(node.scalar) : std::nullopt;
+            constexpr double float_max = std::numeric_limits<float>::max();
+            if (!parsed)
+              report.problem(node.position, key, fmt::format("expected a number, got {}", describe(node)));
+            else if (parsed->overflow || (std::isfinite(parsed->value) && std::abs(parsed->value) > float_max))
+              report.problem(node.position, key, fmt::format("{} does not fit a float32", node.scalar));
+            else if (!std::isfinite(parsed->value))
+              report.problem(node.position, key, fmt::format("{} is not finite", node.scalar));
+            else if (!range.contains(parsed->value))
+              report.problem(node.position, key, out_of_range(node, range));
+            else
+              value = parsed->value;
+          },
+          [](const double& value) { return Node::real(value); }};
+}
+
+Type<std::string> text() {
+  auto info = std::make_shared<TypeInfo>();
+  info->kind = TypeInfo::Kind::text;
+  return {info,
+          [](const Node& node, const std::string& key, std::string& value, Report& report) {
+            if (node.is_scalar())
+              value = node.scalar;
+            else
+              report.problem(node.position, key, fmt::format("expected text, got {}", describe(node)));
+          },
+          [](const std::string& value) { return Node::text(value); }};
+}
+
+Type<std::string> path() {
+  auto info = std::make_shared<TypeInfo>();
+  info->kind = TypeInfo::Kind::path;
+  return {info,
+          [](const Node& node, const std::string& key, std::string& value, Report& report) {
+            if (!node.is_scalar() || node.scalar.empty()) {
+              report.problem(node.position, key,
+                             fmt::format("expected a path, got {}", node.is_scalar() ? "empty text" : describe(node)));
+              return;
+            }
+            namespace fs = std::filesystem;
+            const fs::path directory = node.position.source ? node.position.source->directory : std::string();
+            std::error_code error;
+            const fs::path absolute = fs::absolute(directory / node.scalar, error);
+            if (error)
+              report.problem(node.position, key, fmt::format("'{}' is no path ({})", node.scalar, error.message()));
+            else
+              value = absolute.lexically_normal().string();
+          },
+          [](const std::string& value) { return Node::text(value); }};
+}
+
+Type<Node> anything(std::shared_ptr<const TypeInfo> info) {
+  return {std::move(info), [](const Node& node, const std::string&, Node& value, Report&) { value = node; },
+          [](const Node& value) { return value; }};
+}
+
+Type<std::int64_t> detail::signed_integer(Range range, Range storage) {
+  return integer_type<std::int64_t>(range, storage, parse_integer);
+}
+
+Type<std::uint64_t> detail::unsigned_integer(Range range, Range storage) {
+  if (!(range.low >= 0)) range.low = 0;
+  return integer_type<std::uint64_t>(range, storage, [](const std::string& word) {
+    auto parsed = parse_unsigned(word);
+    const auto negative = parsed ? std::nullopt : parse_integer(word);
+    return parsed || !negative ? parsed : std::optional(Parsed<std::uint64_t>{0, true});
+  });
+}
+
+Type<std::size_t> detail::choice_of_words(std::vector<Word> words) {
+  auto info = std::make_shared<TypeInfo>();
+  info->kind = TypeInfo::Kind::choice;
+  for (const Word& word : words) {
+    info->words.push_back(word.name);
+    info->other_words.insert(info->other_words.end(), word.also.begin(), word.also.end());
+  }
+  return {info,
+          [words, info](const Node& node, const std::string& key, std::size_t& value, Report& report) {
+            if (!node.is_scalar()) {
+              report.problem(node.position, key,
+                             fmt::format("expected one of {}, got {}", list_words(info->words), describe(node)));
+              return;
+            }
+            const std::string folded = folded_word(node.scalar);
+            const auto is_meant = [&](const std::string& word) { return folded_word(word) == folded; };
+            for (std::size_t i = 0; i < words.size(); ++i) {
+              if (!is_meant(words[i].name) && std::none_of(words[i].also.begin(), words[i].also.end(), is_meant))
+                continue;
+              value = i;
+              return;
+            }
+            report.problem(
+                node.position, key,
+                fmt::format("unknown word '{}'; {}", node.scalar, with_suggestion(node.scalar, info->words)));
+          },
+          [words](const std::size_t& value) { return Node::plain(words.at(value).name); }};
+}
+
+void detail::expect_list(const Node& node, const std::string& key, const TypeInfo& info, Report& report, bool& ok) {
+  ok = node.is_list() && node.items.size() >= info.min_size;
+  if (ok) return;
+  if (!node.is_list())
+    report.problem(node.position, key, fmt::format("expected a {}, got {}", type_text(info), describe(node)));
+  else
+    report.problem(node.position, key,
+                   fmt::format("{} entries given, at least {} needed", node.items.size(), info.min_size));
+}
+
+void detail::read_map_entries(const Node& node, const std::string& key, Report& report,
+                              const std::function<void(const Node::Entry&, const std::string&)>& read_entry) {
+  if (!node.is_map()) {
+    report.problem(node.position, key, fmt::format("expected a map, got {}", describe(node)));
+    return;
+  }
+  for (const Node::Entry& entry : node.entries) read_entry(entry, key.empty() ? entry.key : key + "." + entry.key);
+}
+
+std::size_t detail::read_alternative(const Node& node, const std::string& key, const TypeInfo& info,
+                                     std::size_t current, Report& report) {
+  std::vector<std::string> legal;
+  for (const auto& [name, type] : info.alternatives) legal.push_back(name);
+  const Node* type = node.is_map() ? node.find("type") : &node;
+  if (type == nullptr) return current;
+  if (!type->is_scalar()) {
+    report.problem(type->position, key, fmt::format("expected a map with `type:`, got {}", describe(*type)));
+    return legal.size();
+  }
+  const auto found = std::find(legal.begin(), legal.end(), type->scalar);
+  if (found == legal.end())
+    report.problem(type->position, node.is_map() ? key + ".type" : key,
+                   fmt::format("unknown type '{}'; {}", type->scalar, with_suggestion(type->scalar, legal)));
+  return static_cast<std::size_t>(found - legal.begin());
+}
+
+bool detail::chooses_alternative(const Node& node, const std::string& key, const TypeInfo& info, Report& report) {
+  if (info.kind != TypeInfo::Kind::variant || !node.is_map() || node.find("type") != nullptr) return true;
+  std::vector<std::string> legal;
+  for (const auto& [name, type] : info.alternatives) legal.push_back(name);
+  report.problem(node.position, key, fmt::format("missing key 'type' (one of {})", list_words(legal)));
+  return false;
+}
+
+std::string detail::index_key(const std::string& key, std::size_t index) {
+  return fmt::format("{}.{}", key, index);
+}
+
+}  // namespace tessera::config
