@@ -1,0 +1,32 @@
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <span>
+
+#include "tessera/core/tensor.hpp"
+
+/// Scalar definitions of the vectorised kernels. Slow and obvious; every instruction set is tested against them.
+namespace tessera::kernels::reference {
+
+/// One output: acc = 0; acc = fma(x[k], w[k], acc) for k in order.
+inline float dot(std::span<const float> x, std::span<const float> w) {
+  float sum = 0.0F;
+  for (std::size_t k = 0; k < x.size(); ++k) sum = std::fma(x[k], w[k], sum);
+  return sum;
+}
+
+/// kernels::multiply with the weights as they are ([outputs, inputs]); `magnitudes`: with |w|.
+void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::span<const float> bias = {},
+              bool magnitudes = false);
+
+/// step * rint(v / step), ties to even, in float32 (reference section 4.2); v itself for step <= 0.
+inline float quantize(float v, float step) {
+  return step > 0.0F ? step * std::rint(v / step) : v;
+}
+
+/// The same with a stochastic decision: step * rint(v / step + (u - 1/2)), u uniform on (0, 1).
+inline float quantize_stochastic(float v, float step, float u) {
+  return step > 0.0F ? step * std::rint(v / step + (u - 0.5F)) : v;
+}
+
+}  // namespace tessera::kernels::reference

@@ -1,0 +1,157 @@
+#include "kernels/product_simd.hpp"
+
+#include <cmath>
+
+#include "tessera/kernels/product.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/product_simd.cpp"
+#include "hwy/foreach_target.h"
+// after foreach_target.h
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::kernels::detail {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if HWY_NATIVE_FMA
+
+// kRows vectors times kVectors SIMD vectors of outputs, all accumulators in registers, k in order.
+template <int kRows, int kVectors, bool kMagnitudes, class D>
+HWY_INLINE void micro_kernel(D d, const PanelProduct& p, std::int64_t row, std::int64_t first) {
+  using V = hn::Vec<D>;
+  constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
+  V sum[kRows][kVectors];
+#pragma GCC unroll 32
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(d);
+
+  const float* HWY_RESTRICT w = p.panel + first;
+  const float* HWY_RESTRICT x = p.x + row * p.x_stride;
+  const std::int64_t x_stride = p.x_stride;
+  const std::int64_t width = p.width;
+  for (std::int64_t k = 0; k < p.inputs; ++k) {
+    V weight[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      weight[v] = hn::LoadU(d, w + v * lanes);
+      if constexpr (kMagnitudes) weight[v] = hn::Abs(weight[v]);
+    }
+    w += width;
+#pragma GCC unroll 32
+    for (int r = 0; r < kRows; ++r) {
+      const V value = hn::Set(d, x[r * x_stride + k]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(value, weight[v], sum[r][v]);
+    }
+  }
+
+  float* HWY_RESTRICT y = p.y + row * p.y_stride + first;
+  const float* bias = p.bias == nullptr ? nullptr : p.bias + first;
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    const std::int64_t left = p.outputs - first - v * lanes;
+    if (left >= lanes) {
+      const V b = bias == nullptr ? hn::Zero(d) : hn::LoadU(d, bias + v * lanes);
+#pragma GCC unroll 32
+      for (int r = 0; r < kRows; ++r)
+        hn::StoreU(bias == nullptr ? sum[r][v] : hn::Add(sum[r][v], b), d, y + r * p.y_stride + v * lanes);
+    } else if (left > 0) {
+      const auto mask = hn::FirstN(d, static_cast<std::size_t>(left));
+      HWY_ALIGN float padded[hn::MaxLanes(D())] = {};
+      if (bias != nullptr)
+        for (std::int64_t i = 0; i < left; ++i) padded[i] = bias[v * lanes + i];
+      const V b = hn::Load(d, padded);
+#pragma GCC unroll 32
+      for (int r = 0; r < kRows; ++r)
+        hn::BlendedStore(bias == nullptr ? sum[r][v] : hn::Add(sum[r][v], b), mask, d, y + r * p.y_stride + v * lanes);
+    }
+  }
+}
+
+template <int kVectors, bool kMagnitudes, class D>
+HWY_INLINE void all_rows(D d, const PanelProduct& p, std::int64_t first) {
+  // Accumulators, weights and one broadcast value have to fit into the register file.
+  constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? (kVectors == 1 ? 16 : 12) : (kVectors == 1 ? 8 : 6);
+  std::int64_t r = 0;
+  for (; r + kRows <= p.rows; r += kRows) micro_kernel<kRows, kVectors, kMagnitudes>(d, p, r, first);
+  if constexpr (kRows > 8) {
+    if (r + 8 <= p.rows) {
+      micro_kernel<8, kVectors, kMagnitudes>(d, p, r, first);
+      r += 8;
+    }
+  }
+  if (r + 4 <= p.rows) {
+    micro_kernel<4, kVectors, kMagnitudes>(d, p, r, first);
+    r += 4;
+  }
+  if (r + 2 <= p.rows) {
+    micro_kernel<2, kVectors, kMagnitudes>(d, p, r, first);
+    r += 2;
+  }
+  if (r < p.rows) micro_kernel<1, kVectors, kMagnitudes>(d, p, r, first);
+}
+
+template <bool kMagnitudes>
+HWY_INLINE void panel_product_of(const PanelProduct& p) {
+  const hn::CappedTag<float, 16> full;
+  constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(full));
+  std::int64_t first = 0;
+  for (; first + 2 * lanes <= p.width; first += 2 * lanes) all_rows<2, kMagnitudes>(full, p, first);
+  for (; first + lanes <= p.width; first += lanes) all_rows<1, kMagnitudes>(full, p, first);
+  if constexpr (lanes > 8) {
+    const hn::CappedTag<float, 8> half;
+    for (; first < p.width; first += 8) all_rows<1, kMagnitudes>(half, p, first);
+  }
+}
+
+void panel_product(const PanelProduct& p) {
+  p.magnitudes ? panel_product_of<true>(p) : panel_product_of<false>(p);
+}
+
+#else  // no fused multiply-add: exact by the C library's, one output at a time
+
+void panel_product(const PanelProduct& p) {
+  for (std::int64_t r = 0; r < p.rows; ++r) {
+    for (std::int64_t i = 0; i < p.outputs; ++i) {
+      float sum = 0.0F;
+      for (std::int64_t k = 0; k < p.inputs; ++k) {
+        const float w = p.panel[k * p.width + i];
+        sum = std::fma(p.x[r * p.x_stride + k], p.magnitudes ? std::fabs(w) : w, sum);
+      }
+      p.y[r * p.y_stride + i] = p.bias == nullptr ? sum : sum + p.bias[i];
+    }
+  }
+}
+
+#endif
+
+const char* target_name() {
+  return hwy::TargetName(HWY_TARGET);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace tessera::kernels::detail
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tessera::kernels {
+namespace detail {
+HWY_EXPORT(panel_product);
+HWY_EXPORT(target_name);
+
+PanelFunction panel_function() {
+  return HWY_DYNAMIC_DISPATCH(panel_product);
+}
+const char* dispatched_target_name() {
+  return HWY_DYNAMIC_DISPATCH(target_name)();
+}
+}  // namespace detail
+
+const char* instruction_set() {
+  return detail::dispatched_target_name();
+}
+}  // namespace tessera::kernels
+#endif
