@@ -126,7 +126,7 @@ class Evaluation {
       const nn::Activation alone = request_.executor.apply_linear(
           record.layer, network.operators(record.layer), record.input, static_cast<std::uint64_t>(first), parallel_);
       network.count_statistics(true);
-      group.points[chip].layers[record.layer].isolated.add(record.output, alone, parallel_);
+      add_batch(group.points[chip].layers[record.layer].isolated, record.output, alone, parallel_);
     }
   }
 
@@ -141,7 +141,7 @@ class Evaluation {
       options.observer = [&](const nn::LinearRecord& seen) {
         const Stopwatch watch;
         if (request_.statistics)
-          point.layers[seen.layer].cumulative.add(reference_outputs_[seen.layer], seen.output, parallel_);
+          add_batch(point.layers[seen.layer].cumulative, reference_outputs_[seen.layer], seen.output, parallel_);
         if (record && request_.record_output[seen.layer])
           sink_.output(point.repeat, seen.layer, first, nn::to_natural(seen.output));
         observed_seconds += watch.seconds();

@@ -19,7 +19,7 @@ namespace tessera::sim {
 struct LayerResult {
   bool analog = false;
   LayerError cumulative;         ///< output of the whole analog network against the float32 network
-  LayerError isolated;           ///< this layer alone analog, fed with the float32 network's input
+  ErrorMeasures isolated;        ///< this layer alone analog, fed with the float32 network's input
   tile::LayerStatistics counts;  ///< of the cumulative pass
 };
 
