@@ -18,7 +18,7 @@ namespace tessera::sim {
 /// What happened in one layer of one chip. Digital layers have no counts and no isolated error.
 struct LayerResult {
   bool analog = false;
-  LayerError cumulative;         ///< output of the whole analog network against the float32 network
+  ErrorMeasures cumulative;      ///< output of the whole analog network against the float32 network
   ErrorMeasures isolated;        ///< this layer alone analog, fed with the float32 network's input
   tile::LayerStatistics counts;  ///< of the cumulative pass
 };
