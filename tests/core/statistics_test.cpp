@@ -112,7 +112,7 @@ TEST(StudentT, AgreesWithTables) {
   EXPECT_NEAR(student_t_quantile(0.975, 1), 12.70620473617471, 1e-9);
   EXPECT_NEAR(student_t_quantile(0.975, 2), 4.302652729749462, 1e-10);
   EXPECT_NEAR(student_t_quantile(0.975, 9), 2.262157162798205, 1e-10);
-  EXPECT_NEAR(student_t_quantile(0.975, 1e6), 1.959966356814107, 1e-10);
+  EXPECT_NEAR(student_t_quantile(0.975, 1e6), 1.959966356814107, 1e-9);
   EXPECT_NEAR(student_t_quantile(0.025, 9), -2.262157162798205, 1e-10);
   EXPECT_NEAR(student_t_cdf(1.0, 1), 0.75, 1e-14);
   EXPECT_NEAR(student_t_cdf(-1.0, 1), 0.25, 1e-14);
