@@ -1,4 +1,5 @@
 #pragma once
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -86,6 +87,27 @@ class Section {
   Section& field(std::string name, M T::*member, Key key = {}) {
     Type<M> type = default_type<M>(key.range);
     return field(std::move(name), member, std::move(type), std::move(key));
+  }
+  /// For a value inside a member: `access` is a generic lambda, [](auto& p) -> auto& { return p.tile.forward; }.
+  template <class Access>
+  requires std::invocable<Access, T&> Section& field(
+      std::string name, Access access, Type<std::remove_reference_t<std::invoke_result_t<Access, T&>>> type,
+      Key key = {}) {
+    add(
+        {std::move(name), type.info, std::move(key.unit), std::move(key.help), std::nullopt, key.required, {}},
+        [access, read = type.read](const Node& node, const std::string& path, T& value, Report& report) {
+          read(node, path, access(value), report);
+        },
+        [access, write = type.write](const T& value) { return write(access(value)); });
+    return *this;
+  }
+  /// A key that changes the struct in its own way and is not written: "start from this preset". Rows act in the order
+  /// of the table, so it comes first.
+  Section& action(std::string name, std::shared_ptr<const TypeInfo> info, Key key,
+                  std::function<void(const Node&, const std::string&, T&, Report&)> act) {
+    add({std::move(name), std::move(info), std::move(key.unit), std::move(key.help), std::nullopt, key.required, {}},
+        std::move(act), nullptr);
+    return *this;
   }
   /// Another spelling of the last key.
   Section& also(std::string alias) {
