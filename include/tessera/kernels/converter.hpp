@@ -1,0 +1,87 @@
+#pragma once
+#include <cstdint>
+#include <limits>
+#include <span>
+
+#include "tessera/core/tensor.hpp"
+
+/// Digital-to-analog and analog-to-digital conversion of blocks of vectors, and the reductions that go with them
+/// (reference sections 4.2 to 4.5). Every operation is one float32 operation, none is fused across the written ones, so
+/// all instruction sets agree bit for bit with the scalar text below. Zeros read and
+/// zeros made by a quantizer are positive.
+namespace tessera::kernels {
+
+/// A uniform mid-tread converter: q(v) = step * rint(v / step), ties to even, then clipped to [-bound, bound].
+struct Converter {
+  float step = 0.0F;                                     ///< 0: no quantization
+  float bound = std::numeric_limits<float>::infinity();  ///< infinite: no clipping
+};
+
+/// The converter of a bound and a resolution parameter: rho = 0 if resolution <= 0, 1 / resolution if it is > 1, else
+/// resolution; step = (2 bound) * rho in float32. bound <= 0 means no bound, and then no step either.
+Converter make_converter(double bound, double resolution);
+
+/// What happened in a block of conversions. Sums of integers and a maximum.
+struct ConversionCounts {
+  std::int64_t range_clipped = 0;  ///< inputs outside the input range
+  std::int64_t clipped = 0;        ///< quantized values outside the bound
+  float peak = 0.0F;               ///< largest magnitude after clipping
+};
+
+/// z = DAC(x) for a block of vectors, element by element:
+///     t = x;                      range > 0:   t = clamp(t, -range, range) / range
+///     scale given:  t = t * scale[row]
+///     step > 0:     t = step * rint(t / step)           (dither given: rint(t / step + (dither - 1/2)))
+///     t = clamp(t, -bound, bound)
+///     noise given:  t = t + noise_std * noise
+///     t < 0:        t = t * negative_factor
+struct DacBlock {
+  ConstMatrixView x;
+  MatrixView z;  ///< same shape as x; may be the same memory
+  float range = 0.0F;
+  const float* scale = nullptr;  ///< one per row, or null
+  Converter converter;
+  const float* dither = nullptr;  ///< uniform draws on (0, 1), rows x cols contiguous, or null
+  const float* noise = nullptr;   ///< standard normal draws, rows x cols contiguous, or null
+  float noise_std = 0.0F;
+  float negative_factor = 1.0F;
+  ConversionCounts* counts = nullptr;  ///< added to, if given
+};
+/// False if any x is not finite (z is then unspecified).
+bool convert_inputs(const DacBlock& block);
+
+/// y = ADC(v) and the affine scale behind it, element by element:
+///     noise given:   t = v + std * noise                 (std = noise_std, or noise_stds[i] of output i if given)
+///     step > 0:      t = step * rint(t / step)           (dither as above)
+///     bound test and clamp to [-bound, bound]
+///     row_scale given:    t = t * row_scale[row]
+///     column_scale given: t = t * column_scale[i]
+///     bias given:         t = t + bias[i]
+struct AdcBlock {
+  ConstMatrixView v;
+  MatrixView y;                  ///< same shape as v; may be the same memory
+  const float* noise = nullptr;  ///< standard normal draws, rows x cols contiguous, or null
+  float noise_std = 0.0F;
+  const float* noise_stds = nullptr;  ///< one per output, or null
+  Converter converter;
+  const float* dither = nullptr;
+  const float* row_scale = nullptr;     ///< one per row, or null
+  const float* column_scale = nullptr;  ///< one per output, or null
+  const float* bias = nullptr;          ///< one per output, or null
+  std::int32_t* above = nullptr;        ///< per row: values above the bound; with `below` and `peaks`, all or none
+  std::int32_t* below = nullptr;        ///< per row: values below minus the bound
+  float* peaks = nullptr;               ///< per row: largest magnitude after clipping
+};
+void convert_outputs(const AdcBlock& block);
+
+/// v[r][i] += (factor * sqrt(variance[r][i])) * noise[r][i]; all views contiguous, equal shapes.
+void add_read_noise(MatrixView v, ConstMatrixView variance, const float* noise, float factor);
+
+/// Quadratic IR drop (reference section 4.6.1): A = n_over_g * current;  C = A * (A * (0.05 A - 0.2) + 0.5);
+/// v -= (ir_drop * C) * positioned. All views of equal shape.
+void subtract_ir_drop(MatrixView v, ConstMatrixView current, ConstMatrixView positioned, float n_over_g, float ir_drop);
+
+/// Largest magnitude of each row; NaN or infinity if the row holds one.
+void row_abs_max(ConstMatrixView x, std::span<float> out);
+
+}  // namespace tessera::kernels

@@ -1,0 +1,353 @@
+#include "tessera/kernels/converter.hpp"
+
+#include <cmath>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/converter.cpp"
+#include "hwy/foreach_target.h"
+// after foreach_target.h
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::CappedTag<float, 16>;
+using V = hn::Vec<D>;
+using M = hn::Mask<D>;
+constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
+
+// Correctly rounded division by a constant without the divider: Markstein's correction of a faithful quotient. With
+// hi + lo = 1/d to twice the precision, q = fma(v, hi, v lo) is within one ulp, and fma(fma(-q, d, v), hi, q) is the
+// rounded quotient unless the remainder underflows (|v| below about 1e-30). Where that could be seen, `exact` divides.
+// Inputs are never -0: the quotient of +-0 would be +0.
+struct Divisor {
+  V d;
+  V hi;
+  V lo;
+  bool exact;
+
+  HWY_INLINE Divisor(float divisor, bool divide) : exact(divide || divisor < 1e-15F || divisor > 1e15F) {
+    const D tag;
+    const double reciprocal = 1.0 / static_cast<double>(divisor);
+    const float high = static_cast<float>(reciprocal);
+    d = hn::Set(tag, divisor);
+    hi = hn::Set(tag, high);
+    lo = hn::Set(tag, static_cast<float>(reciprocal - static_cast<double>(high)));
+  }
+  HWY_INLINE V divide(V v) const {
+    if (exact) return hn::Div(v, d);
+#if HWY_NATIVE_FMA
+    const V q = hn::MulAdd(v, hi, hn::Mul(v, lo));
+    return hn::MulAdd(hn::NegMulAdd(q, d, v), hi, q);
+#else
+    return hn::Div(v, d);
+#endif
+  }
+};
+
+// Values beyond this are clipped whatever they are; limiting them first keeps quotients finite.
+HWY_INLINE float far_outside(const Converter& c) {
+  return 2.0F * (c.bound + c.step);
+}
+
+HWY_INLINE V load(const float* p, std::int64_t left) {
+  const D d;
+  return left >= lanes ? hn::LoadU(d, p) : hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(left)), d, p);
+}
+
+HWY_INLINE void store(V v, float* p, std::int64_t left) {
+  const D d;
+  if (left >= lanes)
+    hn::StoreU(v, d, p);
+  else
+    hn::BlendedStore(v, hn::FirstN(d, static_cast<std::size_t>(left)), d, p);
+}
+
+// A whole vector when `left` >= lanes, else its first `left` lanes: the body is compiled for both.
+template <class Body>
+HWY_INLINE void for_vectors(std::int64_t n, Body&& body) {
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) body(i, lanes);
+  if (i < n) body(i, n - i);
+}
+
+struct DacConstants {
+  V range, range_low, step, bound, bound_low, far, far_low, noise_std, negative_factor, half;
+  Divisor by_range, by_step;
+  HWY_INLINE explicit DacConstants(const DacBlock& b)
+      : by_range(b.range > 0 ? b.range : 1.0F, b.converter.step <= 0.0F),
+        by_step(b.converter.step > 0 ? b.converter.step : 1.0F, false) {
+    const D d;
+    range = hn::Set(d, b.range);
+    range_low = hn::Set(d, -b.range);
+    step = hn::Set(d, b.converter.step);
+    bound = hn::Set(d, b.converter.bound);
+    bound_low = hn::Set(d, -b.converter.bound);
+    far = hn::Set(d, far_outside(b.converter));
+    far_low = hn::Set(d, -far_outside(b.converter));
+    noise_std = hn::Set(d, b.noise_std);
+    negative_factor = hn::Set(d, b.negative_factor);
+    half = hn::Set(d, 0.5F);
+  }
+};
+
+struct DacSums {
+  V poison;  // NaN as soon as an input is not finite
+  V peak;
+  std::int64_t range_clipped = 0;
+  std::int64_t clipped = 0;
+};
+
+template <bool kRange, bool kScale, bool kStep, bool kCount>
+HWY_INLINE void dac_span(const DacBlock& b, const DacConstants& c, std::int64_t row, const float* HWY_RESTRICT x,
+                         float* HWY_RESTRICT z, std::int64_t first_draw, std::int64_t n, DacSums& sums) {
+  const D d;
+  const V scale = hn::Set(d, kScale ? b.scale[row] : 1.0F);
+  const V zero = hn::Zero(d);
+  for_vectors(n, [&](std::int64_t i, std::int64_t left) HWY_ATTR {
+    V t = hn::Add(load(x + i, left), zero);
+    sums.poison = hn::MulAdd(t, zero, sums.poison);
+    if constexpr (kRange) {
+      if constexpr (kCount)
+        sums.range_clipped += static_cast<std::int64_t>(hn::CountTrue(d, hn::Gt(hn::Abs(t), c.range)));
+      t = hn::Min(hn::Max(t, c.range_low), c.range);
+      t = c.by_range.divide(t);
+    }
+    if constexpr (kScale) t = hn::Mul(t, scale);
+    if constexpr (kStep) {
+      V q = c.by_step.divide(hn::Min(hn::Max(t, c.far_low), c.far));
+      if (b.dither != nullptr) q = hn::Add(q, hn::Sub(load(b.dither + first_draw + i, left), c.half));
+      t = hn::Add(hn::Mul(c.step, hn::Round(q)), hn::Zero(d));
+    }
+    if constexpr (kCount) sums.clipped += static_cast<std::int64_t>(hn::CountTrue(d, hn::Gt(hn::Abs(t), c.bound)));
+    t = hn::Min(hn::Max(t, c.bound_low), c.bound);
+    if constexpr (kCount) sums.peak = hn::Max(sums.peak, hn::Abs(t));
+    if (b.noise != nullptr) t = hn::Add(t, hn::Mul(c.noise_std, load(b.noise + first_draw + i, left)));
+    if (b.negative_factor != 1.0F) t = hn::IfThenElse(hn::Lt(t, zero), hn::Mul(t, c.negative_factor), t);
+    store(t, z + i, left);
+  });
+}
+
+template <bool kRange, bool kScale, bool kStep, bool kCount>
+HWY_INLINE bool dac_block(const DacBlock& b) {
+  const D d;
+  const DacConstants constants(b);
+  DacSums sums;
+  sums.poison = hn::Zero(d);
+  sums.peak = hn::Zero(d);
+  const std::int64_t cols = b.x.cols;
+  if (!kScale && b.x.stride == cols && b.z.stride == cols) {
+    dac_span<kRange, kScale, kStep, kCount>(b, constants, 0, b.x.data, b.z.data, 0, b.x.rows * cols, sums);
+  } else {
+    for (std::int64_t r = 0; r < b.x.rows; ++r)
+      dac_span<kRange, kScale, kStep, kCount>(b, constants, r, b.x.data + r * b.x.stride, b.z.data + r * b.z.stride,
+                                              r * cols, cols, sums);
+  }
+  if constexpr (kCount) {
+    b.counts->range_clipped += sums.range_clipped;
+    b.counts->clipped += sums.clipped;
+    const float peak = hn::GetLane(hn::MaxOfLanes(d, sums.peak));
+    if (peak > b.counts->peak) b.counts->peak = peak;
+  }
+  return hn::AllTrue(d, hn::Eq(sums.poison, sums.poison));
+}
+
+template <bool kRange, bool kScale, bool kStep>
+HWY_INLINE bool dac_counted(const DacBlock& b) {
+  return b.counts != nullptr ? dac_block<kRange, kScale, kStep, true>(b) : dac_block<kRange, kScale, kStep, false>(b);
+}
+template <bool kRange, bool kScale>
+HWY_INLINE bool dac_stepped(const DacBlock& b) {
+  return b.converter.step > 0.0F ? dac_counted<kRange, kScale, true>(b) : dac_counted<kRange, kScale, false>(b);
+}
+template <bool kRange>
+HWY_INLINE bool dac_scaled(const DacBlock& b) {
+  return b.scale != nullptr ? dac_stepped<kRange, true>(b) : dac_stepped<kRange, false>(b);
+}
+bool convert_inputs(const DacBlock& b) {
+  return b.range > 0.0F ? dac_scaled<true>(b) : dac_scaled<false>(b);
+}
+
+struct AdcConstants {
+  V step, bound, bound_low, far, far_low, noise_std, half;
+  Divisor by_step;
+  HWY_INLINE explicit AdcConstants(const AdcBlock& b) : by_step(b.converter.step > 0 ? b.converter.step : 1.0F, false) {
+    const D d;
+    step = hn::Set(d, b.converter.step);
+    bound = hn::Set(d, b.converter.bound);
+    bound_low = hn::Set(d, -b.converter.bound);
+    far = hn::Set(d, far_outside(b.converter));
+    far_low = hn::Set(d, -far_outside(b.converter));
+    noise_std = hn::Set(d, b.noise_std);
+    half = hn::Set(d, 0.5F);
+  }
+};
+
+enum class Noise { none, common, per_output };
+
+template <Noise kNoise, bool kStep, bool kAffine, bool kCount>
+HWY_INLINE void adc_row(const AdcBlock& b, const AdcConstants& c, std::int64_t r) {
+  const D d;
+  const std::int64_t cols = b.v.cols;
+  const float* v = b.v.data + r * b.v.stride;
+  float* y = b.y.data + r * b.y.stride;
+  const float* noise = b.noise + (kNoise == Noise::none ? 0 : r * cols);
+  const float* dither = b.dither == nullptr ? nullptr : b.dither + r * cols;
+  const V scale = hn::Set(d, b.row_scale == nullptr ? 1.0F : b.row_scale[r]);
+  std::size_t above = 0;
+  std::size_t below = 0;
+  V peak = hn::Zero(d);
+  for_vectors(cols, [&](std::int64_t i, std::int64_t left) HWY_ATTR {
+    V t = hn::Add(load(v + i, left), hn::Zero(d));
+    if constexpr (kNoise == Noise::common) t = hn::Add(t, hn::Mul(c.noise_std, load(noise + i, left)));
+    if constexpr (kNoise == Noise::per_output)
+      t = hn::Add(t, hn::Mul(load(b.noise_stds + i, left), load(noise + i, left)));
+    if constexpr (kStep) {
+      V q = c.by_step.divide(hn::Min(hn::Max(t, c.far_low), c.far));
+      if (dither != nullptr) q = hn::Add(q, hn::Sub(load(dither + i, left), c.half));
+      t = hn::Add(hn::Mul(c.step, hn::Round(q)), hn::Zero(d));
+    }
+    if constexpr (kCount) {
+      above += hn::CountTrue(d, hn::Gt(t, c.bound));
+      below += hn::CountTrue(d, hn::Lt(t, c.bound_low));
+    }
+    t = hn::Min(hn::Max(t, c.bound_low), c.bound);
+    if constexpr (kCount) peak = hn::Max(peak, hn::Abs(t));
+    t = hn::Mul(t, scale);
+    if constexpr (kAffine) {
+      t = hn::Mul(t, load(b.column_scale + i, left));
+      if (b.bias != nullptr) t = hn::Add(t, load(b.bias + i, left));
+    }
+    store(t, y + i, left);
+  });
+  if constexpr (kCount) {
+    b.above[r] = static_cast<std::int32_t>(above);
+    b.below[r] = static_cast<std::int32_t>(below);
+    b.peaks[r] = hn::GetLane(hn::MaxOfLanes(d, peak));
+  }
+}
+
+template <Noise kNoise, bool kStep, bool kAffine>
+HWY_INLINE void adc_block(const AdcBlock& b) {
+  const AdcConstants constants(b);
+  for (std::int64_t r = 0; r < b.v.rows; ++r) {
+    if (b.above != nullptr)
+      adc_row<kNoise, kStep, kAffine, true>(b, constants, r);
+    else
+      adc_row<kNoise, kStep, kAffine, false>(b, constants, r);
+  }
+}
+template <Noise kNoise, bool kStep>
+HWY_INLINE void adc_scaled(const AdcBlock& b) {
+  b.column_scale != nullptr ? adc_block<kNoise, kStep, true>(b) : adc_block<kNoise, kStep, false>(b);
+}
+template <Noise kNoise>
+HWY_INLINE void adc_stepped(const AdcBlock& b) {
+  b.converter.step > 0.0F ? adc_scaled<kNoise, true>(b) : adc_scaled<kNoise, false>(b);
+}
+void convert_outputs(const AdcBlock& b) {
+  if (b.noise == nullptr)
+    adc_stepped<Noise::none>(b);
+  else if (b.noise_stds == nullptr)
+    adc_stepped<Noise::common>(b);
+  else
+    adc_stepped<Noise::per_output>(b);
+}
+
+void add_read_noise(const MatrixView& v, const ConstMatrixView& variance, const float* noise, float factor) {
+  const D d;
+  const V f = hn::Set(d, factor);
+  for (std::int64_t r = 0; r < v.rows; ++r) {
+    float* row = v.data + r * v.stride;
+    const float* s = variance.data + r * variance.stride;
+    const float* xi = noise + r * v.cols;
+    for_vectors(v.cols, [&](std::int64_t i, std::int64_t left) HWY_ATTR {
+      const V std = hn::Mul(f, hn::Sqrt(load(s + i, left)));
+      store(hn::Add(load(row + i, left), hn::Mul(std, load(xi + i, left))), row + i, left);
+    });
+  }
+}
+
+void subtract_ir_drop(const MatrixView& v, const ConstMatrixView& current, const ConstMatrixView& positioned,
+                      float n_over_g, float ir_drop) {
+  const D d;
+  for (std::int64_t r = 0; r < v.rows; ++r) {
+    float* row = v.data + r * v.stride;
+    const float* currents = current.data + r * current.stride;
+    const float* sums = positioned.data + r * positioned.stride;
+    for_vectors(v.cols, [&](std::int64_t i, std::int64_t left) HWY_ATTR {
+      const V a = hn::Mul(hn::Set(d, n_over_g), load(currents + i, left));
+      V c = hn::Sub(hn::Mul(hn::Set(d, 0.05F), a), hn::Set(d, 0.2F));
+      c = hn::Add(hn::Mul(a, c), hn::Set(d, 0.5F));
+      c = hn::Mul(hn::Set(d, ir_drop), hn::Mul(a, c));
+      store(hn::Sub(load(row + i, left), hn::Mul(c, load(sums + i, left))), row + i, left);
+    });
+  }
+}
+
+void row_abs_max(const ConstMatrixView& x, float* out) {
+  const D d;
+  for (std::int64_t r = 0; r < x.rows; ++r) {
+    const float* row = x.data + r * x.stride;
+    V peak = hn::Zero(d);
+    V poison = hn::Zero(d);
+    for_vectors(x.cols, [&](std::int64_t i, std::int64_t left) HWY_ATTR {
+      const V t = load(row + i, left);
+      peak = hn::Max(peak, hn::Abs(t));
+      poison = hn::MulAdd(t, hn::Zero(d), poison);
+    });
+    out[r] = hn::GetLane(hn::MaxOfLanes(d, peak));
+    if (!hn::AllTrue(d, hn::Eq(poison, poison))) out[r] = std::numeric_limits<float>::quiet_NaN();
+  }
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace tessera::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tessera::kernels {
+
+HWY_EXPORT(convert_inputs);
+HWY_EXPORT(convert_outputs);
+HWY_EXPORT(add_read_noise);
+HWY_EXPORT(subtract_ir_drop);
+HWY_EXPORT(row_abs_max);
+
+Converter make_converter(double bound, double resolution) {
+  Converter converter;
+  if (bound <= 0.0) return converter;
+  converter.bound = static_cast<float>(bound);
+  const auto parameter = static_cast<float>(resolution);
+  const float rho = parameter <= 0.0F ? 0.0F : (parameter > 1.0F ? 1.0F / parameter : parameter);
+  converter.step = 2.0F * converter.bound * rho;
+  return converter;
+}
+
+bool convert_inputs(const DacBlock& block) {
+  return HWY_DYNAMIC_DISPATCH(convert_inputs)(block);
+}
+
+void convert_outputs(const AdcBlock& block) {
+  HWY_DYNAMIC_DISPATCH(convert_outputs)(block);
+}
+
+void add_read_noise(MatrixView v, ConstMatrixView variance, const float* noise, float factor) {
+  HWY_DYNAMIC_DISPATCH(add_read_noise)(v, variance, noise, factor);
+}
+
+void subtract_ir_drop(MatrixView v, ConstMatrixView current, ConstMatrixView positioned, float n_over_g,
+                      float ir_drop) {
+  HWY_DYNAMIC_DISPATCH(subtract_ir_drop)(v, current, positioned, n_over_g, ir_drop);
+}
+
+void row_abs_max(ConstMatrixView x, std::span<float> out) {
+  HWY_DYNAMIC_DISPATCH(row_abs_max)(x, out.data());
+}
+
+}  // namespace tessera::kernels
+#endif
