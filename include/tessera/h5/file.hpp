@@ -1,0 +1,42 @@
+#pragma once
+#include <string>
+
+#include "tessera/h5/group.hpp"
+
+namespace tessera::h5 {
+
+class AtomicFile;
+
+/// An open file; also its root group. Closing (or destroying) it closes every object opened through it.
+///
+/// Files are written without time stamps, in the oldest format that holds them, and groups keep the order of creation:
+/// the same calls give the same bytes.
+class File : public Group {
+ public:
+  /// InputError if the file is missing, unreadable, not HDF5, truncated, or being written by another process.
+  static File open(const std::string& path);
+  /// Replaces an existing file. For a file that others may find, create it through an AtomicFile.
+  static File create(const std::string& path);
+  /// Creates the file under its temporary name. Close it before AtomicFile::commit().
+  static File create(const AtomicFile& target);
+  /// Opens the temporary file of an AtomicFile that continues an earlier one, for reading and writing.
+  static File resume(const AtomicFile& target);
+
+  File(File&&) = default;
+  File& operator=(File&&) = default;
+
+  /// Everything written so far reaches the operating system: a killed process loses nothing before this call.
+  void flush();
+  /// Flushes and closes; RunError if that failed (a full disk). The destructor closes too, but cannot report.
+  void close();
+  bool is_open() const { return file_.valid(); }
+
+ private:
+  File(Handle file, const std::string& path);
+  Handle file_;
+};
+
+/// Does the file begin with HDF5's signature (at 0, 512, 1024, ...)? InputError if it cannot be read.
+bool is_hdf5(const std::string& path);
+
+}  // namespace tessera::h5

@@ -1,0 +1,122 @@
+#include "tessera/h5/file.hpp"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include "h5/detail.hpp"
+#include "tessera/h5/atomic_file.hpp"
+
+namespace tessera::h5 {
+namespace {
+
+/// Closing the file closes what was opened through it. Metadata stay in memory until a flush: a process killed between
+/// two flushes leaves the file as of the last one.
+Handle file_access(bool locked_by_caller) {
+  Handle access(H5Pcreate(H5P_FILE_ACCESS));
+  H5Pset_fclose_degree(access.id(), H5F_CLOSE_STRONG);
+  H5Pset_libver_bounds(access.id(), H5F_LIBVER_EARLIEST, H5F_LIBVER_V110);
+  if (locked_by_caller) H5Pset_file_locking(access.id(), false, true);
+  H5AC_cache_config_t cache{};
+  cache.version = H5AC__CURR_CACHE_CONFIG_VERSION;
+  if (H5Pget_mdc_config(access.id(), &cache) >= 0) {
+    cache.evictions_enabled = false;
+    cache.incr_mode = H5C_incr__off;
+    cache.flash_incr_mode = H5C_flash_incr__off;
+    cache.decr_mode = H5C_decr__off;
+    H5Pset_mdc_config(access.id(), &cache);
+  }
+  return access;
+}
+
+Handle create_file(const std::string& path, bool locked_by_caller) {
+  const Handle creation(H5Pcreate(H5P_FILE_CREATE));
+  H5Pset_link_creation_order(creation.id(), H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
+  H5Pset_obj_track_times(creation.id(), false);
+  const Handle access = file_access(locked_by_caller);
+  Handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.id(), access.id()));
+  if (!file.valid()) {
+    throw RunError(fmt::format("cannot create '{}' ({})", path, detail::hdf5_reason()));
+  }
+  return file;
+}
+
+void require_regular_file(const std::string& path) {
+  struct stat status {};
+  const int found = ::stat(path.c_str(), &status);
+  require<InputError>(found == 0, "cannot open '{}' ({})", path, std::strerror(errno));
+  require<InputError>(S_ISREG(status.st_mode), "cannot open '{}' (it is {})", path,
+                      S_ISDIR(status.st_mode) ? "a directory" : "not a regular file");
+}
+
+}  // namespace
+
+File::File(Handle file, const std::string& path) : file_(std::move(file)) {
+  location_ = {path, "/"};
+  handle_ = detail::reading(H5Gopen2(file_.id(), "/", H5P_DEFAULT), location_, "open");
+}
+
+File File::open(const std::string& path) {
+  require_regular_file(path);
+  require<InputError>(is_hdf5(path), "'{}' is not an HDF5 file", path);
+  const detail::QuietErrors quiet;
+  const Handle access(H5Pcreate(H5P_FILE_ACCESS));
+  H5Pset_fclose_degree(access.id(), H5F_CLOSE_STRONG);
+  Handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.id()));
+  if (!file.valid()) {
+    throw InputError(fmt::format("cannot open '{}' ({}); it is damaged, or another process is writing it", path,
+                                 detail::hdf5_reason()));
+  }
+  return {std::move(file), path};
+}
+
+File File::create(const std::string& path) {
+  const detail::QuietErrors quiet;
+  return {create_file(path, false), path};
+}
+
+File File::create(const AtomicFile& target) {
+  const detail::QuietErrors quiet;
+  return {create_file(target.partial_path(), true), target.partial_path()};
+}
+
+File File::resume(const AtomicFile& target) {
+  const std::string& path = target.partial_path();
+  require<InputError>(is_hdf5(path), "cannot continue '{}' (it is not an HDF5 file)", path);
+  const detail::QuietErrors quiet;
+  const Handle access = file_access(true);
+  Handle file(H5Fopen(path.c_str(), H5F_ACC_RDWR, access.id()));
+  if (!file.valid()) throw InputError(fmt::format("cannot continue '{}' ({})", path, detail::hdf5_reason()));
+  return {std::move(file), path};
+}
+
+void File::flush() {
+  const detail::QuietErrors quiet;
+  detail::check_writing(H5Fflush(file_.id(), H5F_SCOPE_GLOBAL), location_, "flush");
+}
+
+void File::close() {
+  if (!is_open()) return;
+  const detail::QuietErrors quiet;
+  unsigned intent = H5F_ACC_RDONLY;
+  H5Fget_intent(file_.id(), &intent);
+  if (intent != H5F_ACC_RDONLY) flush();
+  handle_.close();
+  require<RunError>(file_.close(), "cannot close '{}' ({})", file_name(), detail::hdf5_reason());
+}
+
+bool is_hdf5(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  require<InputError>(file.is_open(), "cannot open '{}' ({})", path, std::strerror(errno));
+  constexpr std::string_view signature("\x89HDF\r\n\x1a\n", 8);
+  for (std::streamoff offset = 0;; offset = offset == 0 ? 512 : offset * 2) {
+    std::string bytes(signature.size(), '\0');
+    file.seekg(offset);
+    if (!file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()))) return false;
+    if (bytes == signature) return true;
+  }
+}
+
+}  // namespace tessera::h5
