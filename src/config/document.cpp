@@ -233,6 +233,17 @@ void check_is_text(std::string_view text, const std::shared_ptr<const Source>& s
   }
 }
 
+/// The value of one --set; its few characters need no line and column.
+Node parse_override(const std::string& text, std::string_view value) {
+  try {
+    return parse(value, {fmt::format("--set {}", text), {}});
+  } catch (const ConfigError& error) {
+    std::vector<Problem> problems = error.problems();
+    for (Problem& problem : problems) problem.line = problem.column = 0;
+    throw ConfigError(std::move(problems));
+  }
+}
+
 /// Follows `base:` of one configuration.
 class Loader {
  public:
@@ -304,7 +315,9 @@ Node parse(std::string_view text, const Source& source, const Limits& limits) {
   check_is_text(text, shared);
   Builder builder(shared, limits);
   try {
-    std::istringstream stream{std::string(text)};
+    // Without the comment the parser accepts a quote that is still open at the last line break.
+    const bool ends_in_a_line = !text.empty() && text.back() != '\n';
+    std::istringstream stream(std::string(text) + (ends_in_a_line ? "\n# end" : "# end"));
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }
@@ -341,7 +354,7 @@ void apply_overrides(Node& root, const std::vector<std::string>& overrides,
   for (const std::string& text : overrides) {
     const std::size_t equals = text.find('=');
     require<UsageError>(equals != std::string::npos && equals > 0, "--set {}: expected key=value", text);
-    Node value = parse(std::string_view(text).substr(equals + 1), {fmt::format("--set {}", text), {}});
+    Node value = parse_override(text, std::string_view(text).substr(equals + 1));
     without_lines(without_lines, value);
     set_path(root, text.substr(0, equals), std::move(value), rule_lists);
   }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
+#include <cmath>
 
 #include "scalars.hpp"
 
@@ -110,6 +110,15 @@ bool is_json_number(const std::string& text) {
          std::isdigit(static_cast<unsigned char>(text[digits + 1])) == 0;
 }
 
+std::string json_scalar(const Node& node) {
+  if (node.quoted) return double_quoted(node.scalar);
+  if (const auto boolean = parse_boolean(node.scalar)) return *boolean ? "true" : "false";
+  if (is_json_number(node.scalar)) return node.scalar;
+  const auto number = parse_real(node.scalar);
+  return number && !number->overflow && std::isfinite(number->value) ? format_real(number->value)
+                                                                     : double_quoted(node.scalar);
+}
+
 void write_json(const Node& node, std::size_t indent, std::string& out) {
   const std::string pad(indent + 2, ' ');
   switch (node.kind) {
@@ -117,8 +126,7 @@ void write_json(const Node& node, std::size_t indent, std::string& out) {
       out += "null";
       return;
     case Node::Kind::scalar: {
-      const bool raw = !node.quoted && (is_json_number(node.scalar) || node.scalar == "true" || node.scalar == "false");
-      out += raw ? node.scalar : double_quoted(node.scalar);
+      out += json_scalar(node);
       return;
     }
     case Node::Kind::list: {

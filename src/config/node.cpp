@@ -162,10 +162,9 @@ std::string describe(const Node& node) {
 
 Node merged(Node base, const Node& over) {
   if (!base.is_map() || !over.is_map() || types_differ(base, over)) return over;
+  base.entries.reserve(base.entries.size() + over.entries.size());  // keeps the views in `index` valid
   std::unordered_map<std::string_view, std::size_t> index;
   for (std::size_t i = 0; i < base.entries.size(); ++i) index.emplace(base.entries[i].key, i);
-  const std::size_t old_size = base.entries.size();
-  base.entries.reserve(old_size + over.entries.size());  // keeps the views in `index` valid
   for (const Node::Entry& entry : over.entries) {
     const auto found = index.find(entry.key);
     if (found == index.end()) {

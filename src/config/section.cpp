@@ -31,6 +31,7 @@ std::string unknown_key(const std::string& key, const std::vector<detail::Sectio
   if (!near.empty()) return fmt::format("unknown key '{}'; did you mean '{}'?", key, near);
   const std::string below = find_below(infos, key);
   if (!below.empty()) return fmt::format("unknown key '{}'; did you mean '{}'?", key, below);
+  if (legal.empty()) return fmt::format("unknown key '{}'; there are no keys here", key);
   return fmt::format("unknown key '{}'; the keys here are {}", key, fmt::join(legal, ", "));
 }
 

@@ -24,20 +24,21 @@ Type<T> integer_type(Range range, Range storage, Parse parse) {
   auto info = std::make_shared<TypeInfo>();
   info->kind = TypeInfo::Kind::integer;
   info->range = range;
+  const int bits = static_cast<int>(std::lround(std::log2(storage.high - storage.low)));
   return {info,
-          [range, storage, parse](const Node& node, const std::string& key, T& value, Report& report) {
+          [range, storage, bits, parse](const Node& node, const std::string& key, T& value, Report& report) {
             const auto parsed = node.is_scalar() && !node.quoted ? parse(node.scalar) : std::nullopt;
             if (!parsed) {
               report.problem(node.position, key, fmt::format("expected an integer, got {}", describe(node)));
               return;
             }
             const auto as_real = static_cast<double>(parsed->value);
-            if (!parsed->overflow && !range.contains(as_real))
+            const bool below = range.low >= 0 && node.scalar[0] == '-' && (parsed->overflow || parsed->value != 0);
+            if (below || (!parsed->overflow && !range.contains(as_real)))
               report.problem(node.position, key, out_of_range(node, range));
             else if (parsed->overflow || !storage.contains(as_real))
               report.problem(node.position, key,
-                             fmt::format("{} does not fit an integer ({} to {})", node.scalar, number_text(storage.low),
-                                         number_text(storage.high)));
+                             fmt::format("{} does not fit an integer of {} bits", node.scalar, bits));
             else
               value = parsed->value;
           },
