@@ -19,4 +19,10 @@ struct GridRow {
 void quantize_dequantize_row(const GridRow& row, const float* x, float* y, std::int64_t count);
 void quantize_to_integer_row(const GridRow& row, const float* x, float* codes, std::int64_t count);
 
+void straight_through_gradient(const UniformGrid& grid, const float* x, const float* grad_y, float* grad_x,
+                               std::int64_t count);
+
+/// Sum of (x - forward(x))^2, each difference in float32, squared and added in double in a fixed order.
+double squared_error(const UniformGrid& grid, const float* x, std::int64_t count);
+
 }  // namespace tessera::quant::loops

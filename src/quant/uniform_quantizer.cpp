@@ -85,6 +85,9 @@ void UniformQuantizer::set_quant_range(float x_min, float x_max) {
 }
 
 void UniformQuantizer::set_quant_range(std::span<const float> x_min, std::span<const float> x_max) {
+  require<InputError>(!range_trainable_,
+                      "the range of this quantizer is being learned; end that with make_range_trainable(false) before "
+                      "setting it");
   const std::size_t count = x_min.size();
   require<InputError>(count == x_max.size(), "quantization range with {} lower and {} upper bounds; give pairs", count,
                       x_max.size());
@@ -136,9 +139,9 @@ void UniformQuantizer::reset() {
   range_trainable_ = false;
 }
 
-void UniformQuantizer::make_range_trainable() {
+void UniformQuantizer::make_range_trainable(bool trainable) {
   require_initialized();
-  range_trainable_ = true;
+  range_trainable_ = trainable;
 }
 
 void UniformQuantizer::set_state(UniformQuantizerState state) {

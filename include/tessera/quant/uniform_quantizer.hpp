@@ -125,8 +125,9 @@ class UniformQuantizer {
   /// Forgets the range and whether it is trainable.
   void reset();
 
-  /// Marks the range as learned by gradient. QuantizerNotInitializedError without a range.
-  void make_range_trainable();
+  /// Marks the range as learned by gradient (or no longer). A trainable range is changed by set_state() only:
+  /// set_quant_range() throws InputError. QuantizerNotInitializedError without a range.
+  void make_range_trainable(bool trainable = true);
   bool range_trainable() const { return range_trainable_; }
 
   /// The stored range, and its replacement (after reading a model, or by an optimizer). InputError when it does not fit
@@ -158,6 +159,21 @@ class UniformQuantizer {
   void to_integer_forward(std::span<const float> x, std::span<float> codes) const;
   void to_integer_forward(const ChannelLayout& layout, std::span<const float> x, std::span<float> codes) const;
   Tensor to_integer_forward(const Tensor& x) const;
+
+  /// The straight-through gradient with respect to the input (reference A.5): rounding counts as the identity, clipping
+  /// does not. With p = rne(x / s) + z before clipping and m = 1 where int_min <= p <= int_max (ends included), else 0:
+  ///     grad_x = ((grad_y * s) * m) / s        in float32; 0 for NaN input.
+  void backward(const ChannelLayout& layout, std::span<const float> x, std::span<const float> grad_y,
+                std::span<float> grad_x) const;
+  Tensor backward(const Tensor& x, const Tensor& grad_y) const;
+  /// The gradient with respect to the stored range, per channel, summed in double in index order:
+  ///     ds     = sum grad_y * ((code(x) - z) - m * x / s)
+  ///     delta: linear  ds where delta >= eps, else 0;   log  ds * s
+  ///     zero_float:    -s * sum grad_y * (1 - m)  where int_min <= rne(zero_float) <= int_max, else 0
+  /// No gradient scaling. The parts of a split batch are added by the caller.
+  RangeGradient range_gradient(const ChannelLayout& layout, std::span<const float> x,
+                               std::span<const float> grad_y) const;
+  RangeGradient range_gradient(const Tensor& x, const Tensor& grad_y) const;
 
   /// The layout of this quantizer's channels in a tensor of this shape: one channel unless per_channel or axis.
   ChannelLayout layout(const Shape& shape) const;

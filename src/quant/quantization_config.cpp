@@ -1,0 +1,233 @@
+#include "tessera/quant/quantization_config.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace tessera::quant {
+
+void BaseQuantConfig::set_range_estimator(RangeEstimators estimator) {
+  params_ = default_params(estimator);
+  range_estimator_ = estimator;
+}
+
+void BaseQuantConfig::set_range_estimator_params(const RangeEstimatorParams& params) {
+  if (range_estimator_ == RangeEstimators::allminmax) {
+    if (std::holds_alternative<std::monostate>(params)) return;
+    throw ConfigError("range_estimator_params", "allminmax has no options; remove them");
+  }
+  if (!params_fit(range_estimator_, params)) {
+    throw ConfigError("range_estimator_params",
+                      fmt::format("options of another estimator than {}; choose the estimator "
+                                  "first, then its options",
+                                  to_string(range_estimator_)));
+  }
+  params_ = params;
+}
+
+namespace {
+
+QuantizationManagerParameters parameters_of(const BaseQuantConfig& config, bool per_channel) {
+  QuantizationManagerParameters p;
+  p.quantizer.n_bits = config.n_bits;
+  p.quantizer.method = config.symmetric ? QMethod::symmetric_uniform : QMethod::asymmetric_uniform;
+  p.quantizer.per_channel = per_channel;
+  p.init = config.range_estimator();
+  p.init_params = config.range_estimator_params();
+  return p;
+}
+
+// Runs a check and keeps its problems.
+template <class Check>
+void collect(std::vector<Problem>& problems, Check&& check) {
+  try {
+    check();
+  } catch (const ConfigError& error) {
+    problems.insert(problems.end(), error.problems().begin(), error.problems().end());
+  }
+}
+
+bool names_or_contains(const std::string& entry, const std::string& name) {
+  return name == entry || (name.size() > entry.size() && name.starts_with(entry) && name[entry.size()] == '.');
+}
+
+const QuantizedModuleKind* kind_of(const std::string& type) {
+  const std::string canonical = canonical_module_type(type);
+  for (const QuantizedModuleKind& kind : quantized_module_kinds()) {
+    if (canonical == kind.module) return &kind;
+  }
+  return nullptr;
+}
+
+void check_form(std::vector<Problem>& problems, const std::string& key, const std::string& form,
+                const std::string& type) {
+  if (form.empty()) return;
+  const QuantizedModuleKind* wanted = kind_of(form);
+  if (wanted == nullptr || form != wanted->quantized_module) {
+    std::vector<std::string> legal;
+    for (const QuantizedModuleKind& kind : quantized_module_kinds()) legal.emplace_back(kind.quantized_module);
+    const std::string near = nearest_word(form, legal);
+    problems.push_back({.file = {},
+                        .key = key + ".quantized_module",
+                        .message = fmt::format("unknown quantized module '{}'{}", form,
+                                               near.empty() ? "" : "; did you mean '" + near + "'?")});
+  } else if (!type.empty() && canonical_module_type(type) != wanted->module) {
+    problems.push_back({.file = {},
+                        .key = key + ".quantized_module",
+                        .message = fmt::format("{} replaces modules of type {}, not {}", form, wanted->module, type)});
+  }
+}
+
+}  // namespace
+
+void validate(const ActivationQuantConfig& config, const std::string& key) {
+  if (config.enabled()) validate(manager_parameters(config), key);
+}
+
+void validate(const WeightQuantConfig& config, const std::string& key) {
+  if (config.enabled()) validate(manager_parameters(config), key);
+}
+
+void validate(const QuantizationConfig& config, const std::string& key) {
+  std::vector<Problem> problems;
+  collect(problems, [&] { validate(config.activation_quant, key + ".activation_quant"); });
+  collect(problems, [&] { validate(config.weight_quant, key + ".weight_quant"); });
+  if (!problems.empty()) throw ConfigError(std::move(problems));
+}
+
+QuantizationManagerParameters manager_parameters(const ActivationQuantConfig& config) {
+  return parameters_of(config, false);
+}
+
+QuantizationManagerParameters manager_parameters(const WeightQuantConfig& config) {
+  return parameters_of(config, config.per_channel);
+}
+
+const std::vector<QuantizedModuleKind>& quantized_module_kinds() {
+  static const std::vector<QuantizedModuleKind> kinds{
+      {"QuantLinear", "Linear", true, true},
+      {"QuantConv2d", "Conv2d", true, true},
+      {"QuantLayerNorm", "LayerNorm", true, true},
+      {"QuantEmbedding", "Embedding", true, false},
+      {"QuantBatchNorm2d", "BatchNorm2d", false, true},
+  };
+  return kinds;
+}
+
+std::string canonical_module_type(const std::string& type) {
+  static const std::map<std::string, std::string> canonical{
+      {"Gemm", "Linear"},
+      {"MatMul", "Linear"},
+      {"QuantLinear", "Linear"},
+      {"Conv", "Conv2d"},
+      {"QuantConv2d", "Conv2d"},
+      {"LayerNormalization", "LayerNorm"},
+      {"QuantLayerNorm", "LayerNorm"},
+      {"Gather", "Embedding"},
+      {"QuantEmbedding", "Embedding"},
+      {"BatchNormalization", "BatchNorm2d"},
+      {"QuantBatchNorm2d", "BatchNorm2d"},
+  };
+  std::string name = type;
+  for (const char* prefix : {"torch.", "nn."}) {
+    if (name.starts_with(prefix)) name.erase(0, std::string(prefix).size());
+  }
+  const auto found = canonical.find(name);
+  return found == canonical.end() ? name : found->second;
+}
+
+void validate(const QuantizationMap& map, const std::string& key) {
+  std::vector<Problem> problems;
+  collect(problems, [&] { validate(map.default_qconfig, key + ".default_qconfig"); });
+  std::map<std::string, std::string> seen;
+  for (const auto& [type, entry] : map.module_qconfig_map) {
+    const std::string at = key + ".module_qconfig_map." + type;
+    collect(problems, [&] { validate(entry.module_qconfig, at + ".module_qconfig"); });
+    if (kind_of(type) == nullptr) {
+      problems.push_back({.file = {}, .key = at, .message = "modules of this type have no quantized form"});
+    } else {
+      check_form(problems, at, entry.quantized_module, type);
+    }
+    const auto [first, added] = seen.emplace(canonical_module_type(type), type);
+    if (!added) {
+      problems.push_back({.file = {},
+                          .key = at,
+                          .message = fmt::format("the same type as '{}' above; keep one of them", first->second)});
+    }
+  }
+  for (const auto& [name, entry] : map.instance_qconfig_map) {
+    const std::string at = key + ".instance_qconfig_map." + name;
+    collect(problems, [&] { validate(entry.module_qconfig, at + ".module_qconfig"); });
+    check_form(problems, at, entry.quantized_module, "");
+  }
+  for (const auto& [name, entry] : map.input_activation_qconfig_map) {
+    const std::string at = key + ".input_activation_qconfig_map." + name;
+    collect(problems, [&] { validate(entry, at); });
+  }
+  if (!problems.empty()) throw ConfigError(std::move(problems));
+}
+
+void append_default_conversions(QuantizationMap& map) {
+  const auto present = [&](const std::string& type) {
+    return std::any_of(map.module_qconfig_map.begin(), map.module_qconfig_map.end(),
+                       [&](const auto& entry) { return canonical_module_type(entry.first) == type; });
+  };
+  for (const char* type : {"Linear", "LayerNorm", "Embedding", "Conv2d"}) {
+    if (!present(type)) {
+      map.module_qconfig_map[type] = {.quantized_module = std::string("Quant") + type,
+                                      .module_qconfig = map.default_qconfig};
+    }
+  }
+}
+
+ResolvedQuantization resolve_quantization(const QuantizationMap& map, const std::string& name,
+                                          const std::string& type) {
+  ResolvedQuantization resolved;
+  const bool excluded = std::any_of(map.excluded_modules.begin(), map.excluded_modules.end(),
+                                    [&](const std::string& entry) { return names_or_contains(entry, name); });
+  if (excluded) return resolved;
+
+  const std::string canonical = canonical_module_type(type);
+  const QuantizedModuleConfig* chosen = nullptr;
+  if (const auto instance = map.instance_qconfig_map.find(name); instance != map.instance_qconfig_map.end()) {
+    chosen = &instance->second;
+    std::vector<Problem> problems;
+    check_form(problems, "quantization.instance_qconfig_map." + name, chosen->quantized_module, type);
+    if (!problems.empty()) throw ConfigError(std::move(problems));
+  } else {
+    for (const auto& [key, entry] : map.module_qconfig_map) {
+      if (canonical_module_type(key) == canonical) chosen = &entry;
+    }
+  }
+  const QuantizedModuleKind* kind = kind_of(type);
+  if (chosen != nullptr && chosen->module_qconfig.enabled()) {
+    if (kind == nullptr) {
+      throw ConfigError(
+          "quantization.instance_qconfig_map." + name,
+          fmt::format("modules of type {} have no quantized form; quantize its input or exclude it", type));
+    }
+    const QuantizationConfig& config = chosen->module_qconfig;
+    if (kind->weight && config.weight_quant.enabled()) resolved.weight = config.weight_quant;
+    if (kind->activation && config.activation_quant.enabled()) resolved.activation = config.activation_quant;
+  }
+  const auto input = map.input_activation_qconfig_map.find(name);
+  if (input != map.input_activation_qconfig_map.end() && input->second.enabled()) {
+    resolved.input_activation = input->second;
+  }
+  return resolved;
+}
+
+std::vector<std::string> unmatched_names(const QuantizationMap& map, const std::vector<std::string>& module_names) {
+  std::vector<std::string> unmatched;
+  const auto check = [&](const std::string& entry, bool parents) {
+    const bool known = std::any_of(module_names.begin(), module_names.end(), [&](const std::string& name) {
+      return parents ? names_or_contains(entry, name) : name == entry;
+    });
+    if (!known) unmatched.push_back(entry);
+  };
+  for (const auto& entry : map.instance_qconfig_map) check(entry.first, false);
+  for (const auto& entry : map.input_activation_qconfig_map) check(entry.first, false);
+  for (const std::string& entry : map.excluded_modules) check(entry, true);
+  return unmatched;
+}
+
+}  // namespace tessera::quant
