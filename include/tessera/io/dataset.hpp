@@ -1,0 +1,66 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tessera/core/parallel.hpp"
+#include "tessera/core/tensor.hpp"
+#include "tessera/io/data_parameters.hpp"
+
+/// Samples with or without labels, read in batches. Formats and every refusal are described in docs/formats/data.md.
+namespace tessera::io {
+
+class SampleSource;
+
+/// An opened data set: an immutable value, cheap to copy, safe to read from several threads.
+///
+/// Opening checks headers, sizes and labels completely; sample values are checked when they are read. Files stay on
+/// disk and are read batch by batch; a gzipped file is unpacked once into memory in the file's own element type.
+class DataSet {
+ public:
+  /// ConfigError where the parameters are wrong (see validate); InputError, naming the file, what is wrong with it and
+  /// what to do, where a file is missing, damaged, or does not fit the parameters or the labels.
+  explicit DataSet(const DataParameters& parameters);
+
+  /// A data set in memory: inputs [n, ...], and either no labels or one class index for each sample.
+  explicit DataSet(Tensor inputs, std::vector<std::int32_t> labels = {});
+
+  std::int64_t size() const { return size_; }                        ///< samples after `first` and `limit`
+  const Shape& sample_shape() const { return sample_shape_; }        ///< of one sample: no batch axis, e.g. 1x28x28
+  const std::string& name() const { return name_; }                  ///< file or generator, for messages
+  const std::string& element_type() const { return element_type_; }  ///< as stored: "uint8", "float32", ...
+
+  /// Class indices >= 0, one for each sample; empty without labels.
+  bool has_labels() const { return !labels_->empty(); }
+  std::span<const std::int32_t> labels() const { return *labels_; }
+
+  /// Throws InputError naming the first sample whose label is not below `classes`, the outputs of the network.
+  void require_labels_below(std::int64_t classes) const;
+
+  /// Regression targets: floating-point labels of any shape, neither scaled nor shifted.
+  bool has_targets() const { return targets_ != nullptr; }
+  const Shape& target_shape() const { return target_shape_; }
+  Tensor read_targets(std::int64_t first, std::int64_t count) const;
+
+  /// Samples [first, first + count) as [count, sample_shape...], with x -> (x * scale - mean) / std applied in float32.
+  /// Equal values for every split into batches. InputError if a value is not finite.
+  Tensor read(std::int64_t first, std::int64_t count, Parallel parallel = {}) const;
+
+ private:
+  std::shared_ptr<const SampleSource> samples_;
+  std::shared_ptr<const SampleSource> targets_;
+  std::shared_ptr<const std::vector<std::int32_t>> labels_;
+  std::int64_t offset_ = 0;
+  std::int64_t size_ = 0;
+  Shape sample_shape_;
+  Shape target_shape_;
+  std::string name_;
+  std::string element_type_;
+  float scale_ = 1.0F;
+  std::vector<float> mean_;  // one for each channel
+  std::vector<float> std_;
+};
+
+}  // namespace tessera::io

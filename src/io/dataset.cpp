@@ -1,0 +1,165 @@
+#include "tessera/io/dataset.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "sample_source.hpp"
+
+namespace tessera::io {
+
+namespace {
+
+RawData open_raw(const DataParameters& parameters) {
+  validate(parameters);
+  switch (parameters.format) {
+    case DataFormat::hdf5:
+      return open_hdf5_data(parameters);
+    case DataFormat::glyphs:
+      return open_glyph_data(parameters);
+    default:
+      return open_array_data(parameters);
+  }
+}
+
+// Reads what was asked for, then refuses NaN and infinity.
+void read_finite(const SampleSource& source, std::int64_t first, std::int64_t count, std::span<float> out,
+                 Parallel parallel, const std::string& name) {
+  source.read(first, count, out, parallel);
+  if (!source.is_floating()) return;
+  const auto bad = std::find_if(out.begin(), out.end(), [](float value) { return !std::isfinite(value); });
+  require<InputError>(
+      bad == out.end(), "{}: sample {} holds the value {}; clean the data or leave the sample out", name,
+      first + (bad - out.begin()) / (static_cast<std::int64_t>(out.size()) / std::max<std::int64_t>(count, 1)),
+      bad == out.end() ? 0.0F : *bad);
+}
+
+std::vector<std::int32_t> class_labels(const SampleSource& source, std::int64_t first, std::int64_t count,
+                                       const std::string& name, std::int64_t classes) {
+  const std::vector<std::int64_t> values = source.read_integers(first, count);
+  std::vector<std::int32_t> result(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    require<InputError>(values[i] >= 0 && values[i] < classes,
+                        "{}: the label of sample {} is {}; labels are class indices 0 to {}", name,
+                        first + static_cast<std::int64_t>(i), values[i], classes - 1);
+    result[i] = static_cast<std::int32_t>(values[i]);
+  }
+  return result;
+}
+
+std::vector<float> to_float32(const std::vector<double>& values) {
+  std::vector<float> result;
+  for (const double value : values) result.push_back(static_cast<float>(value));
+  return result;
+}
+
+// (x * scale - mean) / std with one mean and std for all values, or one for each plane of a sample.
+void normalize(std::span<float> values, std::int64_t sample_elements, std::int64_t channels, float scale,
+               const std::vector<float>& mean, const std::vector<float>& std) {
+  if (values.empty()) return;
+  const auto planes = static_cast<std::size_t>(mean.size() > 1 || std.size() > 1 ? channels : 1);
+  const std::size_t plane = static_cast<std::size_t>(sample_elements) / planes;
+  for (std::size_t begin = 0, p = 0; begin < values.size(); begin += plane, p = (p + 1) % planes) {
+    const float m = mean[mean.size() > 1 ? p : 0];
+    const float s = std[std.size() > 1 ? p : 0];
+    for (float& value : values.subspan(begin, plane)) value = (value * scale - m) / s;
+  }
+}
+
+}  // namespace
+
+DataSet::DataSet(const DataParameters& parameters) {
+  RawData raw = open_raw(parameters);
+  name_ = raw.name;
+  element_type_ = raw.inputs->element_type();
+  const std::int64_t available = raw.inputs->size();
+  require<InputError>(available > 0, "{}: holds no samples", name_);
+  require<InputError>(parameters.first < available, "{}: holds {} samples, but `first` leaves out {}", name_, available,
+                      parameters.first);
+  offset_ = parameters.first;
+  size_ = available - offset_;
+  if (parameters.limit > 0) size_ = std::min(size_, parameters.limit);
+
+  const Shape stored = raw.inputs->sample_shape();
+  sample_shape_ = !parameters.sample_shape.empty() ? parameters.sample_shape : !stored.empty() ? stored : Shape{1};
+  require<InputError>(element_count(sample_shape_) == element_count(stored),
+                      "{}: a sample has the shape {}, which `sample_shape` {} does not fit", name_, to_string(stored),
+                      to_string(sample_shape_));
+  scale_ = static_cast<float>(parameters.scale);
+  mean_ = to_float32(parameters.mean);
+  std_ = to_float32(parameters.std);
+  for (const auto& [key, count] : {std::pair{"mean", mean_.size()}, std::pair{"std", std_.size()}}) {
+    require<InputError>(
+        count == 1 || static_cast<std::int64_t>(count) == sample_shape_.front(),
+        "{}: `{}` has {} values, but a sample has the shape {}; give one value, or one for each channel (the "
+        "first axis)",
+        name_, key, count, to_string(sample_shape_));
+  }
+
+  samples_ = std::move(raw.inputs);
+  labels_ = std::make_shared<const std::vector<std::int32_t>>();
+  if (raw.labels == nullptr) return;
+  require<InputError>(raw.labels->size() == available,
+                      "{}: has {} labels, but {} has {} samples; they must belong together", raw.label_name,
+                      raw.labels->size(), name_, available);
+  if (raw.labels->is_floating()) {
+    targets_ = std::move(raw.labels);
+    target_shape_ = targets_->sample_shape();
+    return;
+  }
+  require<InputError>(
+      raw.labels->sample_shape().empty(),
+      "{}: its integer labels have the shape {} each; give one class index for each sample, or targets of a "
+      "floating-point type",
+      raw.label_name, to_string(raw.labels->sample_shape()));
+  const std::int64_t classes = parameters.format == DataFormat::cifar10 ? 10 : std::numeric_limits<std::int32_t>::max();
+  labels_ = std::make_shared<const std::vector<std::int32_t>>(
+      class_labels(*raw.labels, offset_, size_, raw.label_name, classes));
+}
+
+DataSet::DataSet(Tensor inputs, std::vector<std::int32_t> labels) : name_("tensor"), element_type_("float32") {
+  require<InputError>(inputs.rank() >= 1 && inputs.size() > 0, "{}: no samples in a tensor of shape {}", name_,
+                      to_string(inputs.shape()));
+  samples_ = tensor_source(std::move(inputs));
+  size_ = samples_->size();
+  sample_shape_ = samples_->sample_shape();
+  if (sample_shape_.empty()) sample_shape_ = {1};
+  mean_ = {0.0F};
+  std_ = {1.0F};
+  require<InputError>(labels.empty() || static_cast<std::int64_t>(labels.size()) == size_,
+                      "{}: {} labels for {} samples", name_, labels.size(), size_);
+  const bool negative = std::any_of(labels.begin(), labels.end(), [](std::int32_t label) { return label < 0; });
+  require<InputError>(!negative, "{}: a label is negative; labels are class indices from 0", name_);
+  labels_ = std::make_shared<const std::vector<std::int32_t>>(std::move(labels));
+}
+
+void DataSet::require_labels_below(std::int64_t classes) const {
+  const auto bad = std::find_if(labels_->begin(), labels_->end(), [&](std::int32_t label) { return label >= classes; });
+  require<InputError>(
+      bad == labels_->end(),
+      "{}: the label of sample {} is {}, but the network has {} outputs; check that they belong together", name_,
+      offset_ + (bad - labels_->begin()), bad == labels_->end() ? 0 : *bad, classes);
+}
+
+Tensor DataSet::read_targets(std::int64_t first, std::int64_t count) const {
+  TESSERA_EXPECT(has_targets() && first >= 0 && count >= 0 && first + count <= size_);
+  Shape shape = target_shape_;
+  shape.insert(shape.begin(), count);
+  Tensor result = Tensor::uninitialized(std::move(shape));
+  read_finite(*targets_, offset_ + first, count, result.values(), {}, name_);
+  return result;
+}
+
+Tensor DataSet::read(std::int64_t first, std::int64_t count, Parallel parallel) const {
+  require<InputError>(first >= 0 && count >= 0 && first <= size_ - count,
+                      "{}: samples {} to {} asked for, but there are {}", name_, first, first + count, size_);
+  Shape shape = sample_shape_;
+  shape.insert(shape.begin(), count);
+  Tensor result = Tensor::uninitialized(std::move(shape));
+  read_finite(*samples_, offset_ + first, count, result.values(), parallel, name_);
+  normalize(result.values(), element_count(sample_shape_), sample_shape_.front(), scale_, mean_, std_);
+  return result;
+}
+
+}  // namespace tessera::io

@@ -1,0 +1,45 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tessera/core/parallel.hpp"
+#include "tessera/core/tensor.hpp"
+#include "tessera/io/data_parameters.hpp"
+
+namespace tessera::io {
+
+/// Where raw samples come from. Immutable; safe to read from several threads.
+class SampleSource {
+ public:
+  SampleSource() = default;
+  SampleSource(const SampleSource&) = delete;
+  SampleSource& operator=(const SampleSource&) = delete;
+  virtual ~SampleSource() = default;
+
+  virtual std::int64_t size() const = 0;
+  virtual Shape sample_shape() const = 0;
+  virtual std::string element_type() const = 0;
+  virtual bool is_floating() const = 0;
+  /// Samples [first, first + count) as stored, rounded to float32.
+  virtual void read(std::int64_t first, std::int64_t count, std::span<float> out, Parallel parallel) const = 0;
+  /// The same for integer sources of rank 1, as labels.
+  virtual std::vector<std::int64_t> read_integers(std::int64_t first, std::int64_t count) const = 0;
+};
+
+/// Inputs and labels as the files hold them; labels may be null.
+struct RawData {
+  std::string name;
+  std::string label_name;
+  std::shared_ptr<const SampleSource> inputs;
+  std::shared_ptr<const SampleSource> labels;
+};
+
+RawData open_array_data(const DataParameters& parameters);  // idx, cifar10, npy
+RawData open_hdf5_data(const DataParameters& parameters);
+RawData open_glyph_data(const DataParameters& parameters);
+std::shared_ptr<const SampleSource> tensor_source(Tensor tensor);
+
+}  // namespace tessera::io
