@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "h5/detail.hpp"
+#include "h5/heap_check.hpp"
 
 namespace tessera::h5 {
 namespace {
@@ -55,6 +56,24 @@ struct DatasetReader final : detail::RawReader {
   const Dataset& dataset_;
   const Selection& selection_;
 };
+
+/// Text of variable length is looked at before libhdf5 reads it, where it can be: stored contiguously, in a file of the
+/// usual layout, that is not being written by this process.
+void check_references(const Dataset& dataset) {
+  const Handle file(H5Iget_file_id(dataset.hid()));
+  const Handle properties(H5Fget_create_plist(file.id()));
+  unsigned intent = H5F_ACC_RDWR;
+  hsize_t user_block = 1;
+  std::size_t address_size = 0;
+  std::size_t length_size = 0;
+  H5Fget_intent(file.id(), &intent);
+  H5Pget_userblock(properties.id(), &user_block);
+  H5Pget_sizes(properties.id(), &address_size, &length_size);
+  const haddr_t offset = H5Dget_offset(dataset.hid());
+  if (intent == H5F_ACC_RDONLY && user_block == 0 && address_size == 8 && length_size == 8 && offset != HADDR_UNDEF) {
+    detail::check_text_references(dataset.location(), offset, static_cast<std::uint64_t>(dataset.size()));
+  }
+}
 
 void write_text(Dataset& dataset, const Selection& selection, std::span<const std::string> values) {
   std::vector<const char*> pointers;
@@ -128,6 +147,7 @@ std::vector<std::string> Dataset::read_strings() const {
   const Handle type = detail::reading(H5Dget_type(hid()), location_, "read the type of");
   check_size(H5Tget_size(type.id()));
   const auto count = static_cast<std::size_t>(this->size());
+  if (H5Tis_variable_str(type.id()) > 0) check_references(*this);
   const Selection selection = select<InputError>(*this, nullptr, nullptr, count);
   return detail::read_text(type.id(), selection.memory.id(), count, DatasetReader(*this, selection), location_);
 }

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "h5/detail.hpp"
+#include "h5/heap_check.hpp"
 #include "tessera/h5/atomic_file.hpp"
 
 namespace tessera::h5 {
@@ -17,7 +18,9 @@ namespace {
 Handle file_access(bool locked_by_caller) {
   Handle access(H5Pcreate(H5P_FILE_ACCESS));
   H5Pset_fclose_degree(access.id(), H5F_CLOSE_STRONG);
-  H5Pset_libver_bounds(access.id(), H5F_LIBVER_EARLIEST, H5F_LIBVER_V110);
+  // The format of 1.8: metadata carry checksums, and no flag keeps a file closed whose writer was killed (1.10 has
+  // one).
+  H5Pset_libver_bounds(access.id(), H5F_LIBVER_V18, H5F_LIBVER_V110);
   if (locked_by_caller) H5Pset_file_locking(access.id(), false, true);
   H5AC_cache_config_t cache{};
   cache.version = H5AC__CURR_CACHE_CONFIG_VERSION;
@@ -61,6 +64,7 @@ File::File(Handle file, const std::string& path) : file_(std::move(file)) {
 File File::open(const std::string& path) {
   require_regular_file(path);
   require<InputError>(is_hdf5(path), "'{}' is not an HDF5 file", path);
+  detail::check_heaps(path);
   const detail::QuietErrors quiet;
   const Handle access(H5Pcreate(H5P_FILE_ACCESS));
   H5Pset_fclose_degree(access.id(), H5F_CLOSE_STRONG);

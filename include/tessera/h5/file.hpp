@@ -9,11 +9,14 @@ class AtomicFile;
 
 /// An open file; also its root group. Closing (or destroying) it closes every object opened through it.
 ///
-/// Files are written without time stamps, in the oldest format that holds them, and groups keep the order of creation:
-/// the same calls give the same bytes.
+/// Files are written without time stamps, in the format of HDF5 1.8 (checksummed metadata), and groups keep the order of
+/// creation: the same calls give the same bytes.
 class File : public Group {
  public:
   /// InputError if the file is missing, unreadable, not HDF5, truncated, or being written by another process.
+  /// libhdf5 1.10 does not survive damaged heaps of variable-length text, so those of files up to 64 MiB are looked at
+  /// first. What is left to chance: damaged attributes and compressed text in files of the format before 1.8, which
+  /// has no checksums. Files of this library have them.
   static File open(const std::string& path);
   /// Replaces an existing file. For a file that others may find, create it through an AtomicFile.
   static File create(const std::string& path);
