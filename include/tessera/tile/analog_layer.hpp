@@ -7,6 +7,7 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/random/stream.hpp"
+#include "tessera/tile/frozen.hpp"
 #include "tessera/tile/mapping.hpp"
 #include "tessera/tile/parameters.hpp"
 #include "tessera/tile/state.hpp"
@@ -19,7 +20,7 @@ namespace tessera::tile {
 /// the same bits.
 struct ForwardCall {
   std::uint64_t first_vector = 0;
-  Parallel parallel;
+  Parallel parallel = {};
   LayerStatistics* statistics = nullptr;  ///< counts are added to it if given
   std::uint32_t event = 0;                ///< distinguishes repeated passes over the same vectors; below 65536
 };
@@ -46,6 +47,12 @@ struct BiasReport {
   std::vector<float> step;
   std::int32_t zero_point = 0;
   double sqnr_db = 0.0;
+};
+
+/// What AnalogLayer::read_weights found.
+struct ReadWeights {
+  Matrix weight;            ///< [outputs, inputs]
+  std::vector<float> bias;  ///< of an analog bias; a digital bias is exact and returned as it is; empty: none
 };
 
 /// A linear layer y = W x + b on analog tiles with their digital periphery (reference sections 3, 4, 6, 13;
@@ -105,11 +112,15 @@ class AnalogLayer {
   /// Programs or drifts tile t: replaces the weights in use; the target stays. InputError for a wrong shape or values
   /// that are not finite.
   void set_tile_weights(std::int64_t t, ConstMatrixView weights);
+  /// Quantities drawn when tile t was built, and their replacement (same sizes; InputError otherwise).
+  const FrozenDraws& frozen(std::int64_t t) const;
+  void set_frozen(std::int64_t t, FrozenDraws frozen);
   /// The weights in use as the layer sees them, W m s, put together from all tiles: [outputs, inputs].
   Matrix logical_weights() const;
-  /// Weights as the hardware would measure them (section 6.4): 10 N random normal vectors pass through the forward
-  /// pass, and W is solved from them by least squares. `event` selects fresh noise.
-  Matrix read_weights(std::uint32_t event = 0) const;
+  /// Weights and bias as the hardware would measure them (section 6.4): 10 N random normal vectors pass through the
+  /// forward pass, and W is solved from them by least squares, with the bias if it is analog. `event` selects fresh
+  /// noise.
+  ReadWeights read_weights(std::uint32_t event = 0, Parallel parallel = {}) const;
 
   /// Bare product of section 4 of tile t for drift compensation (section 9): no input range, scales, alpha, bias.
   /// x is [vectors, tile inputs (+1 with an analog bias)], y is [vectors, tile outputs].

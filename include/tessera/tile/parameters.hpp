@@ -66,7 +66,7 @@ struct InputRangeParameter {
   double output_min_percentage = 0.95;
   double gradient_scale = 1.0;
   bool gradient_relative = true;
-  std::optional<std::string> calibration_info;
+  std::optional<std::string> calibration_info = {};
 
   bool operator==(const InputRangeParameter&) const = default;
 };
@@ -98,11 +98,11 @@ struct ActivationQuantConfig {
   int n_bits = 0;  ///< <= 0: off
   bool symmetric = true;
   RangeEstimator range_estimator = RangeEstimator::running_minmax;
-  double momentum = 0.9;             ///< running_minmax: weight of the old range
-  std::optional<double> percentile;  ///< current_minmax: percentile instead of the extremes
-  int num_candidates = 100;          ///< MSE, cross_entropy: grid size
-  double range_margin = 0.5;         ///< MSE, cross_entropy
-  bool golden_section = true;        ///< MSE, cross_entropy: golden section instead of a grid
+  double momentum = 0.9;                  ///< running_minmax: weight of the old range
+  std::optional<double> percentile = {};  ///< current_minmax: percentile instead of the extremes
+  int num_candidates = 100;               ///< MSE, cross_entropy: grid size
+  double range_margin = 0.5;              ///< MSE, cross_entropy
+  bool golden_section = true;             ///< MSE, cross_entropy: golden section instead of a grid
 
   bool operator==(const ActivationQuantConfig&) const = default;
 };

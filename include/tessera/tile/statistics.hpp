@@ -11,9 +11,10 @@ struct LayerStatistics {
   std::int64_t inputs_clipped = 0;   ///< of these, outside [-r, r]
   std::int64_t dac_conversions = 0;  ///< values converted by the DACs of all tiles, bound-management rounds included
   std::int64_t dac_clipped = 0;      ///< of these, outside the DAC's range after scaling
-  std::int64_t adc_conversions = 0;  ///< values converted by the ADCs of all tiles and passes
-  std::int64_t adc_saturated = 0;    ///< of these, beyond out_bound in the round that produced the result
-  std::int64_t tile_vectors = 0;     ///< vectors times tiles: analog products, without repetitions
+  std::int64_t adc_conversions =
+      0;  ///< values converted by the ADCs of all tiles and passes, in the rounds that gave the results
+  std::int64_t adc_saturated = 0;            ///< of these, beyond out_bound
+  std::int64_t tile_vectors = 0;             ///< vectors times tiles: analog products, without repetitions
   std::int64_t bound_management_rounds = 0;  ///< analog products in all; minus tile_vectors = repetitions
   std::int64_t bound_management_failed = 0;  ///< vector-tile pairs still saturated when the rounds were used up
   float dac_peak = 0.0F;  ///< largest |DAC output| before noise, in DAC units (full scale = inp_bound)

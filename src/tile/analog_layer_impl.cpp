@@ -1,0 +1,263 @@
+#include "tile/analog_layer_impl.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tessera::tile {
+namespace {
+
+std::optional<quant::QuantizationManager> activation_manager(const std::optional<ActivationQuantConfig>& config) {
+  if (!config || config->n_bits <= 0) return std::nullopt;
+  quant::QuantizationManagerParameters p;
+  p.quantizer.n_bits = config->n_bits;
+  p.quantizer.method = config->symmetric ? quant::QMethod::symmetric_uniform : quant::QMethod::asymmetric_uniform;
+  quant::MSEEstimatorParams search;
+  search.range_opt_method = config->golden_section ? quant::OptMethod::golden_section : quant::OptMethod::grid;
+  search.num_candidates = config->num_candidates;
+  search.range_margin = config->range_margin;
+  switch (config->range_estimator) {
+    case RangeEstimator::current_minmax:
+      p.init = quant::RangeEstimators::current_minmax;
+      p.init_params = quant::CurrentMinMaxEstimatorParams{.percentile = config->percentile};
+      break;
+    case RangeEstimator::allminmax:
+      p.init = quant::RangeEstimators::allminmax;
+      break;
+    case RangeEstimator::running_minmax:
+      p.init = quant::RangeEstimators::running_minmax;
+      p.init_params = quant::RunningMinMaxEstimatorParams{.momentum = config->momentum};
+      break;
+    case RangeEstimator::MSE:
+      p.init = quant::RangeEstimators::MSE;
+      p.init_params = search;
+      break;
+    case RangeEstimator::cross_entropy:
+      p.init = quant::RangeEstimators::cross_entropy;
+      p.init_params = quant::CrossEntropyEstimatorParams{search};
+      break;
+  }
+  return quant::QuantizationManager(p);
+}
+
+void require_finite(std::span<const float> values, const char* what) {
+  require<InputError>(std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }),
+                      "{} of an analog layer holds a value that is not finite", what);
+}
+
+// a o b with empty standing for 1; scalars are spread.
+std::vector<float> product_of(std::span<const float> a, std::span<const float> b) {
+  if (a.empty()) return {b.begin(), b.end()};
+  if (b.empty()) return {a.begin(), a.end()};
+  std::vector<float> result(std::max(a.size(), b.size()));
+  for (std::size_t i = 0; i < result.size(); ++i) result[i] = a[a.size() == 1 ? 0 : i] * b[b.size() == 1 ? 0 : i];
+  return result;
+}
+
+std::vector<float> spread(std::span<const float> values, std::int64_t n) {
+  if (values.size() == 1) return std::vector<float>(static_cast<std::size_t>(n), values[0]);
+  return {values.begin(), values.end()};
+}
+
+bool all_ones(std::span<const float> values) {
+  return std::all_of(values.begin(), values.end(), [](float v) { return v == 1.0F; });
+}
+
+}  // namespace
+
+AnalogLayer::Impl::Impl(const RpuParameters& rpu, ConstMatrixView weight, std::span<const float> layer_bias,
+                        random::Address where)
+    : parameters(rpu), address(where), inputs(weight.cols), outputs(weight.rows) {
+  validate(rpu);
+  require<InputError>(inputs > 0 && outputs > 0, "an analog layer needs weights, not {}x{}", outputs, inputs);
+  require<InputError>(layer_bias.empty() || static_cast<std::int64_t>(layer_bias.size()) == outputs,
+                      "bias of {} values does not fit {} outputs", layer_bias.size(), outputs);
+  for (std::int64_t i = 0; i < outputs; ++i) require_finite(weight.row_span(i), "weight");
+  require_finite(layer_bias, "bias");
+
+  const std::vector<TilePlace> places = place_tiles(outputs, inputs, rpu.mapping);
+  output_parts = static_cast<std::int64_t>(split_sizes(outputs, rpu.mapping.max_output_size).size());
+  input_parts = static_cast<std::int64_t>(places.size()) / output_parts;
+  analog_bias = !layer_bias.empty() && !rpu.mapping.digital_bias && places.size() == 1;
+  if (!analog_bias) bias.assign(layer_bias.begin(), layer_bias.end());
+  if (places.size() > 1) output_quantizer = activation_manager(rpu.act_quant_config);
+
+  for (const TilePlace& place : places) {
+    LayerTile t;
+    t.place = place;
+    Matrix w = Matrix::uninitialized(place.outputs, place.inputs + (analog_bias ? 1 : 0));
+    for (std::int64_t i = 0; i < place.outputs; ++i) {
+      const float* from = weight.row(place.first_output + i) + place.first_input;
+      std::copy(from, from + place.inputs, w.view().row(i));
+      if (analog_bias) w(i, place.inputs) = layer_bias[static_cast<std::size_t>(i)];
+    }
+    t.mapping_scale = mapping_scales(w.view(), rpu.mapping);
+    if (!t.mapping_scale.empty()) {
+      for (std::int64_t i = 0; i < w.rows(); ++i) {
+        const float m = t.mapping_scale[t.mapping_scale.size() == 1 ? 0 : static_cast<std::size_t>(i)];
+        for (float& v : w.view().row_span(i)) v /= m;
+      }
+    }
+    random::Address tile_address = where;
+    tile_address.tile = static_cast<std::uint32_t>(tiles.size());
+    t.product = AnalogProduct(rpu.forward, w.view(), tile_address);
+    t.output_quantizer = activation_manager(rpu.act_quant_config);
+    tiles.push_back(std::move(t));
+
+    TileState s;
+    s.input_range = rpu.pre_post.input_range.enable ? static_cast<float>(rpu.pre_post.input_range.init_value) : 0.0F;
+    if (rpu.mapping.learn_out_scaling)
+      s.output_scale.assign(rpu.mapping.out_scaling_columnwise ? static_cast<std::size_t>(place.outputs) : 1, 1.0F);
+    state.tiles.push_back(std::move(s));
+  }
+  for (std::int64_t t = 0; t < static_cast<std::int64_t>(tiles.size()); ++t) refresh(t);
+  refresh_bias();
+}
+
+LayerTile& AnalogLayer::Impl::tile(std::int64_t t) {
+  require<InputError>(t >= 0 && t < static_cast<std::int64_t>(tiles.size()), "tile {} of a layer of {} tiles", t,
+                      tiles.size());
+  return tiles[static_cast<std::size_t>(t)];
+}
+const LayerTile& AnalogLayer::Impl::tile(std::int64_t t) const {
+  return const_cast<Impl*>(this)->tile(t);
+}
+
+void AnalogLayer::Impl::refresh(std::int64_t t) {
+  LayerTile& tile = tiles[static_cast<std::size_t>(t)];
+  const TileState& s = tile_state(t);
+  const std::int64_t n = tile.place.outputs;
+  std::vector<float> range;
+  if (parameters.pre_post.input_range.enable) range.push_back(s.input_range);
+  tile.merged = product_of(range, tile.mapping_scale);
+  tile.quantized = {};
+  tile.late_scale.clear();
+  if (quantized_periphery()) {
+    tile.merged = product_of(tile.merged, s.output_scale);
+    if (!tile.merged.empty()) {
+      const auto quantizer =
+          periphery_quantizer(parameters.pre_post.periph_quant, tile.merged, s.scale_quantizer, "scale");
+      tile.quantized = quantize_periphery(quantizer, tile.merged);
+    }
+    tile.scale = spread(tile.quantized.values, n);
+  } else {
+    tile.scale = spread(tile.merged, n);
+    if (!all_ones(s.output_scale)) tile.late_scale = spread(s.output_scale, n);
+  }
+  if (all_ones(tile.scale)) tile.scale.clear();
+}
+
+void AnalogLayer::Impl::refresh_bias() {
+  quantized_bias = {};
+  if (bias.empty() || !quantized_periphery()) return;
+  const auto quantizer = periphery_quantizer(parameters.pre_post.periph_quant, bias, state.bias_quantizer, "bias");
+  quantized_bias = quantize_periphery(quantizer, bias);
+}
+
+void AnalogLayer::Impl::check_call(ConstMatrixView x, MatrixView y, const ForwardCall& call) const {
+  require<InputError>(x.cols == inputs && y.cols == outputs && x.rows == y.rows,
+                      "analog layer of {} inputs and {} outputs cannot take {}x{} vectors to {}x{}", inputs, outputs,
+                      x.rows, x.cols, y.rows, y.cols);
+  require<InputError>(call.event < 65536, "event {} of a forward call is not below 65536", call.event);
+}
+
+ProductCall AnalogLayer::Impl::product_call(std::int64_t t, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
+                                            std::uint32_t event, LayerStatistics* statistics) const {
+  const LayerTile& tile = tiles[static_cast<std::size_t>(t)];
+  ProductCall call;
+  call.x = x.cols_from(tile.place.first_input, tile.place.inputs);
+  call.y = y;
+  call.first_vector = first_vector;
+  call.event = event;
+  call.input_range = parameters.pre_post.input_range.enable ? tile_state(t).input_range : 0.0F;
+  call.scale = tile.scale.empty() ? nullptr : tile.scale.data();
+  call.average = tile_state(t).noise_management_average;
+  call.append_one = analog_bias;
+  call.statistics = statistics;
+  return call;
+}
+
+void AnalogLayer::Impl::late_steps(const LayerTile& tile, MatrixView y, bool use_alpha, bool quantize) const {
+  if (use_alpha) multiply_columns(y, tile.alpha);
+  multiply_columns(y, tile.late_scale);
+  if (quantize && array() && tile.output_quantizer) quantize_rows(*tile.output_quantizer, y);
+}
+
+// What follows the accumulation: bias, and the last activation quantizer.
+void AnalogLayer::Impl::finish(std::int64_t output_part, MatrixView y) const {
+  const TilePlace& place = tiles[static_cast<std::size_t>(output_part)].place;
+  if (!bias.empty())
+    add_columns(y, bias_in_use().subspan(static_cast<std::size_t>(place.first_output),
+                                         static_cast<std::size_t>(place.outputs)));
+  const auto& manager = array() ? output_quantizer : tiles[0].output_quantizer;
+  if (manager) quantize_rows(*manager, y);
+}
+
+void AnalogLayer::Impl::run_block(std::int64_t output_part, ConstMatrixView x, MatrixView y, const ForwardCall& call,
+                                  std::uint64_t first_vector, LayerStatistics* statistics, ProductScratch& scratch,
+                                  AlignedVector<float>& partial) const {
+  const TilePlace& place = tiles[static_cast<std::size_t>(output_part)].place;
+  const MatrixView part = y.cols_from(place.first_output, place.outputs);
+  for (std::int64_t i = 0; i < input_parts; ++i) {
+    const std::int64_t t = i * output_parts + output_part;
+    const LayerTile& tile = tiles[static_cast<std::size_t>(t)];
+    MatrixView target = part;
+    if (i > 0) {
+      if (static_cast<std::int64_t>(partial.size()) < x.rows * place.outputs)
+        partial.resize(static_cast<std::size_t>(x.rows * place.outputs));
+      target = {partial.data(), x.rows, place.outputs};
+    }
+    ProductCall product = product_call(t, x, target, first_vector, call.event, statistics);
+    const bool late = tile.needs_late_steps(true);
+    if (input_parts == 1 && !late && !bias.empty() && product.scale != nullptr) {
+      product.bias = bias_in_use().data() + place.first_output;
+      tile.product.run(product, scratch);
+      return;
+    }
+    tile.product.run(product, scratch);
+    if (late) late_steps(tile, target, true, true);
+    if (i > 0) {
+      for (std::int64_t r = 0; r < x.rows; ++r) {
+        const float* term = target.row(r);
+        float* sum = part.row(r);
+        for (std::int64_t c = 0; c < place.outputs; ++c) sum[c] += term[c];
+      }
+    }
+  }
+  finish(output_part, part);
+}
+
+std::int64_t block_rows(std::int64_t values_per_vector, std::int64_t vectors, Parallel parallel) {
+  constexpr std::int64_t cache_values = 100 * 1024;  // about 400 KB of inputs, products and noise per block
+  constexpr std::int64_t unit = 12;                  // rows of the product's inner loop
+  const auto to_unit = [](std::int64_t n) { return std::max(1L, (n + unit - 1) / unit) * unit; };
+  const std::int64_t fitting =
+      std::clamp<std::int64_t>(cache_values / std::max<std::int64_t>(1, values_per_vector), unit, 480);
+  const std::int64_t share = (vectors + parallel.threads - 1) / std::max(1, parallel.threads);
+  return std::min(to_unit(fitting), to_unit(share));
+}
+
+void multiply_columns(MatrixView y, std::span<const float> factor) {
+  if (factor.empty()) return;
+  for (std::int64_t r = 0; r < y.rows; ++r) {
+    float* row = y.row(r);
+    for (std::int64_t c = 0; c < y.cols; ++c) row[c] *= factor[static_cast<std::size_t>(c)];
+  }
+}
+
+void add_columns(MatrixView y, std::span<const float> term) {
+  for (std::int64_t r = 0; r < y.rows; ++r) {
+    float* row = y.row(r);
+    for (std::int64_t c = 0; c < y.cols; ++c) row[c] += term[static_cast<std::size_t>(c)];
+  }
+}
+
+void quantize_rows(const quant::QuantizationManager& manager, MatrixView y) {
+  if (!manager.quantizer().is_initialized())
+    throw ConfigError(
+        "act_quant_config",
+        "the activation quantizer has no range yet; calibrate or train the network first, or set it null");
+  const quant::UniformGrid grid = manager.quantizer().grid();
+  for (std::int64_t r = 0; r < y.rows; ++r) quant::quantize_dequantize(grid, y.row_span(r), y.row_span(r));
+}
+
+}  // namespace tessera::tile

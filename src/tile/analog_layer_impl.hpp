@@ -1,0 +1,86 @@
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "tessera/quant/quantization_manager.hpp"
+#include "tessera/tile/analog_layer.hpp"
+#include "tile/analog_product.hpp"
+#include "tile/periphery.hpp"
+
+/// Private: what an AnalogLayer holds.
+namespace tessera::tile {
+
+struct LayerTile {
+  TilePlace place;
+  AnalogProduct product;
+  std::optional<kernels::PackedMatrix> target;  // only once the weights in use differ from it
+  std::vector<float> mapping_scale;
+  std::vector<float> alpha;
+  std::optional<quant::QuantizationManager> output_quantizer;
+
+  // Derived from the state by AnalogLayer::Impl::refresh; one value per output, or empty for 1.
+  std::vector<float> merged;      // S = r m s (with quantization) or r m (without)
+  QuantizedValues quantized;      // of S; empty without periphery quantization
+  std::vector<float> scale;       // what multiplies the product first
+  std::vector<float> late_scale;  // learned output scale behind alpha, without periphery quantization
+
+  // A scale, alpha or quantizer of its own between the product and the accumulation.
+  bool needs_late_steps(bool use_alpha) const {
+    return (use_alpha && !alpha.empty()) || !late_scale.empty() || output_quantizer.has_value();
+  }
+};
+
+struct AnalogLayer::Impl {
+  RpuParameters parameters;
+  random::Address address;
+  std::int64_t inputs = 0;
+  std::int64_t outputs = 0;
+  std::int64_t input_parts = 1;
+  std::int64_t output_parts = 1;
+  bool analog_bias = false;
+  std::vector<float> bias;                                     // digital
+  QuantizedValues quantized_bias;                              // empty without periphery quantization
+  std::vector<LayerTile> tiles;                                // input part by input part
+  std::optional<quant::QuantizationManager> output_quantizer;  // of the sum over several tiles
+  LayerState state;
+
+  Impl() = default;
+  Impl(const RpuParameters& rpu, ConstMatrixView weight, std::span<const float> layer_bias, random::Address where);
+
+  LayerTile& tile(std::int64_t t);
+  const LayerTile& tile(std::int64_t t) const;
+  TileState& tile_state(std::int64_t t) { return state.tiles[static_cast<std::size_t>(t)]; }
+  const TileState& tile_state(std::int64_t t) const { return state.tiles[static_cast<std::size_t>(t)]; }
+  bool array() const { return tiles.size() > 1; }
+  bool quantized_periphery() const { return parameters.pre_post.periph_quant.n_bits > 0; }
+  std::span<const float> bias_in_use() const { return quantized_bias.values.empty() ? bias : quantized_bias.values; }
+
+  /// Recomputes what a tile, or the bias, derives from the state.
+  void refresh(std::int64_t t);
+  void refresh_bias();
+
+  void check_call(ConstMatrixView x, MatrixView y, const ForwardCall& call) const;
+  /// One task: block of vectors, one output part, all input parts in order.
+  void run_block(std::int64_t output_part, ConstMatrixView x, MatrixView y, const ForwardCall& call,
+                 std::uint64_t first_vector, LayerStatistics* statistics, ProductScratch& scratch,
+                 AlignedVector<float>& partial) const;
+  ProductCall product_call(std::int64_t t, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
+                           std::uint32_t event, LayerStatistics* statistics) const;
+  void late_steps(const LayerTile& tile, MatrixView y, bool use_alpha, bool quantize) const;
+  void finish(std::int64_t output_part, MatrixView y) const;
+
+  // Training mode.
+  void observe_inputs(ConstMatrixView x);
+  void observe_periphery();
+  void tile_pass(std::int64_t t, ConstMatrixView x, MatrixView y, const ForwardCall& call) const;
+};
+
+/// Vectors per block for a layer with so many values per vector.
+std::int64_t block_rows(std::int64_t values_per_vector, std::int64_t vectors, Parallel parallel);
+
+/// Adds `vector[i]` to, or multiplies it onto, every row.
+void multiply_columns(MatrixView y, std::span<const float> factor);
+void add_columns(MatrixView y, std::span<const float> term);
+void quantize_rows(const quant::QuantizationManager& manager, MatrixView y);
+
+}  // namespace tessera::tile

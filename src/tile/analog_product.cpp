@@ -1,0 +1,584 @@
+#include "tile/analog_product.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "tessera/core/error.hpp"
+
+namespace tessera::tile {
+namespace {
+
+constexpr float assumed_largest_weight = 0.6F;  // of ABS_MAX_NP_SUM
+
+MatrixView view(AlignedVector<float>& buffer, std::int64_t rows, std::int64_t cols) {
+  if (static_cast<std::int64_t>(buffer.size()) < rows * cols) {
+    buffer.clear();  // nothing worth copying
+    buffer.resize(static_cast<std::size_t>(rows * cols));
+  }
+  return {buffer.data(), rows, cols};
+}
+
+template <class T>
+T* sized(std::vector<T>& buffer, std::int64_t n) {
+  if (static_cast<std::int64_t>(buffer.size()) < n) buffer.resize(static_cast<std::size_t>(n));
+  return buffer.data();
+}
+
+template <class F>
+void transform(ConstMatrixView from, MatrixView to, F&& f) {
+  for (std::int64_t r = 0; r < from.rows; ++r) {
+    const float* in = from.data + r * from.stride;
+    float* out = to.data + r * to.stride;
+    for (std::int64_t c = 0; c < from.cols; ++c) out[c] = f(in[c]);
+  }
+}
+
+// ADC conversions behind one output value: passes or digits.
+int conversions_per_output(const IOParameters& io) {
+  switch (io.mv_type) {
+    case AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM:
+    case AnalogMVType::SPLIT_MODE:
+      return 2;
+    case AnalogMVType::BIT_WISE: {
+      const kernels::Converter dac = kernels::make_converter(io.inp_bound, io.inp_res);
+      const auto largest_code = static_cast<std::int64_t>(std::rint(dac.bound / dac.step));
+      int bits = 0;
+      while ((std::int64_t{1} << bits) <= largest_code) ++bits;
+      return bits;
+    }
+    default:
+      return 1;
+  }
+}
+
+float largest_of(std::span<const float> x) {
+  float largest = 0.0F;
+  for (const float v : x) largest = std::max(largest, std::fabs(v));
+  return largest;
+}
+
+void add(ConstMatrixView term, MatrixView sum, float factor) {
+  for (std::int64_t r = 0; r < term.rows; ++r) {
+    const float* in = term.data + r * term.stride;
+    float* out = sum.data + r * sum.stride;
+    for (std::int64_t c = 0; c < term.cols; ++c) out[c] = out[c] + factor * in[c];
+  }
+}
+
+}  // namespace
+
+// A block of vectors on its way through the tile.
+struct AnalogProduct::Block {
+  const ProductCall& call;
+  ConstMatrixView x;         // all lines of the tile
+  float range = 0.0F;        // still to be applied to x
+  std::int64_t pending = 0;  // vectors of the current round
+  bool contiguous = true;    // the pending vectors are the whole block
+  bool scaled = false;       // some c differs from 1
+  bool unscaled = false;     // some out_scale / c differs from 1
+  bool counting = false;     // bound test or statistics wanted
+};
+
+AnalogProduct::AnalogProduct(const IOParameters& io, ConstMatrixView weights, const random::Address& address)
+    : io_(io),
+      perfect_(io.is_perfect || io.mv_type == AnalogMVType::IDEAL),
+      conversions_(conversions_per_output(io)),
+      dac_(kernels::make_converter(io.inp_bound, io.inp_res)),
+      adc_(kernels::make_converter(io.out_bound, io.out_res)),
+      frozen_(draw_frozen(io, weights.rows, weights.cols, address)),
+      input_noise_(address, random::Purpose::input_noise),
+      output_noise_(address, random::Purpose::output_noise),
+      read_noise_(address, random::Purpose::weight_read_noise),
+      dac_rounding_(address, random::Purpose::dac_rounding),
+      adc_rounding_(address, random::Purpose::adc_rounding) {
+  if (!perfect_ && io.ir_drop > 0.0) {
+    ir_position_.resize(static_cast<std::size_t>(weights.cols));
+    const auto n = static_cast<double>(weights.cols);
+    for (std::size_t j = 0; j < ir_position_.size(); ++j) {
+      const double distance = 1.0 - static_cast<double>(j) / n;
+      ir_position_[j] = static_cast<float>(1.0 - distance * distance);
+    }
+  }
+  set_weights(weights);
+}
+
+void AnalogProduct::set_weights(ConstMatrixView weights) {
+  weights_ = kernels::PackedMatrix(weights);
+  negative_weights_.reset();
+  if (frozen_.w_asymmetry.rows() == 0) return;
+  Matrix negative(weights);
+  for (std::int64_t i = 0; i < negative.rows(); ++i)
+    for (std::int64_t k = 0; k < negative.cols(); ++k) negative(i, k) *= frozen_.w_asymmetry(i, k);
+  negative_weights_.emplace(negative.view());
+}
+
+void AnalogProduct::set_frozen(FrozenDraws frozen) {
+  const Matrix weights = weights_.unpacked();
+  frozen_ = std::move(frozen);
+  set_weights(weights.view());
+}
+
+std::int64_t AnalogProduct::bytes() const {
+  return weights_.bytes() + (negative_weights_ ? negative_weights_->bytes() : 0) +
+         static_cast<std::int64_t>(frozen_.w_asymmetry.values().size_bytes());
+}
+
+void AnalogProduct::run(const ProductCall& call, ProductScratch& s) const {
+  if (call.x.rows == 0) return;
+  if (perfect_) {
+    run_perfect(call, s);
+    return;
+  }
+  const std::int64_t rows = call.x.rows;
+  Block block{.call = call, .x = call.x, .range = call.input_range};
+  if (needs_explicit_input(call)) {
+    block.x = explicit_input(call, s);
+    block.range = 0.0F;
+  }
+  if (call.statistics != nullptr) {
+    call.statistics->tile_vectors += rows;
+    call.statistics->adc_conversions += rows * outputs() * conversions_;
+    if (call.input_range > 0.0F) call.statistics->inputs += rows * call.x.cols;
+  }
+  const bool managed_bounds = io_.bound_management != BoundManagementType::NONE;
+  block.counting = managed_bounds || call.statistics != nullptr;
+  initial_scales(block, s);
+  s.pending.resize(static_cast<std::size_t>(rows));
+  std::iota(s.pending.begin(), s.pending.end(), 0);
+  for (std::uint32_t round = 0; !s.pending.empty(); ++round) {
+    run_round(block, round, s);
+    s.pending = failed(block, round, s);
+    block.contiguous = false;
+  }
+}
+
+void AnalogProduct::run_perfect(const ProductCall& call, ProductScratch& s) const {
+  const std::int64_t rows = call.x.rows;
+  ConstMatrixView x = call.x;
+  if (call.input_range > 0.0F || call.append_one) {
+    x = explicit_input(call, s);
+  }
+  kernels::multiply(weights_, x, call.y);
+  if (io_.out_scale != 1.0) {
+    const auto out_scale = static_cast<float>(io_.out_scale);
+    transform(call.y, call.y, [&](float v) { return v * out_scale; });
+  }
+  if (call.scale != nullptr) {
+    kernels::AdcBlock affine;
+    affine.v = call.y;
+    affine.y = call.y;
+    affine.column_scale = call.scale;
+    affine.bias = call.bias;
+    kernels::convert_outputs(affine);
+  }
+  if (call.statistics != nullptr) {
+    call.statistics->tile_vectors += rows;
+    call.statistics->bound_management_rounds += rows;
+    if (call.input_range > 0.0F) call.statistics->inputs += rows * call.x.cols;
+  }
+}
+
+// x after the input range, with the constant line of an analog bias.
+ConstMatrixView AnalogProduct::explicit_input(const ProductCall& call, ProductScratch& s) const {
+  const std::int64_t lines = call.x.cols + (call.append_one ? 1 : 0);
+  const MatrixView input = view(s.input, call.x.rows, lines);
+  kernels::ConversionCounts counts;
+  kernels::DacBlock ranged;
+  ranged.x = call.x;
+  ranged.z = input.cols_from(0, call.x.cols);
+  ranged.range = call.input_range;
+  ranged.counts = call.statistics != nullptr ? &counts : nullptr;
+  require<RunError>(kernels::convert_inputs(ranged), "a value at the input of an analog tile is not finite");
+  if (call.append_one)
+    for (std::int64_t r = 0; r < input.rows; ++r) input(r, lines - 1) = 1.0F;
+  if (call.statistics != nullptr) call.statistics->inputs_clipped += counts.range_clipped;
+  return input;
+}
+
+// The sums of NP_SUM are taken after the input range, and an analog bias is a line of its own: x is then made explicit.
+bool AnalogProduct::needs_explicit_input(const ProductCall& call) const {
+  const bool sums = io_.noise_management == NoiseManagementType::ABS_MAX_NP_SUM ||
+                    io_.bound_management == BoundManagementType::ITERATIVE_WORST_CASE;
+  return call.append_one || (sums && call.input_range > 0.0F);
+}
+
+// Noise-management scale of every vector (reference section 4.3). A zero vector under a scale taken from the vector has
+// a = 0: what comes out is scaled by 0. MAX without a positive entry leaves the vector unscaled.
+void AnalogProduct::initial_scales(const Block& block, ProductScratch& s) const {
+  const std::int64_t rows = block.x.rows;
+  float* a = sized(s.a, rows);
+  std::fill(a, a + rows, 1.0F);
+  float* g = sized(s.g, rows);
+  std::fill(g, g + rows, 1.0F);
+  const auto threshold = static_cast<float>(io_.nm_thres);
+  const auto limited = [&](float v) { return threshold > 0.0F ? std::min(v, threshold) : v; };
+  const auto ranged = [&](float v) {
+    return block.range > 0.0F ? std::min(std::max(v, -block.range), block.range) / block.range : v;
+  };
+  const NoiseManagementType type = io_.noise_management;
+  if (type == NoiseManagementType::NONE) return;
+  if (type == NoiseManagementType::CONSTANT) {
+    if (threshold > 0.0F) std::fill(a, a + rows, threshold);
+    return;
+  }
+  float* largest = sized(s.largest, rows);
+  kernels::row_abs_max(block.x, {largest, static_cast<std::size_t>(rows)});
+  for (std::int64_t r = 0; r < rows; ++r) {
+    require<RunError>(!std::isnan(largest[r]),
+                      "vector {} at the input of an analog tile holds a value that is not finite",
+                      block.call.first_vector + static_cast<std::uint64_t>(r));
+    const float peak = ranged(largest[r]);
+    switch (type) {
+      case NoiseManagementType::ABS_MAX:
+        a[r] = limited(peak);
+        break;
+      case NoiseManagementType::MAX: {
+        const float* x = block.x.row(r);
+        const float highest = limited(ranged(*std::max_element(x, x + block.x.cols)));
+        a[r] = peak == 0.0F ? 0.0F : (highest > 0.0F ? highest : 1.0F);
+        break;
+      }
+      case NoiseManagementType::AVERAGE_ABS_MAX:
+        a[r] = peak == 0.0F ? 0.0F : (block.call.average > 0.0F ? block.call.average : peak);
+        break;
+      default:
+        a[r] = np_sum_scale(block, r, peak);
+    }
+    if (a[r] <= 0.0F && io_.inp_noise > 0.0) a[r] = 1.0F;
+  }
+}
+
+float AnalogProduct::np_sum_scale(const Block& block, std::int64_t row, float largest) const {
+  const auto threshold = static_cast<float>(io_.nm_thres);
+  const float peak = threshold > 0.0F ? std::min(largest, threshold) : largest;
+  float positive = 0.0F;
+  float negative = 0.0F;
+  const float* x = block.x.row(row);
+  for (std::int64_t j = 0; j < block.x.cols; ++j) {
+    positive += std::max(x[j], 0.0F);
+    negative += std::max(-x[j], 0.0F);
+  }
+  const float bound = std::isfinite(adc_.bound) ? adc_.bound : 1.0F;
+  float wanted = std::max(positive, negative) * assumed_largest_weight / bound;
+  if (dac_.step > 0.0F) wanted = std::min(wanted, peak * static_cast<float>(io_.max_bm_res) / dac_.step);
+  return std::max(peak, wanted);
+}
+
+void AnalogProduct::run_round(const Block& whole, std::uint32_t round, ProductScratch& s) const {
+  Block block = whole;
+  block.pending = static_cast<std::int64_t>(s.pending.size());
+  const std::int64_t n = block.pending;
+  const auto out_scale = static_cast<float>(io_.out_scale);
+  float* scale = sized(s.scale, n);
+  float* unscale = sized(s.unscale, n);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const auto r = static_cast<std::size_t>(s.pending[static_cast<std::size_t>(i)]);
+    const bool silent = s.a[r] <= 0.0F;
+    scale[i] = silent ? 1.0F : 1.0F / s.a[r] / s.g[r];
+    unscale[i] = silent ? 0.0F : out_scale / scale[i];
+    block.scaled = block.scaled || scale[i] != 1.0F;
+    block.unscaled = block.unscaled || unscale[i] != 1.0F;
+  }
+  ConstMatrixView x = block.x;
+  MatrixView y = block.call.y;
+  if (!block.contiguous) {
+    const MatrixView gathered = view(s.gathered, n, block.x.cols);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const float* from = block.x.row(s.pending[static_cast<std::size_t>(i)]);
+      std::copy(from, from + block.x.cols, gathered.row(i));
+    }
+    x = gathered;
+    y = view(s.result, n, outputs());
+  }
+  const std::uint32_t event = (block.call.event << 16U) + (round << 8U);
+  convert_inputs(block, x, event, s);
+  sized(s.above, n);
+  sized(s.below, n);
+  sized(s.peaks, n);
+  std::fill(s.above.begin(), s.above.end(), 0);
+  std::fill(s.below.begin(), s.below.end(), 0);
+  std::fill(s.peaks.begin(), s.peaks.end(), 0.0F);
+  switch (io_.mv_type) {
+    case AnalogMVType::POS_NEG_SEPARATE:
+    case AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM:
+      pos_neg(block, y, event, s);
+      break;
+    case AnalogMVType::SPLIT_MODE:
+    case AnalogMVType::BIT_WISE:
+      by_digits(block, y, event, s);
+      break;
+    default:
+      one_pass(block, y, event, s);
+  }
+  if (!block.contiguous) {
+    for (std::int64_t i = 0; i < n; ++i)
+      std::copy(y.row(i), y.row(i) + y.cols, block.call.y.row(s.pending[static_cast<std::size_t>(i)]));
+  }
+}
+
+// Standard normal (or uniform) draws of the pending vectors, `width` each, contiguous.
+void AnalogProduct::fill_draws(const Block& block, const random::Stream& stream, std::uint32_t event,
+                               std::int64_t width, const ProductScratch& s, AlignedVector<float>& out,
+                               bool uniform) const {
+  const MatrixView draws = view(out, block.pending, width);
+  const auto fill = [&](std::uint64_t vector, std::span<float> values) {
+    const std::uint64_t first = vector * static_cast<std::uint64_t>(width);
+    if (uniform)
+      random::fill_uniform(stream, event, first, values);
+    else
+      random::fill_normal(stream, event, first, values);
+  };
+  if (block.contiguous) {
+    fill(block.call.first_vector, {draws.data, static_cast<std::size_t>(block.pending * width)});
+    return;
+  }
+  for (std::int64_t i = 0; i < block.pending; ++i)
+    fill(block.call.first_vector + static_cast<std::uint64_t>(s.pending[static_cast<std::size_t>(i)]),
+         draws.row_span(i));
+}
+
+void AnalogProduct::convert_inputs(const Block& block, ConstMatrixView x, std::uint32_t event,
+                                   ProductScratch& s) const {
+  kernels::ConversionCounts counts;
+  kernels::DacBlock dac;
+  dac.x = x;
+  dac.z = view(s.converted, x.rows, x.cols);
+  dac.range = block.range;
+  dac.scale = block.scaled ? s.scale.data() : nullptr;
+  dac.converter = dac_;
+  if (io_.inp_sto_round && dac_.step > 0.0F) {
+    fill_draws(block, dac_rounding_, event, x.cols, s, s.dither, true);
+    dac.dither = s.dither.data();
+  }
+  if (io_.inp_noise > 0.0) {
+    fill_draws(block, input_noise_, event, x.cols, s, s.draws, false);
+    dac.noise = s.draws.data();
+    dac.noise_std = static_cast<float>(io_.inp_noise);
+  }
+  dac.negative_factor = 1.0F - static_cast<float>(io_.inp_asymmetry);
+  LayerStatistics* statistics = block.call.statistics;
+  dac.counts = statistics != nullptr ? &counts : nullptr;
+  require<RunError>(kernels::convert_inputs(dac), "a value at the input of an analog tile is not finite");
+  if (statistics == nullptr) return;
+  if (block.contiguous) statistics->inputs_clipped += counts.range_clipped;
+  statistics->dac_conversions += x.rows * x.cols;
+  statistics->dac_clipped += counts.clipped;
+  statistics->dac_peak = std::max(statistics->dac_peak, counts.peak);
+  statistics->bound_management_rounds += x.rows;
+}
+
+void AnalogProduct::one_pass(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const {
+  const ConstMatrixView z(s.converted.data(), block.pending, inputs());
+  const MatrixView v = view(s.product, block.pending, outputs());
+  analog_chain(block, weights_, z, v, event, s);
+  output_stage(block, v, y, event, true, s);
+}
+
+void AnalogProduct::pos_neg(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const {
+  const ConstMatrixView z(s.converted.data(), block.pending, inputs());
+  const MatrixView half = view(s.phase, block.pending, inputs());
+  const MatrixView sum = view(s.sum, block.pending, outputs());
+  const MatrixView v = view(s.product, block.pending, outputs());
+  const bool digital = io_.mv_type == AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM;
+
+  transform(z, half, [](float t) { return std::min(t, 0.0F); });
+  analog_chain(block, negative_weights_ ? *negative_weights_ : weights_, half, sum, event, s);
+  if (digital) output_stage(block, sum, sum, event, false, s);
+  transform(z, half, [](float t) { return std::max(t, 0.0F); });
+  analog_chain(block, weights_, half, v, event + 1, s);
+  if (digital) output_stage(block, v, v, event + 1, false, s);
+  add(v, sum, 1.0F);
+  if (digital)
+    finish_scaled(block, sum, y, s);
+  else
+    output_stage(block, sum, y, event, true, s);
+}
+
+// Integer codes of the DAC, sent digit by digit (SPLIT_MODE: low and high part; BIT_WISE: every bit), least significant
+// first; every digit has its own conversion and the results are added with the digits' weights.
+void AnalogProduct::by_digits(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const {
+  const MatrixView codes = {s.converted.data(), block.pending, inputs()};
+  const bool whole = io_.inp_noise <= 0.0 && io_.inp_asymmetry == 0.0;
+  transform(codes, codes, [&](float z) { return whole ? std::rint(z / dac_.step) : z / dac_.step; });
+
+  const int digits = conversions_;
+  const auto base = static_cast<float>(io_.mv_type == AnalogMVType::SPLIT_MODE ? 1 << io_.split_mode_bit_shift : 2);
+
+  const MatrixView digit = view(s.phase, block.pending, inputs());
+  const MatrixView sum = view(s.sum, block.pending, outputs());
+  const MatrixView v = view(s.product, block.pending, outputs());
+  float weight = 1.0F;
+  for (int b = 0; b < digits; ++b, weight *= base) {
+    const bool most_significant = b == digits - 1;
+    for (std::int64_t r = 0; r < codes.rows; ++r) {
+      float* code = codes.row(r);
+      float* lines = digit.row(r);
+      for (std::int64_t j = 0; j < codes.cols; ++j) {
+        const float high = most_significant ? 0.0F : std::trunc(code[j] / base);
+        lines[j] = (code[j] - high * base) * dac_.step;
+        code[j] = high;
+      }
+    }
+    const std::uint32_t phase_event = event + static_cast<std::uint32_t>(b);
+    analog_chain(block, weights_, digit, v, phase_event, s);
+    output_stage(block, v, b == 0 ? sum : v, phase_event, false, s);
+    if (b > 0) add(v, sum, weight);
+  }
+  finish_scaled(block, sum, y, s);
+}
+
+// From the lines' inputs z to the currents in front of the ADC: product and the non-idealities of reference
+// section 4.6.
+void AnalogProduct::analog_chain(const Block& block, const kernels::PackedMatrix& weights, ConstMatrixView z,
+                                 MatrixView v, std::uint32_t event, ProductScratch& s) const {
+  kernels::multiply(weights, z, v);
+  if (io_.ir_drop > 0.0) {
+    const MatrixView f = view(s.function, z.rows, z.cols);
+    const MatrixView current = view(s.second, v.rows, v.cols);
+    const MatrixView positioned = view(s.third, v.rows, v.cols);
+    transform(z, f, [](float t) { return std::fabs(t); });
+    kernels::multiply_magnitudes(weights, f, current);
+    for (std::int64_t r = 0; r < z.rows; ++r) {
+      const float* in = z.data + r * z.stride;
+      float* out = f.row(r);
+      for (std::int64_t j = 0; j < z.cols; ++j) out[j] = in[j] * ir_position_[static_cast<std::size_t>(j)];
+    }
+    kernels::multiply(weights, f, positioned);
+    const auto n_over_g = static_cast<float>(static_cast<double>(z.cols) / io_.ir_drop_g_ratio);
+    kernels::subtract_ir_drop(v, current, positioned, n_over_g, static_cast<float>(io_.ir_drop));
+  }
+  if (io_.v_offset_std > 0.0 || io_.r_series > 0.0 || !frozen_.v_offset.empty()) offsets_and_series(z, v);
+  if (io_.w_noise <= 0.0 || io_.w_noise_type == WeightNoiseType::NONE) return;
+
+  const auto factor = static_cast<float>(io_.w_noise);
+  const MatrixView variance = view(s.second, v.rows, v.cols);
+  if (io_.w_noise_type == WeightNoiseType::PCM_READ) {
+    const MatrixView f = view(s.function, z.rows, z.cols);
+    transform(z, f, [](float t) { return t * t; });
+    kernels::multiply_magnitudes(weights, f, variance);
+  } else {
+    for (std::int64_t r = 0; r < z.rows; ++r) {
+      double sum = 0.0;
+      for (const float t : z.row_span(r)) sum += static_cast<double>(t) * static_cast<double>(t);
+      std::fill_n(variance.row(r), variance.cols, static_cast<float>(sum));
+    }
+  }
+  fill_draws(block, read_noise_, event, v.cols, s, s.draws, false);
+  kernels::add_read_noise(v, variance, s.draws.data(), factor);
+}
+
+void AnalogProduct::offsets_and_series(ConstMatrixView z, MatrixView v) const {
+  const auto r_series = static_cast<float>(io_.r_series);
+  const auto w_min = static_cast<float>(io_.v_offset_w_min);
+  const auto limited = [&](float t) { return t / (1.0F + r_series * std::fabs(t)); };
+  for (std::int64_t r = 0; r < v.rows; ++r) {
+    double sum = 0.0;
+    for (const float t : z.row_span(r)) sum += static_cast<double>(t);
+    const float reference = -w_min * static_cast<float>(sum);
+    float* out = v.row(r);
+    for (std::int64_t i = 0; i < v.cols; ++i) {
+      const float o = frozen_.v_offset[static_cast<std::size_t>(i)];
+      if (w_min == 0.0F)
+        out[i] = (1.0F - o) * limited(out[i]);
+      else if (r_series > 0.0F)
+        out[i] = (1.0F - o) * limited(out[i] + reference) - (1.0F + o) * limited(reference);
+      else
+        out[i] = (1.0F - o) * out[i] - 2.0F * o * reference;
+    }
+  }
+}
+
+void AnalogProduct::saturate(MatrixView v) const {
+  for (std::int64_t r = 0; r < v.rows; ++r) {
+    float* out = v.row(r);
+    for (std::int64_t i = 0; i < v.cols; ++i) {
+      const float k = frozen_.out_nonlinearity[static_cast<std::size_t>(i)];
+      out[i] = frozen_.out_nonlinearity_factor * out[i] / (1.0F + std::fabs(k * out[i]));
+    }
+  }
+}
+
+// Saturation, asymmetry, noise, ADC and bound test of one conversion. The last one of a vector applies the scales too.
+void AnalogProduct::output_stage(const Block& block, MatrixView v, MatrixView y, std::uint32_t event, bool last,
+                                 ProductScratch& s) const {
+  if (frozen_.saturates()) saturate(v);
+  if (io_.out_asymmetry != 0.0) {
+    const float factor = 1.0F - static_cast<float>(io_.out_asymmetry);
+    transform(v, v, [&](float t) { return t < 0.0F ? t * factor : t; });
+  }
+  kernels::AdcBlock adc;
+  adc.v = v;
+  adc.y = y;
+  adc.converter = adc_;
+  if (!frozen_.out_noise_values.empty() || io_.out_noise > 0.0) {
+    fill_draws(block, output_noise_, event, v.cols, s, s.draws, false);
+    adc.noise = s.draws.data();
+    adc.noise_std = static_cast<float>(io_.out_noise);
+    adc.noise_stds = frozen_.out_noise_values.empty() ? nullptr : frozen_.out_noise_values.data();
+  }
+  if (io_.out_sto_round && adc_.step > 0.0F) {
+    fill_draws(block, adc_rounding_, event, v.cols, s, s.dither, true);
+    adc.dither = s.dither.data();
+  }
+  if (last) {
+    adc.row_scale = block.unscaled ? s.unscale.data() : nullptr;
+    adc.column_scale = block.call.scale;
+    adc.bias = block.call.bias;
+  }
+  if (block.counting) {
+    adc.above = sized(s.phase_above, v.rows);
+    adc.below = sized(s.phase_below, v.rows);
+    adc.peaks = sized(s.phase_peaks, v.rows);
+  }
+  kernels::convert_outputs(adc);
+  if (!block.counting) return;
+  for (std::size_t r = 0; r < static_cast<std::size_t>(v.rows); ++r) {
+    s.above[r] += s.phase_above[r];
+    s.below[r] += s.phase_below[r];
+    s.peaks[r] = std::max(s.peaks[r], s.phase_peaks[r]);
+  }
+}
+
+void AnalogProduct::finish_scaled(const Block& block, MatrixView v, MatrixView y, const ProductScratch& s) const {
+  kernels::AdcBlock affine;
+  affine.v = v;
+  affine.y = y;
+  affine.row_scale = block.unscaled ? s.unscale.data() : nullptr;
+  affine.column_scale = block.call.scale;
+  affine.bias = block.call.bias;
+  kernels::convert_outputs(affine);
+}
+
+// Bound management (reference section 4.7): which of the pending vectors are repeated, and with what scale.
+std::vector<std::int64_t> AnalogProduct::failed(const Block& block, std::uint32_t round, ProductScratch& s) const {
+  std::vector<std::int64_t> next;
+  if (!block.counting) return next;
+  LayerStatistics* statistics = block.call.statistics;
+  const bool managed = io_.bound_management != BoundManagementType::NONE;
+  const bool worst_case = io_.bound_management == BoundManagementType::ITERATIVE_WORST_CASE && round == 0 &&
+                          io_.noise_management != NoiseManagementType::ABS_MAX_NP_SUM;
+  const auto most = static_cast<float>(io_.max_bm_factor);
+  const float finest = dac_.step > 0.0F ? static_cast<float>(io_.max_bm_res) / dac_.step : INFINITY;
+  for (std::size_t i = 0; i < s.pending.size(); ++i) {
+    const std::int64_t row = s.pending[i];
+    const auto r = static_cast<std::size_t>(row);
+    const bool clipped = s.above[i] > 0 || (s.below[i] > 0 && io_.bm_test_negative_bound);
+    const bool exhausted = s.g[r] > most || s.g[r] > finest;
+    if (managed && clipped && !exhausted && s.a[r] > 0.0F) {
+      if (worst_case) {
+        s.a[r] = np_sum_scale(block, row, largest_of(block.x.row_span(row)));
+      } else {
+        s.g[r] *= 2.0F;
+      }
+      next.push_back(row);
+    } else if (statistics != nullptr) {
+      statistics->adc_saturated += s.above[i] + s.below[i];
+      statistics->adc_peak = std::max(statistics->adc_peak, s.peaks[i]);
+      if (managed && clipped) ++statistics->bound_management_failed;
+    }
+  }
+  return next;
+}
+
+}  // namespace tessera::tile

@@ -1,0 +1,116 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "tessera/core/tensor.hpp"
+#include "tessera/kernels/converter.hpp"
+#include "tessera/kernels/product.hpp"
+#include "tessera/random/stream.hpp"
+#include "tessera/tile/frozen.hpp"
+#include "tessera/tile/parameters.hpp"
+#include "tessera/tile/statistics.hpp"
+
+/// Private: the analog matrix-vector product of one tile (reference section 4), for blocks of vectors.
+namespace tessera::tile {
+
+/// Working memory of one task; grows to what a block needs and is reused by the next block.
+struct ProductScratch {
+  AlignedVector<float> input;      // x after the input range, with the constant line of an analog bias
+  AlignedVector<float> gathered;   // vectors that bound management repeats
+  AlignedVector<float> converted;  // z, what the DAC puts on the lines
+  AlignedVector<float> phase;      // the part of z that one pass sends
+  AlignedVector<float> function;   // |z|, z^2 or z times position
+  AlignedVector<float> product;    // v
+  AlignedVector<float> sum;        // over passes
+  AlignedVector<float> second;     // further products
+  AlignedVector<float> third;
+  AlignedVector<float> result;  // of repeated vectors
+  AlignedVector<float> draws;   // noise of the DAC, then of the ADC
+  AlignedVector<float> dither;
+  std::vector<float> largest;  // per vector of the block
+  std::vector<float> a;        // noise-management scale
+  std::vector<float> g;        // bound-management reduction
+  std::vector<float> scale;    // per pending vector: c
+  std::vector<float> unscale;  // per pending vector: out_scale / c
+  std::vector<std::int64_t> pending;
+  std::vector<std::int32_t> above;
+  std::vector<std::int32_t> below;
+  std::vector<std::int32_t> phase_above;
+  std::vector<std::int32_t> phase_below;
+  std::vector<float> peaks;
+  std::vector<float> phase_peaks;
+};
+
+/// A block of vectors through one tile.
+struct ProductCall {
+  ConstMatrixView x;  ///< the tile's slice of the input, without the line of an analog bias
+  MatrixView y;
+  std::uint64_t first_vector = 0;
+  std::uint32_t event = 0;       ///< of the call: the high half of the streams' event
+  float input_range = 0.0F;      ///< 0: off
+  const float* scale = nullptr;  ///< one per output, or null
+  const float* bias = nullptr;   ///< one per output, or null; only with scale
+  float average = 0.0F;          ///< of AVERAGE_ABS_MAX; 0: each vector counts as the first
+  bool append_one = false;       ///< x lacks the constant line of the analog bias
+  LayerStatistics* statistics = nullptr;
+};
+
+class AnalogProduct {
+ public:
+  AnalogProduct() = default;
+  /// `weights` in tile units; `address.tile` is the tile's number.
+  AnalogProduct(const IOParameters& io, ConstMatrixView weights, const random::Address& address);
+
+  void run(const ProductCall& call, ProductScratch& scratch) const;
+
+  void set_weights(ConstMatrixView weights);
+  const kernels::PackedMatrix& weights() const { return weights_; }
+  const FrozenDraws& frozen() const { return frozen_; }
+  void set_frozen(FrozenDraws frozen);
+  std::int64_t inputs() const { return weights_.inputs(); }
+  std::int64_t outputs() const { return weights_.outputs(); }
+  /// Whether run() does nothing but multiply (apart from scale and bias).
+  bool perfect() const { return perfect_; }
+  std::int64_t bytes() const;
+
+ private:
+  struct Block;
+  void run_perfect(const ProductCall& call, ProductScratch& s) const;
+  bool needs_explicit_input(const ProductCall& call) const;
+  ConstMatrixView explicit_input(const ProductCall& call, ProductScratch& s) const;
+  void initial_scales(const Block& block, ProductScratch& s) const;
+  float np_sum_scale(const Block& block, std::int64_t row, float largest) const;
+  void run_round(const Block& block, std::uint32_t round, ProductScratch& s) const;
+  void convert_inputs(const Block& block, ConstMatrixView x, std::uint32_t event, ProductScratch& s) const;
+  void one_pass(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const;
+  void pos_neg(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const;
+  void by_digits(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const;
+  void analog_chain(const Block& block, const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v,
+                    std::uint32_t event, ProductScratch& s) const;
+  void output_stage(const Block& block, MatrixView v, MatrixView y, std::uint32_t event, bool last,
+                    ProductScratch& s) const;
+  void fill_draws(const Block& block, const random::Stream& stream, std::uint32_t event, std::int64_t width,
+                  const ProductScratch& s, AlignedVector<float>& out, bool uniform) const;
+  void offsets_and_series(ConstMatrixView z, MatrixView v) const;
+  void saturate(MatrixView v) const;
+  void finish_scaled(const Block& block, MatrixView v, MatrixView y, const ProductScratch& s) const;
+  std::vector<std::int64_t> failed(const Block& block, std::uint32_t round, ProductScratch& s) const;
+
+  IOParameters io_;
+  bool perfect_ = true;
+  int conversions_ = 1;  // ADC conversions behind one output value
+  kernels::Converter dac_;
+  kernels::Converter adc_;
+  kernels::PackedMatrix weights_;
+  std::optional<kernels::PackedMatrix> negative_weights_;  // W o K of the two-pass modes
+  FrozenDraws frozen_;
+  std::vector<float> ir_position_;
+  random::Stream input_noise_;
+  random::Stream output_noise_;
+  random::Stream read_noise_;
+  random::Stream dac_rounding_;
+  random::Stream adc_rounding_;
+};
+
+}  // namespace tessera::tile

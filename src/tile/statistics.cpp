@@ -1,0 +1,48 @@
+#include "tessera/tile/statistics.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tessera::tile {
+namespace {
+
+double fraction(std::int64_t part, std::int64_t whole) {
+  return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0.0;
+}
+
+}  // namespace
+
+LayerStatistics& LayerStatistics::operator+=(const LayerStatistics& other) {
+  vectors += other.vectors;
+  inputs += other.inputs;
+  inputs_clipped += other.inputs_clipped;
+  dac_conversions += other.dac_conversions;
+  dac_clipped += other.dac_clipped;
+  adc_conversions += other.adc_conversions;
+  adc_saturated += other.adc_saturated;
+  tile_vectors += other.tile_vectors;
+  bound_management_rounds += other.bound_management_rounds;
+  bound_management_failed += other.bound_management_failed;
+  dac_peak = std::max(dac_peak, other.dac_peak);
+  adc_peak = std::max(adc_peak, other.adc_peak);
+  return *this;
+}
+
+double LayerStatistics::input_clip_fraction() const {
+  return fraction(inputs_clipped, inputs);
+}
+double LayerStatistics::dac_clip_fraction() const {
+  return fraction(dac_clipped, dac_conversions);
+}
+double LayerStatistics::adc_saturation_fraction() const {
+  return fraction(adc_saturated, adc_conversions);
+}
+double LayerStatistics::mean_bound_management_rounds() const {
+  return fraction(bound_management_rounds, tile_vectors);
+}
+
+double effective_bits(double peak, double step) {
+  return step > 0.0 ? std::log2(2.0 * peak / step + 1.0) : 0.0;
+}
+
+}  // namespace tessera::tile

@@ -1,0 +1,131 @@
+#include <algorithm>
+#include <cmath>
+
+#include "tile/analog_layer_impl.hpp"
+
+namespace tessera::tile {
+namespace {
+
+// Standard deviation of all elements with the n-1 denominator; NaN for fewer than two.
+double standard_deviation(ConstMatrixView x) {
+  const auto n = static_cast<double>(x.rows * x.cols);
+  double sum = 0.0;
+  for (std::int64_t r = 0; r < x.rows; ++r)
+    for (const float v : x.row_span(r)) sum += static_cast<double>(v);
+  const double mean = sum / n;
+  double squares = 0.0;
+  for (std::int64_t r = 0; r < x.rows; ++r)
+    for (const float v : x.row_span(r)) squares += (static_cast<double>(v) - mean) * (static_cast<double>(v) - mean);
+  return std::sqrt(squares / (n - 1.0));
+}
+
+float largest_magnitude(std::span<const float> x) {
+  float largest = 0.0F;
+  for (const float v : x) largest = std::max(largest, std::fabs(v));
+  return largest;
+}
+
+}  // namespace
+
+void AnalogLayer::Impl::observe_inputs(ConstMatrixView x) {
+  constexpr float decay = 1e-3F;  // of AVERAGE_ABS_MAX
+  const InputRangeParameter& range = parameters.pre_post.input_range;
+  for (std::size_t t = 0; t < tiles.size(); ++t) {
+    TileState& s = state.tiles[t];
+    const ConstMatrixView slice = x.cols_from(tiles[t].place.first_input, tiles[t].place.inputs);
+    if (range.enable && s.input_range_updates < range.init_from_data) {
+      const double sd = standard_deviation(slice);
+      if (sd > 0.0) {
+        const auto k = static_cast<float>(s.input_range_updates);
+        const float value = static_cast<float>(range.init_std_alpha) * static_cast<float>(sd);
+        s.input_range = std::fabs((s.input_range * k + value) / (k + 1.0F));
+        ++s.input_range_updates;
+      }
+    }
+    if (parameters.forward.noise_management == NoiseManagementType::AVERAGE_ABS_MAX) {
+      for (std::int64_t r = 0; r < slice.rows; ++r) {
+        float largest = largest_magnitude(slice.row_span(r));
+        if (range.enable) largest = std::min(largest, s.input_range) / s.input_range;
+        float& average = s.noise_management_average;
+        average = average > 0.0F ? average * (1.0F - decay) + decay * largest : largest;
+      }
+    }
+  }
+}
+
+// Ranges of the periphery follow the current values until they are learned (quantization reference E.4).
+void AnalogLayer::Impl::observe_periphery() {
+  if (!quantized_periphery()) return;
+  const PeripheryQuantizationParameter& p = parameters.pre_post.periph_quant;
+  if (p.learn_quant_params) {
+    if (state.periphery_updates >= p.init_learning_after) return;
+    ++state.periphery_updates;
+  }
+  for (std::size_t t = 0; t < tiles.size(); ++t) {
+    if (tiles[t].merged.empty()) continue;
+    state.tiles[t].scale_quantizer = periphery_quantizer(p, tiles[t].merged, {}, "scale").state();
+  }
+  if (!bias.empty()) state.bias_quantizer = periphery_quantizer(p, bias, {}, "bias").state();
+}
+
+// The whole batch through one tile, without alpha and without the activation quantizer.
+void AnalogLayer::Impl::tile_pass(std::int64_t t, ConstMatrixView x, MatrixView y, const ForwardCall& call) const {
+  const LayerTile& tile = tiles[static_cast<std::size_t>(t)];
+  const std::int64_t rows = block_rows(2 * (tile.place.inputs + tile.place.outputs), x.rows, call.parallel);
+  std::vector<LayerStatistics> statistics(static_cast<std::size_t>((x.rows + rows - 1) / rows));
+  parallel_for_blocks(call.parallel, x.rows, rows, [&](std::int64_t b, std::int64_t first, std::int64_t last) {
+    ProductScratch scratch;
+    const MatrixView out = y.rows_from(first, last - first);
+    tile.product.run(
+        product_call(t, x.rows_from(first, last - first), out, call.first_vector + static_cast<std::uint64_t>(first),
+                     call.event, call.statistics != nullptr ? &statistics[static_cast<std::size_t>(b)] : nullptr),
+        scratch);
+    late_steps(tile, out, false, false);
+  });
+  if (call.statistics == nullptr) return;
+  for (const LayerStatistics& part : statistics) *call.statistics += part;
+}
+
+void AnalogLayer::forward_training(ConstMatrixView x, MatrixView y, const ForwardCall& call) {
+  Impl& layer = *impl_;
+  layer.check_call(x, y, call);
+  if (x.rows == 0) return;
+  layer.observe_inputs(x);
+  for (std::int64_t t = 0; t < tile_count(); ++t) layer.refresh(t);
+  layer.observe_periphery();
+  for (std::int64_t t = 0; t < tile_count(); ++t) layer.refresh(t);
+  layer.refresh_bias();
+
+  const auto observe = [](std::optional<quant::QuantizationManager>& manager, const Matrix& values,
+                          quant::UniformQuantizerState& saved) {
+    if (!manager) return;
+    manager->observe({values.rows(), values.cols()}, values.values(), true);
+    saved = manager->quantizer().state();
+  };
+  Matrix sum(x.rows, layer.outputs);
+  for (std::int64_t t = 0; t < tile_count(); ++t) {
+    LayerTile& tile = layer.tile(t);
+    Matrix part = Matrix::uninitialized(x.rows, tile.place.outputs);
+    layer.tile_pass(t, x, part.view(), call);
+    if (layer.array() && tile.output_quantizer) {
+      observe(tile.output_quantizer, part, layer.tile_state(t).output_quantizer);
+      quantize_rows(*tile.output_quantizer, part.view());
+    }
+    for (std::int64_t r = 0; r < x.rows; ++r)
+      for (std::int64_t i = 0; i < tile.place.outputs; ++i) {
+        float& total = sum(r, tile.place.first_output + i);
+        total = tile.place.first_input == 0 ? part(r, i) : total + part(r, i);
+      }
+  }
+  if (!layer.bias.empty()) add_columns(sum.view(), layer.bias_in_use());
+  if (layer.array())
+    observe(layer.output_quantizer, sum, layer.state.output_quantizer);
+  else
+    observe(layer.tile(0).output_quantizer, sum, layer.tile_state(0).output_quantizer);
+  const auto& manager = layer.array() ? layer.output_quantizer : layer.tile(0).output_quantizer;
+  if (manager) quantize_rows(*manager, sum.view());
+  for (std::int64_t r = 0; r < x.rows; ++r) std::copy(sum.view().row(r), sum.view().row(r) + sum.cols(), y.row(r));
+  if (call.statistics != nullptr) call.statistics->vectors += x.rows;
+}
+
+}  // namespace tessera::tile
