@@ -179,9 +179,12 @@ Node merged(Node base, const Node& over) {
   return base;
 }
 
-Position locate(const Node& root, std::string_view path) {
+namespace {
+
+/// Follows `path` from `root` as far as it exists; what is left of it goes to `rest`.
+const Node& follow(const Node& root, std::string_view path, std::string_view& rest) {
   const Node* node = &root;
-  Position position = root.position;
+  rest = path;
   while (!path.empty()) {
     const std::size_t dot = path.find('.');
     const std::string part(path.substr(0, dot));
@@ -196,9 +199,22 @@ Position locate(const Node& root, std::string_view path) {
     }
     if (next == nullptr) break;
     node = next;
-    position = node->position;
+    rest = path;
   }
-  return position;
+  return *node;
+}
+
+}  // namespace
+
+const Node* find_path(const Node& root, std::string_view path) {
+  std::string_view rest;
+  const Node& node = follow(root, path, rest);
+  return rest.empty() ? &node : nullptr;
+}
+
+Position locate(const Node& root, std::string_view path) {
+  std::string_view rest;
+  return follow(root, path, rest).position;
 }
 
 std::vector<std::string> split_path(const std::string& path) {

@@ -193,6 +193,20 @@ Type<std::string> path() {
           [](const std::string& value) { return Node::text(value); }};
 }
 
+Type<std::string> path_or_null() {
+  const Type<std::string> given = path();
+  auto info = std::make_shared<TypeInfo>(*given.info);
+  info->nullable = true;
+  return {info,
+          [given](const Node& node, const std::string& key, std::string& value, Report& report) {
+            if (node.is_null())
+              value.clear();
+            else
+              given.read(node, key, value, report);
+          },
+          [given](const std::string& value) { return value.empty() ? Node::null() : given.write(value); }};
+}
+
 Type<Node> anything(std::shared_ptr<const TypeInfo> info) {
   return {std::move(info), [](const Node& node, const std::string&, Node& value, Report&) { value = node; },
           [](const Node& value) { return value; }};

@@ -1,5 +1,6 @@
 #include "tessera/spec/rpu_config.hpp"
 
+#include "rpu_table.hpp"
 #include "tessera/config/document.hpp"
 #include "tessera/config/section.hpp"
 #include "tessera/tile/presets.hpp"
@@ -16,10 +17,12 @@ std::shared_ptr<const config::TypeInfo> preset_names() {
   auto info = std::make_shared<config::TypeInfo>();
   info->kind = config::TypeInfo::Kind::choice;
   info->words = tile::preset_names();
+  info->nullable = true;
   return info;
 }
 
 void start_from_preset(const Node& node, const std::string& key, RpuConfig& config, Report& report) {
+  if (node.is_null()) return;
   if (!node.is_scalar()) {
     report.problem(node.position, key, fmt::format("expected the name of a preset, got {}", describe(node)));
     return;
@@ -33,7 +36,7 @@ void start_from_preset(const Node& node, const std::string& key, RpuConfig& conf
 
 }  // namespace
 
-config::Type<RpuConfig> rpu_config_type() {
+config::Section<RpuConfig> rpu_config_table() {
   const std::string training = "training only";
   const std::string python = "chooses Python classes of the peer";
   return config::Section<RpuConfig>(
@@ -61,8 +64,15 @@ config::Type<RpuConfig> rpu_config_type() {
       .unused("runtime", "data type and bindings of the peer; computations here are float32")
       .unused("tile_class", python)
       .unused("tile_array_class", python)
-      .unused("simulator_tile_class", python)
-      .check([](const RpuConfig& config) { tile::validate(config.tile); });
+      .unused("simulator_tile_class", python);
+}
+
+void validate(const RpuConfig& config) {
+  tile::validate(config.tile);
+}
+
+config::Type<RpuConfig> rpu_config_type() {
+  return rpu_config_table().check([](const RpuConfig& config) { validate(config); });
 }
 
 RpuConfig read_rpu_config(const Node& node, const RpuConfig& start, Report* report) {

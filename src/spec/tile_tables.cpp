@@ -29,7 +29,7 @@ Type<tile::InputRangeParameter> input_range_parameter() {
       .field("init_from_data", &P::init_from_data,
              {.unit = "batches", .range = non_negative, .help = "training batches that initialise r; 0: none"})
       .field("init_std_alpha", &P::init_std_alpha,
-             {.range = positive, .help = "r is this many standard deviations of a batch"})
+             {.range = non_negative, .help = "r is this many standard deviations of a batch"})
       .field("decay", &P::decay, {.range = non_negative, .help = "training: pull of r towards smaller values"})
       .field(
           "input_min_percentage", &P::input_min_percentage,
@@ -136,9 +136,8 @@ Type<tile::IOParameters> io_parameters() {
       .field("w_read_asymmetry_dtod", &P::w_read_asymmetry_dtod,
              {.range = non_negative, .help = "device-to-device spread of the gain for negative inputs, drawn once"})
       .field("max_bm_factor", &P::max_bm_factor,
-             {.range = non_negative, .help = "bound management gives up beyond this reduction"})
-      .field("max_bm_res", &P::max_bm_res,
-             {.range = non_negative, .help = "... or when the largest input is below 1 / max_bm_res DAC steps"})
+             {.range = Range::at_least(1.0), .help = "bound management gives up beyond this reduction"})
+      .field("max_bm_res", &P::max_bm_res, {.help = "... or beyond max_bm_res divided by the step of the DAC"})
       .field("bm_test_negative_bound", &P::bm_test_negative_bound, {.help = "negative clipping counts too"})
       .field("nm_thres", &P::nm_thres, {.help = "CONSTANT: the scale; otherwise its upper limit; 0: none"})
       .field("split_mode_bit_shift", &P::split_mode_bit_shift,
@@ -178,7 +177,7 @@ Type<tile::ActivationQuantConfig> activation_quant_config() {
       Section<P>("RangeEstimatorParams", "Parameters of the range estimator; those of other estimators have no effect.")
           .field("percentile", &P::percentile,
                  {.unit = "%",
-                  .range = Range::between(0.0, 100.0),
+                  .range = Range::between(0.0, 50.0),
                   .help = "current_minmax: this percentile instead of the extremes"})
           .field("momentum", &P::momentum, {.range = fraction, .help = "running_minmax: weight of the old range"})
           .field("range_opt_method", &P::golden_section, choice<bool>({{"golden_section", true}, {"grid", false}}),

@@ -80,8 +80,11 @@ std::string describe(const Node& node);
 /// differs from that of the map below replaces it whole, since the other type's keys mean nothing to it.
 Node merged(Node base, const Node& over);
 
-/// The position of the value at a dotted path ("forward.out_res", "layers.2.match"), or of the deepest ancestor that
-/// exists. Keys match with or without a leading underscore.
+/// The value at a dotted path ("forward.out_res", "layers.2.match"), or nullptr. Keys match with or without a leading
+/// underscore.
+const Node* find_path(const Node& root, std::string_view path);
+
+/// The position of the value at a dotted path, or of its deepest ancestor that exists.
 Position locate(const Node& root, std::string_view path);
 
 /// Splits "a.b.c" at its dots; a part in double quotes may contain dots: layers."block1.conv".analog. Throws UsageError

@@ -82,6 +82,8 @@ Type<std::string> text();
 /// A path; relative ones are taken relative to the directory of the file that names them (the working directory for
 /// --set) and stored that way, absolute, so that the value does not depend on where it is used.
 Type<std::string> path();
+/// Null is the empty path.
+Type<std::string> path_or_null();
 /// Any node, unread: checked later by whoever knows what it is. `info` is what the documentation shows.
 Type<Node> anything(std::shared_ptr<const TypeInfo> info = std::make_shared<const TypeInfo>());
 

@@ -1,0 +1,85 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tessera/config/node.hpp"
+#include "tessera/config/report.hpp"
+#include "tessera/config/type.hpp"
+#include "tessera/io/data_parameters.hpp"
+#include "tessera/sim/run_parameters.hpp"
+#include "tessera/spec/rpu_config.hpp"
+
+/// A whole configuration file (docs/formats/config.md).
+namespace tessera::spec {
+
+/// One entry of `layers:`. It applies to the layers that match every pattern it has; at least one is given.
+struct LayerRule {
+  std::optional<std::string> match;  ///< glob on the layer's name
+  std::optional<std::string> op;     ///< glob on its operator type: Conv, Gemm, MatMul, ...
+  std::optional<bool> analog;        ///< false: digital float32
+  config::Node rpu_config;           ///< the keys that this rule sets, read over what earlier rules made; null: none
+  config::Position position;         ///< of the rule; not compared
+
+  bool operator==(const LayerRule& other) const {
+    return match == other.match && op == other.op && analog == other.analog && rpu_config == other.rpu_config;
+  }
+};
+
+struct OutputParameters {
+  std::string file;  ///< result file; empty: the command line decides
+  sim::RecordParameters record;
+
+  bool operator==(const OutputParameters&) const = default;
+};
+
+struct RunConfig {
+  std::string name;        ///< of the run; default: the configuration file's name without extension
+  std::uint64_t seed = 0;  ///< of every random effect of the simulation
+  sim::ModelParameters model;
+  io::DataParameters data;
+  RpuConfig rpu_config;
+  std::vector<LayerRule> layers;
+  sim::EvaluationParameters evaluation;
+  OutputParameters output;
+
+  bool operator==(const RunConfig&) const = default;
+};
+
+/// The key table of a configuration.
+config::Type<RunConfig> run_config_type();
+
+/// Reads a file with its bases, applies overrides ("a.b.c=value", as --set gives them), reads strictly and validates.
+/// Throws ConfigError with every problem and its position; UsageError for an override that is no key=value. Keys
+/// without effect go to `report` if one is given; see unused_note().
+///
+/// Relative paths start at the directory of the file that names them, those of overrides at the working directory; in
+/// the result they are absolute.
+RunConfig read_run_config(const std::string& path, const std::vector<std::string>& overrides = {},
+                          config::Report* report = nullptr);
+
+/// The same for text; relative paths start at `directory` ("" is the working directory).
+RunConfig read_run_config_text(std::string_view text, const std::string& name = "config",
+                               const std::string& directory = "", const std::vector<std::string>& overrides = {},
+                               config::Report* report = nullptr);
+
+/// As above, for a merged document, overrides applied.
+RunConfig read_run_config(const config::Node& root, config::Report* report = nullptr);
+
+/// The document before it is read: bases merged and overrides applied.
+config::Node load_run_document(const std::string& path, const std::vector<std::string>& overrides = {});
+
+/// The resolved configuration: every key with its value, presets expanded, paths absolute. Reading it gives an equal
+/// RunConfig, so this text alone reproduces a run.
+std::string resolved_text(const RunConfig& config);
+
+/// One line about keys that had no effect, or "": "no effect: rpu_config.backward, ... (training only)".
+std::string unused_note(const config::Report& report);
+
+/// JSON Schema of configuration files.
+std::string configuration_schema();
+/// The text of docs/formats/config.md.
+std::string configuration_page();
+
+}  // namespace tessera::spec

@@ -1,0 +1,113 @@
+#include "tessera/spec/layers.hpp"
+
+#include <algorithm>
+
+#include "names.hpp"
+#include "rpu_table.hpp"
+#include "tessera/spec/glob.hpp"
+
+namespace tessera::spec {
+
+namespace {
+
+bool applies(const LayerRule& rule, const LayerName& layer) {
+  return (!rule.match || glob_matches(*rule.match, layer.name)) && (!rule.op || glob_matches(*rule.op, layer.op));
+}
+
+/// Resolves layers of one configuration and collects the problems.
+class Resolver {
+ public:
+  explicit Resolver(const RunConfig& config) : config_(config), table_(rpu_config_table()) {}
+
+  LayerConfig resolve(const LayerName& layer) {
+    LayerConfig result{.rpu_config = config_.rpu_config};
+    std::vector<std::size_t> used;
+    for (std::size_t i = 0; i < config_.layers.size(); ++i) {
+      const LayerRule& rule = config_.layers[i];
+      if (!applies(rule, layer)) continue;
+      if (rule.analog) result.analog = *rule.analog;
+      if (rule.rpu_config.is_null()) continue;
+      table_.read(rule.rpu_config, fmt::format("layers.{}.rpu_config", i), result.rpu_config, report_);
+      used.push_back(i);
+    }
+    if (result.analog && !used.empty() && report_.problems().empty()) check(layer, result.rpu_config, used);
+    return result;
+  }
+
+  /// Every pattern of a rule must match a layer on its own, and all together too.
+  void expect_matches(const std::vector<LayerName>& layers) {
+    std::vector<std::string> names;
+    std::vector<std::string> ops;
+    for (const LayerName& layer : layers) {
+      names.push_back(layer.name);
+      ops.push_back(layer.op);
+    }
+    for (std::size_t i = 0; i < config_.layers.size(); ++i) {
+      const LayerRule& rule = config_.layers[i];
+      if (std::any_of(layers.begin(), layers.end(), [&](const LayerName& layer) { return applies(rule, layer); }))
+        continue;
+      const auto matches_any = [](const std::optional<std::string>& pattern, const std::vector<std::string>& words) {
+        return !pattern ||
+               std::any_of(words.begin(), words.end(), [&](const std::string& w) { return glob_matches(*pattern, w); });
+      };
+      const std::string key = fmt::format("layers.{}", i);
+      if (!matches_any(rule.match, names))
+        report_.problem(rule.position, key + ".match", matches_nothing(*rule.match, "layer", names));
+      else if (!matches_any(rule.op, ops))
+        report_.problem(rule.position, key + ".op", matches_nothing(*rule.op, "operator type", ops));
+      else
+        report_.problem(rule.position, key,
+                        fmt::format("no layer '{}' has the operator type '{}'", *rule.match, *rule.op));
+    }
+  }
+
+  const config::Report& report() const { return report_; }
+
+ private:
+  void check(const LayerName& layer, const RpuConfig& rpu_config, const std::vector<std::size_t>& used) {
+    try {
+      validate(rpu_config);
+    } catch (const ConfigError& error) {
+      for (const Problem& problem : error.problems()) {
+        std::size_t rule = used.back();
+        for (const std::size_t i : used)
+          if (config::find_path(config_.layers[i].rpu_config, problem.key) != nullptr) rule = i;
+        report_.problem(config::locate(config_.layers[rule].rpu_config, problem.key),
+                        fmt::format("layers.{}.rpu_config.{}", rule, problem.key),
+                        fmt::format("{} (layer '{}')", problem.message, layer.name));
+      }
+    }
+  }
+
+  const RunConfig& config_;
+  config::Type<RpuConfig> table_;
+  config::Report report_;
+};
+
+}  // namespace
+
+std::vector<LayerConfig> resolve_layers(const RunConfig& config, const std::vector<LayerName>& layers) {
+  Resolver resolver(config);
+  resolver.expect_matches(layers);
+  std::vector<LayerConfig> result;
+  result.reserve(layers.size());
+  for (const LayerName& layer : layers) result.push_back(resolver.resolve(layer));
+  resolver.report().throw_if_any();
+  return result;
+}
+
+LayerConfig resolve_layer(const RunConfig& config, const LayerName& layer) {
+  Resolver resolver(config);
+  LayerConfig result = resolver.resolve(layer);
+  resolver.report().throw_if_any();
+  return result;
+}
+
+sim::LayerResolver layer_resolver(const RunConfig& config) {
+  return [config](const std::string& name, const std::string& op) {
+    const LayerConfig layer = resolve_layer(config, {name, op});
+    return sim::LayerParameters{layer.analog, layer.rpu_config.tile};
+  };
+}
+
+}  // namespace tessera::spec

@@ -1,0 +1,151 @@
+#include "tessera/spec/run_config.hpp"
+
+#include <filesystem>
+#include <map>
+
+#include "rpu_table.hpp"
+#include "run_tables.hpp"
+#include "tessera/config/document.hpp"
+#include "tessera/config/emit.hpp"
+#include "tessera/config/schema.hpp"
+
+namespace tessera::spec {
+
+namespace {
+
+using config::Node;
+using config::Report;
+using config::Section;
+using config::Type;
+
+const std::vector<std::string> rule_lists = {"layers"};
+
+Type<LayerRule> layer_rule() {
+  const Type<LayerRule> table =
+      Section<LayerRule>("LayerRule",
+                         "Applies to every layer that matches; `match` or `op` is given, or both. `*` is any run of "
+                         "characters, `?` any one, `[ab]` one of a set.")
+          .field("match", &LayerRule::match, {.help = "pattern for the layer's name"})
+          .field("op", &LayerRule::op, {.help = "pattern for its operator type: Conv, Gemm, MatMul, ..."})
+          .field("analog", &LayerRule::analog, {.help = "false: digital float32; null: as before"})
+          .field("rpu_config", &LayerRule::rpu_config, config::anything(rpu_config_type().info),
+                 {.help = "keys read over what is there for this layer"});
+  return {table.info,
+          [table](const Node& node, const std::string& key, LayerRule& rule, Report& report) {
+            const std::size_t before = report.problems().size();
+            table.read(node, key, rule, report);
+            rule.position = node.position;
+            if (report.problems().size() == before && !rule.match && !rule.op)
+              report.problem(node.position, key,
+                             "a rule needs 'match' (a layer's name) or 'op' (its type); '*' is all");
+          },
+          [table](const LayerRule& rule) {
+            Node node = table.write(rule);
+            std::erase_if(node.entries, [](const Node::Entry& entry) { return entry.value.is_null(); });
+            return node;
+          }};
+}
+
+/// The keys of `partial` in their canonical spelling, with the values they have in `full`. Keys that are not in `full`
+/// (a preset, unused ones) are dropped except the preset. Positions stay.
+Node canonical(const Node& partial, const Node& full) {
+  if (!full.is_map() || partial.is_null()) {
+    Node value = full;
+    value.position = partial.position;
+    return value;
+  }
+  Node result = Node::map();
+  result.position = partial.position;
+  if (partial.is_scalar()) {  // a bare word for `type`
+    Node type = *full.find("type");
+    type.position = partial.position;
+    result.set("type", std::move(type));
+    return result;
+  }
+  for (const Node::Entry& entry : partial.entries) {
+    const std::string name =
+        full.find(entry.key) == nullptr && entry.key.starts_with('_') ? entry.key.substr(1) : entry.key;
+    if (name == "preset" && !entry.value.is_null())
+      result.entries.push_back(entry);
+    else if (const Node* value = full.find(name))
+      result.entries.push_back({name, canonical(entry.value, *value), entry.position});
+  }
+  return result;
+}
+
+/// Reads the partial configurations of the rules over the global one, each over those before it, and makes them
+/// canonical.
+void check_rules(RunConfig& config, Report& report) {
+  const Type<RpuConfig> table = rpu_config_table();
+  RpuConfig accumulated = config.rpu_config;
+  for (std::size_t i = 0; i < config.layers.size(); ++i) {
+    Node& partial = config.layers[i].rpu_config;
+    if (partial.is_null()) continue;
+    const std::size_t before = report.problems().size();
+    table.read(partial, fmt::format("layers.{}.rpu_config", i), accumulated, report);
+    if (report.problems().size() == before) partial = canonical(partial, table.write(accumulated));
+  }
+}
+
+}  // namespace
+
+Type<RunConfig> run_config_type() {
+  return Section<RunConfig>("Configuration", "The top of a file.")
+      .field("name", &RunConfig::name, {.help = "of the run; \"\": the file's name without extension"})
+      .field("seed", &RunConfig::seed, {.help = "of every random effect of the simulation"})
+      .field("model", &RunConfig::model, model_parameters(), {.help = "the network", .required = true})
+      .field("data", &RunConfig::data, data_parameters(), {.help = "what it sees", .required = true})
+      .field("rpu_config", &RunConfig::rpu_config, rpu_config_type(), {.help = "every analog layer"})
+      .field("layers", &RunConfig::layers, config::list(layer_rule()), {.help = "exceptions; later entries win"})
+      .field("evaluation", &RunConfig::evaluation, evaluation_parameters(), {.help = "repeats and times"})
+      .field("output", &RunConfig::output, output_parameters(), {.help = "what is written"});
+}
+
+RunConfig read_run_config(const Node& root, Report* report) {
+  Report local;
+  Report& used = report != nullptr ? *report : local;
+  RunConfig config;
+  run_config_type().read(root, {}, config, used);
+  check_rules(config, used);
+  used.throw_if_any();
+  if (config.name.empty()) config.name = std::filesystem::path(root.position.file()).stem().string();
+  return config;
+}
+
+Node load_run_document(const std::string& path, const std::vector<std::string>& overrides) {
+  Node root = config::load(path);
+  config::apply_overrides(root, overrides, rule_lists);
+  return root;
+}
+
+RunConfig read_run_config(const std::string& path, const std::vector<std::string>& overrides, Report* report) {
+  return read_run_config(load_run_document(path, overrides), report);
+}
+
+RunConfig read_run_config_text(std::string_view text, const std::string& name, const std::string& directory,
+                               const std::vector<std::string>& overrides, Report* report) {
+  Node root = config::load_text(text, {name, directory});
+  config::apply_overrides(root, overrides, rule_lists);
+  return read_run_config(root, report);
+}
+
+std::string resolved_text(const RunConfig& config) {
+  return config::to_yaml(run_config_type().write(config));
+}
+
+std::string unused_note(const Report& report) {
+  std::map<std::string, std::vector<std::string>> by_reason;
+  for (const auto& [key, why] : report.unused()) by_reason[why].push_back(key);
+  std::string note;
+  for (const auto& [why, keys] : by_reason)
+    note += fmt::format("{}{} ({})", note.empty() ? "no effect: " : "; ", fmt::join(keys, ", "), why);
+  return note;
+}
+
+std::string configuration_schema() {
+  const config::KeyInfo base{
+      "base", config::one_or_list(config::path()).info, {}, "files that this one is merged over", {}, false, {}};
+  return config::json_schema(*run_config_type().info, "tessera configuration", {base});
+}
+
+}  // namespace tessera::spec

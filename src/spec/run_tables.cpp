@@ -1,0 +1,102 @@
+#include "run_tables.hpp"
+
+#include "tessera/config/section.hpp"
+
+namespace tessera::spec {
+
+namespace {
+
+using config::choice;
+using config::Range;
+using config::Section;
+using config::Type;
+
+const Range strength = Range::between(0.0, 2.0);
+
+Type<io::GlyphParameters> glyph_parameters() {
+  using P = io::GlyphParameters;
+  return Section<P>(
+             "GlyphParameters",
+             "The built-in generated data set: 28x28 grey images of the ten digits. A strength multiplies the default "
+             "amount of its distortion: 0 is off, 1 is the standard data set.")
+      .field("seed", &P::seed, {.help = "of the images only"})
+      .field("split", &P::split,
+             choice<io::GlyphSplit>({{"train", io::GlyphSplit::train}, {"test", io::GlyphSplit::test}}),
+             {.help = "two unrelated sequences of images"})
+      .field("count", &P::count, {.range = Range::between(1.0, 4294967296.0), .help = "images in the set"})
+      .field("affine", &P::affine, {.range = strength, .help = "rotation, shear, size and position"})
+      .field("elastic", &P::elastic, {.range = strength, .help = "smooth random displacement, jitter of strokes"})
+      .field("stroke", &P::stroke, {.range = strength, .help = "variation of stroke width and blur"})
+      .field("contrast", &P::contrast, {.range = strength, .help = "variation of brightness and background"})
+      .field("noise", &P::noise, {.range = strength, .help = "grain and stray marks"});
+}
+
+Type<sim::RecordParameters> record_parameters() {
+  using P = sim::RecordParameters;
+  return Section<P>("RecordParameters", "What goes into the result file beyond accuracy and loss.")
+      .field("statistics", &P::statistics, {.help = "per layer: error against float32, clipping, saturation"})
+      .field("tensors", &P::tensors, config::one_or_list(config::text()),
+             {.help = "patterns of layer names whose output is stored for every sample"})
+      .field("predictions", &P::predictions, {.help = "the predicted class of every sample"});
+}
+
+}  // namespace
+
+Type<sim::ModelParameters> model_parameters() {
+  using P = sim::ModelParameters;
+  return Section<P>("ModelParameters", "Which network, and how it is prepared.")
+      .field("file", &P::file, config::path(), {.help = ".onnx, or .h5 written by tessera", .required = true})
+      .field("fold_batchnorm", &P::fold_batchnorm,
+             {.help = "fold batch normalization into the weights of the layer before it; false: digital"});
+}
+
+Type<io::DataParameters> data_parameters() {
+  using P = io::DataParameters;
+  using io::DataFormat;
+  return Section<P>("DataParameters", "The data set. A value x of the file becomes (x * scale - mean) / std.")
+      .field("format", &P::format,
+             choice<DataFormat>({{"idx", DataFormat::idx},
+                                 {"cifar10", DataFormat::cifar10},
+                                 {"npy", DataFormat::npy},
+                                 {"hdf5", DataFormat::hdf5},
+                                 {"glyphs", DataFormat::glyphs}}),
+             {.help = "idx may be gzipped; glyphs are generated", .required = true})
+      .field("inputs", &P::inputs, config::one_or_list(config::path()),
+             {.help = "one file; several for cifar10; none for glyphs"})
+      .field("labels", &P::labels, config::path_or_null(),
+             {.help = "without labels there is no accuracy; all else works"})
+      .field("input_dataset", &P::input_dataset, {.help = "hdf5: data set of the inputs"})
+      .field("label_dataset", &P::label_dataset, {.help = "hdf5: data set of the labels"})
+      .field("sample_shape", &P::sample_shape,
+             {.range = Range::at_least(1.0), .help = "shape given to one sample; []: as in the file"})
+      .field("scale", &P::scale, {.help = "not 0"})
+      .field("mean", &P::mean, config::one_or_list(config::real(), 1), {.help = "one value, or one per channel"})
+      .field("std", &P::std, config::one_or_list(config::real(Range::above(0.0)), 1),
+             {.help = "one value, or one per channel"})
+      .field("first", &P::first,
+             {.unit = "samples", .range = Range::at_least(0.0), .help = "left out at the beginning"})
+      .field("limit", &P::limit,
+             {.unit = "samples", .range = Range::at_least(0.0), .help = "at most this many; 0: all"})
+      .field("batch_size", &P::batch_size,
+             {.unit = "samples", .range = Range::at_least(1.0), .help = "computed at a time; never changes a result"})
+      .field("glyphs", &P::glyphs, glyph_parameters())
+      .check([](const P& p) { io::validate(p); });
+}
+
+Type<sim::EvaluationParameters> evaluation_parameters() {
+  using P = sim::EvaluationParameters;
+  return Section<P>("EvaluationParameters", "How often and when the programmed network is evaluated.")
+      .field("repeats", &P::repeats,
+             {.range = Range::between(1.0, 1e6), .help = "independently programmed chips, each with its own noise"})
+      .field("times", &P::times,
+             {.unit = "s", .range = Range::at_least(0.0), .help = "after programming; []: right after programming"});
+}
+
+Type<OutputParameters> output_parameters() {
+  return Section<OutputParameters>("OutputParameters", "What is written.")
+      .field("file", &OutputParameters::file, config::path_or_null(),
+             {.help = "result file; -o of the command line wins"})
+      .field("record", &OutputParameters::record, record_parameters());
+}
+
+}  // namespace tessera::spec

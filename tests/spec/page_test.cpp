@@ -1,0 +1,70 @@
+// Do the documentation page and the schema say what the key tables say?
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "tessera/config/document.hpp"
+#include "tessera/spec/run_config.hpp"
+
+namespace tessera::spec {
+namespace {
+
+TEST(Page, IsNotStale) {
+  const std::string path = std::string(TESSERA_SOURCE_DIR) + "/docs/formats/config.md";
+  if (std::getenv("TESSERA_UPDATE_DOCS") != nullptr) std::ofstream(path) << configuration_page();
+  std::ostringstream page;
+  page << std::ifstream(path).rdbuf();
+  EXPECT_EQ(page.str(), configuration_page())
+      << "docs/formats/config.md is stale: run this test with TESSERA_UPDATE_DOCS=1 and commit the page";
+}
+
+const config::Node* property(const config::Node& schema, const config::TypeInfo& info, const std::string& name) {
+  const config::Node* definition = info.name == "Configuration" ? &schema : schema.find("$defs")->find(info.name);
+  return definition == nullptr ? nullptr : definition->find("properties")->find(name);
+}
+
+TEST(Schema, HasEveryKeyOfEveryTableAndNoOther) {
+  const config::Node schema = config::parse(configuration_schema(), {"schema", {}});
+  EXPECT_EQ(schema.find("$schema")->scalar, "https://json-schema.org/draft/2020-12/schema");
+  int keys = 0;
+  const std::string page = configuration_page();
+  const auto visit = [&](auto&& self, const config::TypeInfo& info) -> void {
+    if (info.kind == config::TypeInfo::Kind::section) {
+      for (const config::KeyInfo& key : info.keys) {
+        EXPECT_NE(property(schema, info, key.name), nullptr) << info.name << "." << key.name;
+        EXPECT_THAT(page, testing::HasSubstr("`" + key.name + "`")) << info.name;
+        const bool explains_itself = !key.help.empty() || !key.type->keys.empty() ||
+                                     key.type->kind == config::TypeInfo::Kind::variant || !key.unused_because.empty();
+        EXPECT_TRUE(explains_itself) << info.name << "." << key.name;
+        ++keys;
+        self(self, *key.type);
+      }
+    }
+    if (info.element) self(self, *info.element);
+    for (const auto& [name, alternative] : info.alternatives) self(self, *alternative);
+  };
+  visit(visit, *run_config_type().info);
+  EXPECT_GT(keys, 90);
+  EXPECT_EQ(schema.find("properties")->entries.size(), run_config_type().info->keys.size() + 1)
+      << "the tables' keys and base";
+
+  // Every reference leads to a definition.
+  int references = 0;
+  const auto check = [&](auto&& self, const config::Node& node) -> void {
+    if (const config::Node* reference = node.find("$ref")) {
+      ++references;
+      ASSERT_TRUE(reference->scalar.starts_with("#/$defs/"));
+      EXPECT_NE(schema.find("$defs")->find(reference->scalar.substr(8)), nullptr) << reference->scalar;
+    }
+    for (const config::Node& item : node.items) self(self, item);
+    for (const config::Node::Entry& entry : node.entries) self(self, entry.value);
+  };
+  check(check, schema);
+  EXPECT_GT(references, 10);
+}
+
+}  // namespace
+}  // namespace tessera::spec

@@ -1,0 +1,170 @@
+// Does an rpu_config become exactly the parameters it names, whoever wrote it?
+#include "tessera/spec/rpu_config.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "tessera/config/document.hpp"
+#include "tessera/config/emit.hpp"
+#include "tessera/h5/file.hpp"
+#include "tessera/tile/presets.hpp"
+
+namespace tessera::spec {
+namespace {
+
+using testing::HasSubstr;
+
+std::string error_of(const auto& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+tile::ActivationQuantConfig activation_quant(int n_bits) {
+  tile::ActivationQuantConfig config;
+  config.n_bits = n_bits;
+  return config;
+}
+
+std::string golden_file(const std::string& name) {
+  const char* folder = std::getenv("TESSERA_GOLDEN_DIR");
+  return (folder != nullptr ? std::string(folder) : std::string(TESSERA_SOURCE_DIR) + "/tests/data/golden") + "/" +
+         name;
+}
+
+TEST(RpuConfig, EmptyIsTheDefault) {
+  EXPECT_EQ(read_rpu_config("{}"), RpuConfig{});
+}
+
+TEST(RpuConfig, DesignExample) {
+  const RpuConfig config = read_rpu_config(
+      "preset: StandardHWATrainingPreset\n"
+      "forward: {inp_res: 254, out_res: 254, out_bound: 10.0, out_noise: 0.05, w_noise: 0.0175, w_noise_type: "
+      "PCMRead}\n"
+      "mapping: {max_input_size: 256, weight_scaling_omega: 1.0, weight_scaling_columnwise: true}\n"
+      "pre_post:\n"
+      "  input_range: {enable: true, init_value: 2.0}\n"
+      "  periph_quant: {n_bits: 8, symmetric: true}\n"
+      "act_quant_config: {n_bits: 8}\n");
+  tile::RpuParameters expected = tile::preset("StandardHWATrainingPreset");
+  expected.forward.out_noise = 0.05;
+  expected.mapping.max_input_size = 256;
+  expected.pre_post.input_range.init_value = 2.0;
+  expected.pre_post.periph_quant.n_bits = 8;
+  expected.act_quant_config = activation_quant(8);
+  EXPECT_EQ(config.tile, expected);
+  EXPECT_EQ(config.tile.forward.w_noise_type, tile::WeightNoiseType::PCM_READ);
+}
+
+TEST(RpuConfig, EveryPresetReadsByNameAndItsResolvedFormReadsBack) {
+  ASSERT_FALSE(tile::presets().empty());
+  for (const tile::Preset& preset : tile::presets()) {
+    const RpuConfig config = read_rpu_config("preset: " + preset.name);
+    EXPECT_EQ(config.tile, preset.parameters) << preset.name;
+    EXPECT_EQ(read_rpu_config(config::to_yaml(to_node(config))), config) << preset.name;
+  }
+  EXPECT_THAT(error_of([] { read_rpu_config("preset: StandardHWATrainingPrest"); }),
+              HasSubstr("rpu_config:1:9: preset: unknown preset 'StandardHWATrainingPrest'; did you mean "
+                        "'StandardHWATrainingPreset'?"));
+}
+
+TEST(RpuConfig, RangeEstimatorsOfDumps) {
+  const auto read = [](const std::string& text) {
+    return *read_rpu_config("act_quant_config: " + text).tile.act_quant_config;
+  };
+  tile::ActivationQuantConfig expected;
+  expected.range_estimator = tile::RangeEstimator::MSE;
+  expected.num_candidates = 50;
+  expected.range_margin = 0.25;
+  expected.golden_section = false;
+  EXPECT_EQ(read("{_range_estimator: RangeEstimators.MSE, _range_estimator_params: {range_opt_method: OptMethod.grid, "
+                 "num_candidates: 50, range_margin: 0.25}}"),
+            expected);
+  expected = {};
+  expected.range_estimator = tile::RangeEstimator::current_minmax;
+  expected.percentile = 0.1;
+  EXPECT_EQ(read("{range_estimator: current_minmax, range_estimator_params: {percentile: 0.1}}"), expected);
+  EXPECT_EQ(read("{range_estimator: allminmax, range_estimator_params: null}").range_estimator,
+            tile::RangeEstimator::allminmax);
+}
+
+TEST(RpuConfig, MistakesOfValueAndOfCombination) {
+  const auto error = [](const std::string& text) { return error_of([&] { read_rpu_config(text, "c.yaml"); }); };
+  EXPECT_EQ(error("forward: {out_nois: 0.1}"),
+            "c.yaml:1:11: forward.out_nois: unknown key 'out_nois'; did you mean 'out_noise'?");
+  EXPECT_EQ(error("inp_res: 254"), "c.yaml:1:1: inp_res: unknown key 'inp_res'; did you mean 'forward.inp_res'?");
+  EXPECT_EQ(error("pre_post: {periph_quant: {n_bits: -4}}"),
+            "c.yaml:1:35: pre_post.periph_quant.n_bits: -4 is out of range (must be 0 to 24)");
+  EXPECT_THAT(error("forward: {mv_type: OneTwo}"), HasSubstr("c.yaml:1:20: forward.mv_type: unknown word 'OneTwo'"));
+  EXPECT_THAT(error("forward:\n  bound_management: SHIFT\n"),
+              HasSubstr("c.yaml:2:21: forward.bound_management: SHIFT is defined nowhere"));
+  EXPECT_THAT(error("pre_post:\n  input_range:\n    enable: true\n    manage_output_clipping: true\n"),
+              HasSubstr("c.yaml:4:29: pre_post.input_range.manage_output_clipping: needs"));
+}
+
+/// Every number with a range: the first value outside must be refused by the table and by the parameters' own
+/// validate(), so that a struct filled by hand and a file meet the same rules.
+TEST(RpuConfig, TableAndValidateAgreeOnRanges) {
+  int checked = 0;
+  const auto visit = [&](auto&& self, const config::TypeInfo& info, const std::string& prefix) -> void {
+    for (const config::KeyInfo& key : info.keys) {
+      self(self, *key.type, prefix + key.name + ".");
+      const bool is_number =
+          key.type->kind == config::TypeInfo::Kind::real || key.type->kind == config::TypeInfo::Kind::integer;
+      if (!is_number || key.type->range.is_everything()) continue;
+      const config::Range& range = key.type->range;
+      for (const double outside :
+           {range.low_open ? range.low : range.low - 1.0, range.high_open ? range.high : range.high + 1.0}) {
+        if (!std::isfinite(outside)) continue;
+        config::Node node = config::Node::map();
+        const std::string value = key.type->kind == config::TypeInfo::Kind::integer ? fmt::format("{:.0f}", outside)
+                                                                                    : config::format_real(outside);
+        config::set_path(node, prefix + key.name, config::Node::plain(value));
+        EXPECT_THAT(error_of([&] { read_rpu_config(node); }), HasSubstr("is out of range")) << prefix << key.name;
+        ++checked;
+      }
+    }
+  };
+  visit(visit, *rpu_config_type().info, "");
+  EXPECT_GT(checked, 30);
+}
+
+/// Every dumped configuration of the golden file loads as it is, keeps its values, and its canonical form reads back.
+TEST(RpuConfig, EveryDumpOfTheGoldenFileLoads) {
+  const h5::File file = h5::File::open(golden_file("analog_tile.h5"));
+  int dumps = 0;
+  file.visit([&](const std::string& path, h5::Kind kind) {
+    if (kind != h5::Kind::group || !file.group(path).has_attribute("rpu_config")) return;
+    ++dumps;
+    const std::string text = file.group(path).attribute<std::string>("rpu_config");
+    const config::Node node = config::load_text(text, {path, {}});
+    config::Report report;
+    RpuConfig config;
+    ASSERT_NO_THROW(config = read_rpu_config(node, {}, &report)) << path;
+    EXPECT_EQ(read_rpu_config(config::to_yaml(to_node(config))), config) << path;
+    EXPECT_EQ(read_rpu_parameters(text), config.tile) << path;
+    EXPECT_TRUE(report.unused().contains("backward") && report.unused().contains("update")) << path;
+
+    // What the dump says is what was read: its numbers and words under `forward` and `mapping`, written again.
+    const config::Node written = to_node(config);
+    for (const char* section : {"forward", "mapping"}) {
+      for (const config::Node::Entry& entry : node.find(section)->entries) {
+        const config::Node* again = written.find(section)->find(entry.key);
+        ASSERT_NE(again, nullptr) << path << " " << entry.key;
+        EXPECT_EQ(again->scalar, entry.value.scalar) << path << " " << section << "." << entry.key;
+      }
+    }
+    const config::Node* activation = node.find("act_quant_config");
+    EXPECT_EQ(config.tile.act_quant_config.has_value(), activation != nullptr && !activation->is_null()) << path;
+  });
+  EXPECT_EQ(dumps, 197);
+}
+
+}  // namespace
+}  // namespace tessera::spec
