@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 namespace tessera::sim {
 
@@ -16,11 +17,22 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-/// Chips evaluated together: they share the reading of data and the float32 pass.
-struct ChipGroup {
+/// Points evaluated together: they share the reading of data and the float32 pass.
+struct PointGroup {
   std::vector<AnalogNetwork> networks;
   std::vector<PointResult> points;
 };
+
+/// All points, chip by chip, and for each chip time by time and read by read.
+std::vector<PointIndex> all_points(const EvaluationParameters& evaluation) {
+  const std::int64_t times = std::max<std::int64_t>(1, std::ssize(evaluation.times));
+  std::vector<PointIndex> points;
+  for (std::int64_t program = 0; program < evaluation.repeats; ++program)
+    for (std::int64_t time = 0; time < times; ++time)
+      for (std::int64_t read = 0; read < evaluation.read_repeats; ++read)
+        points.push_back({time, program * evaluation.read_repeats + read});
+  return points;
+}
 
 class Evaluation {
  public:
@@ -38,13 +50,13 @@ class Evaluation {
   }
 
   EvaluationResult run() {
-    total_ = request_.data.size() * request_.repeats;
-    bool first_group = true;
-    for (std::int64_t repeat = 0; repeat < request_.repeats;) {
-      ChipGroup group = program_group(repeat);
-      repeat += static_cast<std::int64_t>(group.networks.size());
+    const std::vector<PointIndex> points = all_points(request_.evaluation);
+    total_ = request_.data.size() * std::ssize(points);
+    for (std::size_t next = 0; next < points.size();) {
+      const bool first_group = next == 0;
+      PointGroup group = open_group(points, next);
+      next += group.points.size();
       if (!run_group(group, first_group)) return std::move(result_);
-      first_group = false;
       for (PointResult& point : group.points) {
         if (sink_.point) sink_.point(point);
         result_.points.push_back(std::move(point));
@@ -55,25 +67,40 @@ class Evaluation {
   }
 
  private:
-  ChipGroup program_group(std::int64_t first_repeat) {
-    ChipGroup group;
+  /// As many of the points from `next` on as fit into the memory, at least one.
+  PointGroup open_group(const std::vector<PointIndex>& points, std::size_t next) {
+    PointGroup group;
     std::int64_t bytes = 0;
-    for (std::int64_t repeat = first_repeat; repeat < request_.repeats; ++repeat) {
-      AnalogNetwork network(request_.executor, request_.resolve, request_.seed, static_cast<std::uint32_t>(repeat));
-      if (sink_.programmed) sink_.programmed(repeat, network);
+    for (; next < points.size(); ++next) {
+      AnalogNetwork network = network_at(points[next]);
+      const std::int64_t more = network.bytes();
+      if (sink_.begin) sink_.begin(points[next], network);
       PointResult point;
-      point.repeat = repeat;
+      point.index = points[next];
       point.layers.resize(layer_count_);
       for (std::size_t l = 0; l < layer_count_; ++l) point.layers[l].analog = network.is_analog(l);
-      bytes += network.bytes();
       group.networks.push_back(std::move(network));
       group.points.push_back(std::move(point));
-      if (bytes + bytes / static_cast<std::int64_t>(group.networks.size()) > request_.memory_bytes) break;
+      bytes += more;
+      if (bytes + more > request_.memory_bytes) break;
     }
     return group;
   }
 
-  bool run_group(ChipGroup& group, bool first_group) {
+  AnalogNetwork network_at(const PointIndex& point) {
+    const EvaluationParameters& evaluation = request_.evaluation;
+    const std::int64_t program = point.repeat / evaluation.read_repeats;
+    if (program != programmed_) {
+      chip_.emplace(request_.executor, request_.resolve, request_.seed, static_cast<std::uint32_t>(program), parallel_);
+      programmed_ = program;
+      if (sink_.programmed) sink_.programmed(program, *chip_);
+    }
+    std::optional<double> time;
+    if (!evaluation.times.empty()) time = evaluation.times[static_cast<std::size_t>(point.time)];
+    return chip_->at(time, static_cast<std::uint32_t>(point.repeat % evaluation.read_repeats), parallel_);
+  }
+
+  bool run_group(PointGroup& group, bool first_group) {
     const std::int64_t samples = request_.data.size();
     for (std::int64_t first = 0; first < samples; first += request_.batch_size) {
       const std::int64_t count = std::min(request_.batch_size, samples - first);
@@ -95,7 +122,7 @@ class Evaluation {
     return true;
   }
 
-  void run_reference(ChipGroup& group, const Tensor& batch, std::int64_t first, bool count_score) {
+  void run_reference(PointGroup& group, const Tensor& batch, std::int64_t first, bool count_score) {
     double observed_seconds = 0.0;
     nn::RunOptions options{
         .first_sample = static_cast<std::uint64_t>(first), .parallel = parallel_, .overrides = nullptr, .observer = {}};
@@ -118,7 +145,7 @@ class Evaluation {
   }
 
   /// Each analog layer alone, fed with what the float32 network feeds it.
-  void measure_isolated(ChipGroup& group, const nn::LinearRecord& record, std::int64_t first) {
+  void measure_isolated(PointGroup& group, const nn::LinearRecord& record, std::int64_t first) {
     for (std::size_t chip = 0; chip < group.networks.size(); ++chip) {
       AnalogNetwork& network = group.networks[chip];
       if (!network.is_analog(record.layer)) continue;
@@ -143,7 +170,7 @@ class Evaluation {
         if (request_.statistics)
           add_batch(point.layers[seen.layer].cumulative, reference_outputs_[seen.layer], seen.output, parallel_);
         if (record && request_.record_output[seen.layer])
-          sink_.output(point.repeat, seen.layer, first, nn::to_natural(seen.output));
+          sink_.output(point.index, seen.layer, first, nn::to_natural(seen.output));
         observed_seconds += watch.seconds();
       };
     }
@@ -152,7 +179,7 @@ class Evaluation {
     result_.analog_seconds += watch.seconds() - observed_seconds;
     result_.analog_samples += batch.dim(0);
     add_score(point.score, output, first);
-    if (sink_.predictions) sink_.predictions(point.repeat, first, predicted_classes(rows_of(output)));
+    if (sink_.predictions) sink_.predictions(point.index, first, predicted_classes(rows_of(output)));
   }
 
   static ConstMatrixView rows_of(const Tensor& output) {
@@ -176,6 +203,8 @@ class Evaluation {
   Shape input_shape_;
   std::vector<nn::Activation> reference_outputs_;
   EvaluationResult result_;
+  std::optional<ProgrammedChip> chip_;
+  std::int64_t programmed_ = -1;  ///< number of chip_
   std::int64_t done_ = 0;
   std::int64_t total_ = 0;
 };

@@ -1,26 +1,25 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "tessera/device/life_cycle.hpp"
 #include "tessera/nn/executor.hpp"
 #include "tessera/sim/run_parameters.hpp"
 #include "tessera/tile/analog_layer.hpp"
 
-/// A network whose weighted layers sit on analog tiles: one programmed chip.
+/// Networks whose weighted layers sit on analog tiles.
 namespace tessera::sim {
 
 /// Stands in for one product of a weighted layer; counts what happens in it.
 class AnalogOperator;
 
-/// One chip: for each layer of an executor either analog tiles or nothing (the layer stays digital float32).
-/// Random addresses: layer l and part p (a group of a convolution, say) of chip `repeat` draw from
-/// random::Address{seed, layer = p * 65536 + l, tile, repeat}.
+/// One chip as it is at one moment: for each layer of an executor either analog tiles or nothing (digital float32).
 class AnalogNetwork {
  public:
-  /// Builds every analog layer: maps, packs, draws what is frozen per chip. ConfigError and InputError name the layer.
-  AnalogNetwork(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat);
+  AnalogNetwork();
   ~AnalogNetwork();
   AnalogNetwork(AnalogNetwork&&) noexcept;
   AnalogNetwork& operator=(AnalogNetwork&&) noexcept;
@@ -43,8 +42,39 @@ class AnalogNetwork {
   std::int64_t bytes() const;
 
  private:
+  friend class ProgrammedChip;
   std::vector<std::vector<std::unique_ptr<AnalogOperator>>> operators_;
   nn::LinearOverrides overrides_;
+};
+
+/// One programmed chip. Layer l and part p (a group of a convolution, say) of chip `repeat` draw from
+/// random::Address{seed, layer = p * 65536 + l, tile, repeat}.
+///
+/// Passes use event `read` of the tiles' streams; read-outs for drift compensation use events from 60000 on, so
+/// `read` stays below.
+class ProgrammedChip {
+ public:
+  static constexpr std::uint32_t first_readout_event = 60000;
+
+  /// Maps, packs, programs, and draws what is frozen per chip. ConfigError and InputError name the layer.
+  ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat,
+                 Parallel parallel);
+  ~ProgrammedChip();
+  ProgrammedChip(ProgrammedChip&&) noexcept;
+  ProgrammedChip& operator=(ProgrammedChip&&) noexcept;
+
+  /// The chip `time_s` seconds after programming as read number `read` finds it: drift, read noise and drift
+  /// compensation. Without a time: right after programming. A pure function of its arguments.
+  AnalogNetwork at(std::optional<double> time_s, std::uint32_t read, Parallel parallel) const;
+
+  /// Whether any layer has a device model, so that times matter.
+  bool has_devices() const;
+  /// What programming left in tile t of a layer's part; null without a device model.
+  const device::ProgrammedState* programmed(std::size_t layer, std::size_t part, std::int64_t t) const;
+
+ private:
+  struct Part;
+  std::vector<std::vector<Part>> layers_;
 };
 
 }  // namespace tessera::sim

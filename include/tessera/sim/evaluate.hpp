@@ -23,23 +23,33 @@ struct LayerResult {
   tile::LayerStatistics counts;  ///< of the cumulative pass
 };
 
+/// Which chip, when. `repeat` = program * read_repeats + read.
+struct PointIndex {
+  std::int64_t time = 0;  ///< index into EvaluationParameters::times
+  std::int64_t repeat = 0;
+  bool operator==(const PointIndex&) const = default;
+};
+
 /// One programmed chip at one time.
 struct PointResult {
-  std::int64_t repeat = 0;
+  PointIndex index;
   ClassificationScore score;        ///< empty without labels
   std::vector<LayerResult> layers;  ///< by Executor::layers(); error and counts empty unless statistics are recorded
 };
 
 /// Receives what is recorded, in order of samples for each chip. Any member may be empty.
 struct EvaluationSink {
-  std::function<void(std::int64_t repeat, std::int64_t first_sample, std::span<const std::int32_t> classes)>
+  std::function<void(const PointIndex& point, std::int64_t first_sample, std::span<const std::int32_t> classes)>
       predictions;
   /// Natural (ONNX) order, batch first.
-  std::function<void(std::int64_t repeat, std::size_t layer, std::int64_t first_sample, const Tensor& output)> output;
+  std::function<void(const PointIndex& point, std::size_t layer, std::int64_t first_sample, const Tensor& output)>
+      output;
   /// Called when a chip has seen every sample.
   std::function<void(const PointResult&)> point;
-  /// Called for every chip once it is programmed, before its first sample.
-  std::function<void(std::int64_t repeat, const AnalogNetwork&)> programmed;
+  /// Called for every point before its first sample: the tiles as they are then.
+  std::function<void(const PointIndex& point, const AnalogNetwork& network)> begin;
+  /// Called once for every programmed chip.
+  std::function<void(std::int64_t program, const ProgrammedChip& chip)> programmed;
 };
 
 /// What to evaluate. References must outlive the call.
@@ -48,7 +58,7 @@ struct EvaluationRequest {
   const io::DataSet& data;
   std::int64_t batch_size = 128;
   std::uint64_t seed = 0;
-  std::int64_t repeats = 1;
+  EvaluationParameters evaluation;
   LayerResolver resolve;
   bool statistics = true;
   std::vector<bool> record_output;                    ///< by layer; may be empty

@@ -1,9 +1,12 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "tessera/device/drift_compensation.hpp"
+#include "tessera/device/parameters.hpp"
 #include "tessera/tile/parameters.hpp"
 
 /// What a simulation is asked to do. Plain values, filled by module spec from YAML or by hand.
@@ -21,7 +24,8 @@ struct ModelParameters {
 /// How often and when the programmed network is evaluated.
 struct EvaluationParameters {
   int repeats = 1;            ///< independently programmed chips, each with its own noise; >= 1
-  std::vector<double> times;  ///< seconds after programming; empty: right after programming
+  int read_repeats = 1;       ///< independent reads and passes of each chip at each time; >= 1
+  std::vector<double> times;  ///< seconds after programming; empty: right after programming, before any read noise
 
   bool operator==(const EvaluationParameters&) const = default;
 };
@@ -39,6 +43,8 @@ struct RecordParameters {
 struct LayerParameters {
   bool analog = true;
   tile::RpuParameters rpu;
+  std::optional<device::DeviceParameters> device;               ///< none: the target weights are used as they are
+  std::optional<device::DriftCompensation> drift_compensation;  ///< with a device only
 };
 
 /// Parameters of the layer called `name` with operator type `op` ("Conv", "Gemm", "MatMul").

@@ -1,0 +1,134 @@
+#include "sim/analog_operator.hpp"
+#include "tessera/sim/analog_network.hpp"
+
+namespace tessera::sim {
+
+struct ProgrammedChip::Part {
+  std::string name;
+  tile::AnalogLayer layer;
+  std::optional<device::DeviceParameters> device;
+  std::optional<device::DriftCompensation> compensation;
+  std::vector<device::ProgrammedState> tiles;  ///< with a device only
+  std::vector<std::vector<double>> baseline;   ///< per tile; with drift compensation only
+};
+
+namespace {
+
+/// Runs `work` with the layer's name added to what it throws.
+template <class Work>
+auto with_layer_name(const std::string& name, Work&& work) {
+  try {
+    return work();
+  } catch (const ConfigError& error) {
+    std::vector<Problem> problems = error.problems();
+    for (Problem& problem : problems) problem.message += fmt::format(" (layer '{}')", name);
+    throw ConfigError(std::move(problems));
+  } catch (const InputError& error) {
+    throw InputError(fmt::format("layer '{}': {}", name, error.what()));
+  }
+}
+
+/// What drift compensation reads from a tile: its bare product for one unit vector per row.
+std::vector<double> read_out(const tile::AnalogLayer& layer, std::int64_t t,
+                             const device::DriftCompensation& compensation, std::uint32_t event, Parallel parallel) {
+  const std::int64_t inputs = layer.tile_weights(t).cols();
+  Matrix identity(inputs, inputs);
+  for (std::int64_t i = 0; i < inputs; ++i) identity(i, i) = 1.0F;
+  Matrix output(inputs, layer.place(t).outputs);
+  layer.read_out(t, identity.view(), output.view(), {0, parallel, nullptr, event});
+  return device::readout_values(compensation, output.view());
+}
+
+constexpr std::uint32_t baseline_event = ProgrammedChip::first_readout_event;
+
+std::uint32_t readout_event(double time_s, std::uint32_t read) {
+  constexpr std::uint32_t last_event = 65535;
+  return baseline_event + 1 + device::read_event(time_s, read) % (last_event - baseline_event);
+}
+
+}  // namespace
+
+ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed,
+                               std::uint32_t repeat, Parallel parallel) {
+  const std::vector<nn::LinearLayer>& layers = executor.layers();
+  constexpr std::size_t most_layers = 65536;
+  require<InputError>(layers.size() < most_layers, "the network has {} weighted layers; at most {} can be addressed",
+                      layers.size(), most_layers - 1);
+  layers_.resize(layers.size());
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const nn::LinearLayer& source = layers[l];
+    const std::string& op = executor.graph().nodes[static_cast<std::size_t>(source.node)].op;
+    const LayerParameters parameters = resolve(source.name, op);
+    if (!parameters.analog) continue;
+    for (std::size_t p = 0; p < source.parts.size(); ++p) {
+      random::Address address;
+      address.seed = seed;
+      address.layer = static_cast<std::uint32_t>(p * most_layers + l);
+      address.repeat = repeat;
+      const std::string name = source.part_name(p);
+      layers_[l].push_back(with_layer_name(name, [&] {
+        Part part{name,
+                  tile::AnalogLayer(parameters.rpu, source.parts[p].weight.view(), source.parts[p].bias, address),
+                  parameters.device,
+                  parameters.drift_compensation,
+                  {},
+                  {}};
+        if (!part.device) return part;
+        for (std::int64_t t = 0; t < part.layer.tile_count(); ++t) {
+          random::Address chip = address;
+          chip.tile = static_cast<std::uint32_t>(t);
+          const Matrix target = part.layer.target_tile_weights(t);
+          part.tiles.push_back(device::program(*part.device, target.view(), chip, parallel));
+          part.layer.set_tile_weights(t, device::programmed_weights(*part.device, part.tiles.back(), parallel).view());
+          if (!part.compensation) continue;
+          part.baseline.push_back(device::uses_exact_reference(*part.compensation)
+                                      ? device::exact_readout_values(*part.compensation, target.view())
+                                      : read_out(part.layer, t, *part.compensation, baseline_event, parallel));
+        }
+        return part;
+      }));
+    }
+  }
+}
+
+ProgrammedChip::~ProgrammedChip() = default;
+ProgrammedChip::ProgrammedChip(ProgrammedChip&&) noexcept = default;
+ProgrammedChip& ProgrammedChip::operator=(ProgrammedChip&&) noexcept = default;
+
+AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t read, Parallel parallel) const {
+  require<InputError>(read < first_readout_event, "read repetition {} is too large; at most {} can be addressed", read,
+                      first_readout_event - 1);
+  AnalogNetwork network;
+  network.operators_.resize(layers_.size());
+  network.overrides_.resize(layers_.size());
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    for (const Part& part : layers_[l]) {
+      tile::AnalogLayer layer = part.layer;
+      for (std::size_t t = 0; time_s && t < part.tiles.size(); ++t) {
+        const auto tile = static_cast<std::int64_t>(t);
+        layer.set_tile_weights(tile, device::weights_at(*part.device, part.tiles[t], *time_s, read, parallel).view());
+        if (!part.compensation) continue;
+        const std::vector<double> current =
+            read_out(layer, tile, *part.compensation, readout_event(*time_s, read), parallel);
+        layer.set_alpha(tile, device::compensation_factors(part.baseline[t], current, layer.place(tile).outputs));
+      }
+      network.operators_[l].push_back(std::make_unique<AnalogOperator>(part.name, std::move(layer), read));
+      network.overrides_[l].push_back(network.operators_[l].back().get());
+    }
+  }
+  return network;
+}
+
+bool ProgrammedChip::has_devices() const {
+  for (const auto& parts : layers_)
+    for (const Part& part : parts)
+      if (part.device) return true;
+  return false;
+}
+
+const device::ProgrammedState* ProgrammedChip::programmed(std::size_t layer, std::size_t part, std::int64_t t) const {
+  const Part& found = layers_.at(layer).at(part);
+  return found.device ? &found.tiles.at(static_cast<std::size_t>(t)) : nullptr;
+}
+
+}  // namespace tessera::sim

@@ -1,0 +1,198 @@
+// Does an evaluation give the same bits however the work is cut, and what it should where the answer is known?
+#include "tessera/sim/evaluate.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace tessera::sim {
+namespace {
+
+/// Two dense layers with a Relu between: 6 -> 5 -> 3.
+nn::Graph small_network() {
+  nn::Graph graph;
+  graph.name = "small";
+  const auto weights = [](std::int64_t rows, std::int64_t cols, double phase) {
+    Tensor tensor({rows, cols});
+    for (std::int64_t i = 0; i < tensor.size(); ++i)
+      tensor.data()[i] = static_cast<float>(std::sin(phase + 1.7 * static_cast<double>(i)));
+    return tensor;
+  };
+  const nn::ValueId x = graph.add_value("x");
+  graph.inputs.push_back({.value = x, .type = nn::ElementType::float32, .shape = {-1, 6}, .batched = true});
+  const nn::ValueId w1 = graph.add_value("w1", weights(5, 6, 0.3));
+  const nn::ValueId b1 = graph.add_value("b1", weights(1, 5, 0.9).reshaped({5}));
+  const nn::ValueId w2 = graph.add_value("w2", weights(3, 5, 1.1));
+  const nn::ValueId h = graph.add_value("h");
+  const nn::ValueId r = graph.add_value("r");
+  const nn::ValueId y = graph.add_value("y");
+  graph.nodes.push_back({.name = "fc1",
+                         .op = "Gemm",
+                         .inputs = {x, w1, b1},
+                         .outputs = {h},
+                         .attributes = {{"transB", std::int64_t{1}}}});
+  graph.nodes.push_back({.name = "relu", .op = "Relu", .inputs = {h}, .outputs = {r}, .attributes = {}});
+  graph.nodes.push_back(
+      {.name = "fc2", .op = "Gemm", .inputs = {r, w2}, .outputs = {y}, .attributes = {{"transB", std::int64_t{1}}}});
+  graph.outputs = {y};
+  nn::validate(graph);
+  return graph;
+}
+
+io::DataSet small_data(std::int64_t samples) {
+  Tensor inputs({samples, 6});
+  std::vector<std::int32_t> labels;
+  for (std::int64_t i = 0; i < inputs.size(); ++i)
+    inputs.data()[i] = static_cast<float>(std::cos(0.4 + 2.3 * static_cast<double>(i)));
+  for (std::int64_t s = 0; s < samples; ++s) labels.push_back(static_cast<std::int32_t>(s % 3));
+  return io::DataSet(std::move(inputs), std::move(labels));
+}
+
+LayerParameters noisy(const std::string&, const std::string&) {
+  LayerParameters layer;
+  layer.rpu.forward.bound_management = tile::BoundManagementType::NONE;
+  layer.rpu.pre_post.periph_quant.n_bits = 6;
+  layer.rpu.mapping.weight_scaling_omega = 1.0;
+  layer.rpu.mapping.max_input_size = 4;
+  return layer;
+}
+
+LayerParameters ideal(const std::string&, const std::string&) {
+  LayerParameters layer;
+  layer.rpu.forward.is_perfect = true;
+  return layer;
+}
+
+struct Recorded {
+  EvaluationResult result;
+  std::vector<std::int32_t> predictions;
+  std::vector<float> outputs;
+};
+
+Recorded evaluate_small(LayerResolver resolve, std::int64_t batch, int threads, int repeats = 2,
+                        std::int64_t memory = std::int64_t{1} << 30) {
+  const nn::Executor executor(small_network());
+  const io::DataSet data = small_data(41);
+  const EvaluationRequest request{.executor = executor,
+                                  .data = data,
+                                  .batch_size = batch,
+                                  .seed = 7,
+                                  .evaluation = {.repeats = repeats, .read_repeats = 1, .times = {}},
+                                  .resolve = std::move(resolve),
+                                  .statistics = true,
+                                  .record_output = {true, false},
+                                  .memory_bytes = memory};
+  std::vector<std::vector<std::int32_t>> predictions(static_cast<std::size_t>(repeats));
+  std::vector<std::vector<float>> outputs(static_cast<std::size_t>(repeats));
+  EvaluationSink sink;
+  sink.predictions = [&](const PointIndex& point, std::int64_t, std::span<const std::int32_t> classes) {
+    auto& list = predictions[static_cast<std::size_t>(point.repeat)];
+    list.insert(list.end(), classes.begin(), classes.end());
+  };
+  sink.output = [&](const PointIndex& point, std::size_t layer, std::int64_t, const Tensor& output) {
+    EXPECT_EQ(layer, 0U);
+    auto& list = outputs[static_cast<std::size_t>(point.repeat)];
+    list.insert(list.end(), output.values().begin(), output.values().end());
+  };
+  Recorded recorded;
+  recorded.result = evaluate(request, sink, Parallel{threads}, {});
+  for (const auto& list : predictions)
+    recorded.predictions.insert(recorded.predictions.end(), list.begin(), list.end());
+  for (const auto& list : outputs) recorded.outputs.insert(recorded.outputs.end(), list.begin(), list.end());
+  return recorded;
+}
+
+void expect_same(const Recorded& a, const Recorded& b) {
+  EXPECT_EQ(a.predictions, b.predictions);
+  EXPECT_EQ(a.outputs, b.outputs);
+  ASSERT_EQ(a.result.points.size(), b.result.points.size());
+  for (std::size_t p = 0; p < a.result.points.size(); ++p) {
+    const PointResult& x = a.result.points[p];
+    const PointResult& y = b.result.points[p];
+    EXPECT_EQ(x.score.loss_sum, y.score.loss_sum);
+    EXPECT_EQ(x.score.correct, y.score.correct);
+    for (std::size_t l = 0; l < x.layers.size(); ++l) {
+      EXPECT_EQ(x.layers[l].cumulative.sum_error_squared, y.layers[l].cumulative.sum_error_squared);
+      EXPECT_EQ(x.layers[l].isolated.sum_error_squared, y.layers[l].isolated.sum_error_squared);
+      EXPECT_EQ(x.layers[l].counts, y.layers[l].counts);
+    }
+  }
+}
+
+TEST(EvaluateTest, SameBitsForAnyBatchThreadsAndMemory) {
+  const Recorded whole = evaluate_small(noisy, 41, 1);
+  ASSERT_EQ(whole.outputs.size(), 2U * 41U * 5U);
+  ASSERT_EQ(whole.predictions.size(), 2U * 41U);
+  for (const std::int64_t batch : {1, 7, 40})
+    for (const int threads : {1, 3}) expect_same(whole, evaluate_small(noisy, batch, threads));
+  expect_same(whole, evaluate_small(noisy, 16, 2, 2, 1));
+}
+
+TEST(EvaluateTest, ChipsDifferAndLayersAreMeasuredAlone) {
+  const Recorded recorded = evaluate_small(noisy, 16, 2);
+  const auto& points = recorded.result.points;
+  ASSERT_EQ(points.size(), 2U);
+  EXPECT_NE(points[0].score.loss_sum, points[1].score.loss_sum);
+  for (const PointResult& point : points) {
+    EXPECT_EQ(point.layers[0].cumulative.sum_error_squared, point.layers[0].isolated.sum_error_squared)
+        << "the first layer has the same input either way";
+    EXPECT_NE(point.layers[1].cumulative.sum_error_squared, point.layers[1].isolated.sum_error_squared);
+    EXPECT_EQ(point.layers[0].counts.vectors, 41) << "the isolated pass must not be counted";
+  }
+}
+
+TEST(EvaluateTest, IdealIsIdeal) {
+  const Recorded recorded = evaluate_small(ideal, 16, 1, 1);
+  const PointResult& point = recorded.result.points.at(0);
+  EXPECT_EQ(point.score.correct, recorded.result.reference.correct);
+  for (const LayerResult& layer : point.layers) EXPECT_GT(layer.cumulative.sqnr_db(), 120.0);
+}
+
+TEST(EvaluateTest, ADigitalLayerIsExact) {
+  const auto only_second = [](const std::string& name, const std::string& op) {
+    LayerParameters layer = noisy(name, op);
+    layer.analog = name == "fc2";
+    return layer;
+  };
+  const Recorded recorded = evaluate_small(only_second, 16, 1, 1);
+  const PointResult& point = recorded.result.points.at(0);
+  EXPECT_FALSE(point.layers[0].analog);
+  EXPECT_EQ(point.layers[0].cumulative.sum_error_squared, 0.0);
+  EXPECT_GT(point.layers[1].cumulative.sum_error_squared, 0.0);
+}
+
+TEST(EvaluateTest, CancellingLeavesNoHalfFinishedChip) {
+  const nn::Executor executor(small_network());
+  const io::DataSet data = small_data(41);
+  std::atomic<bool> cancel{false};
+  Environment environment;
+  environment.cancel = &cancel;
+  // The second chip does not fit into memory with the first, so the first is finished when the flag is seen.
+  environment.progress = [&](std::int64_t done, std::int64_t, const char*) { cancel = done > 50; };
+  const EvaluationRequest request{.executor = executor,
+                                  .data = data,
+                                  .batch_size = 10,
+                                  .seed = 7,
+                                  .evaluation = {.repeats = 3, .read_repeats = 1, .times = {}},
+                                  .resolve = noisy,
+                                  .statistics = false,
+                                  .record_output = {},
+                                  .memory_bytes = 1};
+  const EvaluationResult result = evaluate(request, {}, Parallel{1}, environment);
+  EXPECT_FALSE(result.complete);
+  EXPECT_EQ(result.points.size(), 1U);
+}
+
+TEST(EvaluateTest, DataThatDoesNotFitIsRefused) {
+  const nn::Graph graph = small_network();
+  EXPECT_EQ(fitted_sample_shape(graph, {2, 3}), (Shape{6}));
+  EXPECT_THROW(fitted_sample_shape(graph, {7}), InputError);
+  const nn::Executor executor(small_network());
+  const io::DataSet labels_too_large(Tensor({1, 6}), {3});
+  const EvaluationRequest request{
+      .executor = executor, .data = labels_too_large, .evaluation = {}, .resolve = ideal, .record_output = {}};
+  EXPECT_THROW(evaluate(request, {}, {}, {}), InputError);
+}
+
+}  // namespace
+}  // namespace tessera::sim
