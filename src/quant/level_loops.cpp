@@ -1,0 +1,42 @@
+#include "quant/level_loops.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "quant/dispatch.hpp"
+
+namespace tessera::quant::loops {
+
+TESSERA_QUANT_CLONES void first_nearest_level(const float* levels, std::int64_t level_count, const float* x, float* y,
+                                              std::int64_t count, bool saturate, float lowest, float highest) {
+  constexpr std::int64_t piece = 64;
+  float best[piece], distance[piece], values[piece];
+  for (std::int64_t at = 0; at < count; at += piece) {
+    const std::int64_t n = std::min(piece, count - at);
+    for (std::int64_t i = 0; i < piece; ++i) {
+      values[i] = i < n ? x[at + i] : 0.0f;
+      best[i] = levels[0];
+      distance[i] = std::abs(levels[0] - values[i]);
+    }
+    for (std::int64_t k = 1; k < level_count; ++k) {
+      const float level = levels[k];
+      for (std::int64_t i = 0; i < piece; ++i) {
+        const float d = std::abs(level - values[i]);
+        best[i] = d < distance[i] ? level : best[i];
+        distance[i] = d < distance[i] ? d : distance[i];
+      }
+    }
+    for (std::int64_t i = 0; i < n; ++i) {
+      const float v = values[i];
+      float level = best[i];
+      if (saturate) {
+        level = v >= highest ? highest : level;
+        level = v <= lowest ? lowest : level;
+        level = v == v ? level : v;
+      }
+      y[at + i] = level;
+    }
+  }
+}
+
+}  // namespace tessera::quant::loops

@@ -1,0 +1,171 @@
+#include "tessera/quant/state_quant.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "quant/level_loops.hpp"
+
+namespace tessera::quant {
+
+namespace {
+
+struct Limits {
+  double low;
+  double high;
+};
+
+Limits limits_of(const StateQuantParameters& p) {
+  return {-(p.threshold + p.threshold * p.lower_limit), p.threshold + p.threshold * p.upper_limit};
+}
+
+// Share of the levels below the centre.
+double lower_share(const StateQuantParameters& p) {
+  const Limits limits = limits_of(p);
+  return ((p.thr_centered ? p.threshold : 0.0) - limits.low) / (limits.high - limits.low);
+}
+
+std::vector<float> uniform_levels(const Limits& limits, int count) {
+  const auto low = static_cast<float>(limits.low), high = static_cast<float>(limits.high);
+  const float step = (high - low) / static_cast<float>(count - 1);
+  std::vector<float> levels;
+  for (int i = 0; i < count; ++i) {
+    levels.push_back(i < count / 2 ? low + step * static_cast<float>(i)
+                                   : high - step * static_cast<float>(count - 1 - i));
+  }
+  return levels;
+}
+
+// Number of unit steps, each q^j long, that fill a distance of 1: the sum, smallest power last.
+double steps_in(int count, double q) {
+  double sum = 0.0;
+  for (int j = count - 1; j >= 0; --j) sum += std::pow(q, j);
+  return sum;
+}
+
+}  // namespace
+
+double default_multiplier(int num_bits) {
+  constexpr std::array<double, 7> by_bits{0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 0.925};
+  return num_bits >= 1 && num_bits <= 7 ? by_bits[static_cast<std::size_t>(num_bits - 1)] : 0.95;
+}
+
+void validate(const StateQuantParameters& p, const std::string& key) {
+  std::vector<Problem> problems;
+  const auto report = [&](const char* name, std::string message) {
+    problems.push_back({.file = {}, .key = key + "." + name, .message = std::move(message)});
+  };
+  if (p.num_bits < 1 || p.num_bits > 16) report("num_bits", fmt::format("{} bits (1 to 16 are possible)", p.num_bits));
+  for (const auto& [name, value] : {std::pair{"threshold", p.threshold}, std::pair{"lower_limit", p.lower_limit},
+                                    std::pair{"upper_limit", p.upper_limit}}) {
+    if (!std::isfinite(value)) report(name, "not a finite number");
+  }
+  if (p.multiplier && !(*p.multiplier > 0.0 && std::isfinite(*p.multiplier))) {
+    report("multiplier", fmt::format("{} is not a positive number (the ratio of neighbouring steps)", *p.multiplier));
+  }
+  const Limits limits = limits_of(p);
+  if (problems.empty() &&
+      !(std::isfinite(static_cast<float>(limits.low)) && std::isfinite(static_cast<float>(limits.high)))) {
+    report("threshold", "the levels overflow float32");
+  }
+  if (problems.empty() && !p.uniform) {
+    if (limits.low == limits.high) {
+      report("threshold", "exponential levels need a range that is not empty; choose a threshold other than 0");
+    } else if (const double share = lower_share(p); !(share >= 0.0 && share <= 1.0)) {
+      report("lower_limit", "the centre of the exponential levels lies outside their limits");
+    }
+  }
+  if (!problems.empty()) throw ConfigError(std::move(problems));
+}
+
+std::vector<float> state_levels(const StateQuantParameters& p) {
+  validate(p);
+  const Limits limits = limits_of(p);
+  const int count = 1 << p.num_bits;
+  if (p.uniform) return uniform_levels(limits, count);
+
+  const double q = p.multiplier.value_or(default_multiplier(p.num_bits));
+  const double centre = p.thr_centered ? p.threshold : 0.0;
+  const int below = static_cast<int>(std::floor(count * lower_share(p)));
+  const int above = count - below;
+  std::vector<float> levels;
+  if (below > 0) {
+    const double room = steps_in(below, q) / (centre - limits.low);
+    double level = limits.low;
+    for (int j = 0; j < below; ++j) {
+      levels.push_back(static_cast<float>(level));
+      level += std::pow(q, j) / room;
+    }
+  }
+  if (above > 0) {
+    const double room = steps_in(above, q) / (limits.high - centre);
+    double level = centre;
+    for (int j = above - 1; j >= 0; --j) {
+      level += std::pow(q, j) / room;
+      levels.push_back(static_cast<float>(level));
+    }
+  }
+  return levels;
+}
+
+StateQuant::StateQuant(const StateQuantParameters& parameters)
+    : StateQuant(state_levels(parameters), parameters.rule) {}
+
+StateQuant::StateQuant(std::vector<float> levels, LevelRule rule) : levels_(std::move(levels)), rule_(rule) {
+  if (levels_.empty()) throw ConfigError("state_quant.levels", "no level given; at least one is needed");
+  if (!std::all_of(levels_.begin(), levels_.end(), [](float v) { return std::isfinite(v); })) {
+    throw ConfigError("state_quant.levels", "a level is NaN or infinite");
+  }
+  ascending_ = std::is_sorted(levels_.begin(), levels_.end());
+  const auto [low, high] = std::minmax_element(levels_.begin(), levels_.end());
+  lowest_ = *low;
+  highest_ = *high;
+}
+
+float StateQuant::nearest_level(float x) const {
+  const auto after = std::lower_bound(levels_.begin(), levels_.end(), x);
+  auto best = after == levels_.end() ? after - 1 : after;
+  float distance = std::abs(*best - x);
+  // Rounded distances do not grow towards x, so the first of equals is found by going down.
+  while (best != levels_.begin() && std::abs(*(best - 1) - x) <= distance) {
+    --best;
+    distance = std::abs(*best - x);
+  }
+  return *best;
+}
+
+void StateQuant::forward(std::span<const float> x, std::span<float> y) const {
+  require<InputError>(x.size() == y.size(), "state quantization of {} values with room for {}", x.size(), y.size());
+  constexpr std::size_t scan_at_most = 32;
+  const bool nearest = rule_ == LevelRule::nearest;
+  if (!ascending_ || levels_.size() <= scan_at_most) {
+    loops::first_nearest_level(levels_.data(), static_cast<std::int64_t>(levels_.size()), x.data(), y.data(),
+                               static_cast<std::int64_t>(x.size()), nearest, lowest_, highest_);
+    return;
+  }
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const float v = x[i];
+    if (std::isnan(v)) {
+      y[i] = nearest ? v : levels_.front();
+    } else if (nearest && (v >= highest_ || v <= lowest_)) {
+      y[i] = v >= highest_ ? highest_ : lowest_;
+    } else {
+      y[i] = nearest_level(v);
+    }
+  }
+}
+
+Tensor StateQuant::forward(const Tensor& x) const {
+  Tensor y = Tensor::uninitialized(x.shape());
+  forward(x.values(), y.values());
+  return y;
+}
+
+void StateQuant::backward(std::span<const float> grad_y, std::span<float> grad_x) {
+  require<InputError>(grad_y.size() == grad_x.size(), "state quantization gradient of {} values with room for {}",
+                      grad_y.size(), grad_x.size());
+  if (grad_y.data() != grad_x.data()) std::copy(grad_y.begin(), grad_y.end(), grad_x.begin());
+}
+
+}  // namespace tessera::quant
