@@ -46,8 +46,8 @@ struct DualPairConductanceConverter {
 /// With h_b = sum_p f_p (g+_p[b] - g-_p[b]):  k = max |h| / wm, the grid is linspace(-max |h|, max |h|, B) / k, and
 /// every conductance interpolates its list linearly at W (end values outside). W = sum_p f_p (g+_p - g-_p) / k.
 struct CustomPairConductanceConverter {
-  std::vector<double> f_lst;
-  std::vector<std::vector<double>> g_lst;
+  std::vector<double> f_lst = {};
+  std::vector<std::vector<double>> g_lst = {};
   double g_max = 25.0;
   double g_min = 0.0;
   bool operator==(const CustomPairConductanceConverter&) const = default;

@@ -23,9 +23,9 @@ namespace tessera::device {
 ///     t_read))) xi]+
 struct PCMLikeNoiseModel {
   ConductanceConverter g_converter = SinglePairConductanceConverter{};
-  std::optional<std::vector<double>> prog_coeff;  ///< c_q in uS; unset: (0.26348, 1.9650, -1.1731)
+  std::optional<std::vector<double>> prog_coeff = {};  ///< c_q in uS; unset: (0.26348, 1.9650, -1.1731)
   /// g_ref. Unset: 25 with the default coefficients, else the converter's g_max.
-  std::optional<double> prog_coeff_g_max_reference;
+  std::optional<double> prog_coeff_g_max_reference = {};
   double t_read = 250e-9;  ///< duration of a read; the law needs t_0 >= t_read
   double t_0 = 20.0;       ///< time between programming and the reference read of the drift measurement
   double prog_noise_scale = 1.0;
@@ -36,16 +36,16 @@ struct PCMLikeNoiseModel {
 
 /// Mean and spread of the drift exponent over conductance, interpolated linearly; must cover [g_min, g_max].
 struct CustomDriftModel {
-  std::vector<double> g_lst;  ///< ascending, at least two
-  std::vector<double> nu_mean_lst;
-  std::vector<double> nu_std_lst;
+  std::vector<double> g_lst = {};  ///< ascending, at least two
+  std::vector<double> nu_mean_lst = {};
+  std::vector<double> nu_std_lst = {};
   bool operator==(const CustomDriftModel&) const = default;
 };
 
 /// PCMLike with a drift table (reference 8.2):  nu = |mean(g) + std(g) xi| drift_scale.
 struct CustomDriftPCMLikeNoiseModel {
-  PCMLikeNoiseModel pcm;
-  CustomDriftModel custom_drift_model;
+  PCMLikeNoiseModel pcm = {};
+  CustomDriftModel custom_drift_model = {};
   bool operator==(const CustomDriftPCMLikeNoiseModel&) const = default;
 };
 
@@ -80,7 +80,7 @@ struct ReRamWan2022NoiseModel {
   double noise_scale = 1.0;
   /// Unset: 40 uS, where the coefficients were measured. The peer documents this and uses the converter's g_max (its
   /// dumps carry that value explicitly and are followed; reference section 19, S12).
-  std::optional<double> coeff_g_max_reference;
+  std::optional<double> coeff_g_max_reference = {};
   bool operator==(const ReRamWan2022NoiseModel&) const = default;
 };
 
@@ -96,7 +96,7 @@ struct ReRamCMONoiseModel {
   /// A key of coeff_dict, in percent of the target. (The peer's default 0.02 is no key and falls back to 0.2; here
   /// another value is an error.)
   double acceptance_range = 0.2;
-  std::optional<double> coeff_g_max_reference;  ///< unset: the converter's g_max
+  std::optional<double> coeff_g_max_reference = {};  ///< unset: the converter's g_max
   double decay_mean = -0.08900206;
   std::vector<double> decay_std = {0.04201137, 0.41183342};
   double read_k = 0.0277316483;
@@ -111,11 +111,11 @@ struct ReRamCMONoiseModel {
 /// reference 8.6). Laws as PCMLike with other coefficients for n = 1 and n = 2; g_max at most 10.35 and 20.7 uS.
 struct HermesNoiseModel {
   int num_devices = 2;
-  std::optional<ConductanceConverter> g_converter;  ///< unset: SinglePair with the g_max of num_devices
-  std::optional<std::vector<double>> prog_coeff;
-  std::optional<double> prog_coeff_g_max_reference;
+  std::optional<ConductanceConverter> g_converter = {};  ///< unset: SinglePair with the g_max of num_devices
+  std::optional<std::vector<double>> prog_coeff = {};
+  std::optional<double> prog_coeff_g_max_reference = {};
   double t_read = 512e-9;
-  std::optional<double> t_0;  ///< unset: 200 s for one device, 300 s for two
+  std::optional<double> t_0 = {};  ///< unset: 200 s for one device, 300 s for two
   double prog_noise_scale = 1.0;
   double read_noise_scale = 1.0;
   double drift_scale = 1.0;
@@ -125,9 +125,9 @@ struct HermesNoiseModel {
 /// Values over conductance and, optionally, time: linear in conductance (end values outside) and in ln(time) between
 /// the listed times. Without times the values hold always; with times, times outside the list are errors.
 struct DeviceTable {
-  std::vector<double> g;       ///< uS, ascending, covering the converter's [g_min, g_max]
-  std::vector<double> time;    ///< s, ascending, > 0; may be empty
-  std::vector<double> values;  ///< g.size() values for each time (time-major)
+  std::vector<double> g = {};       ///< uS, ascending, covering the converter's [g_min, g_max]
+  std::vector<double> time = {};    ///< s, ascending, > 0; may be empty
+  std::vector<double> values = {};  ///< g.size() values for each time (time-major)
   bool empty() const { return values.empty(); }
   bool operator==(const DeviceTable&) const = default;
 };
@@ -142,12 +142,12 @@ enum class TableDrift {
 ///     device; gf = [gd + read_sigma(gd) xi]+.
 struct TableNoiseModel {
   ConductanceConverter g_converter = SinglePairConductanceConverter{};
-  DeviceTable programming_sigma;  ///< uS; no time axis
+  DeviceTable programming_sigma = {};  ///< uS; no time axis
   TableDrift drift = TableDrift::exponent;
-  DeviceTable drift_mean;
-  DeviceTable drift_std;
-  double t_0 = 20.0;       ///< exponent only
-  DeviceTable read_sigma;  ///< uS
+  DeviceTable drift_mean = {};
+  DeviceTable drift_std = {};
+  double t_0 = 20.0;            ///< exponent only
+  DeviceTable read_sigma = {};  ///< uS
   double prog_noise_scale = 1.0;
   double drift_scale = 1.0;
   double read_noise_scale = 1.0;

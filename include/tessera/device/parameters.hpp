@@ -40,10 +40,10 @@ struct FaultParameters {
 
 /// Everything about devices in an `rpu_config`.
 struct DeviceParameters {
-  NoiseModel noise_model;
+  NoiseModel noise_model = {};
   DriftFrom drift_from = DriftFrom::devices;
-  std::optional<ProgramAndVerify> program_and_verify;
-  FaultParameters faults;
+  std::optional<ProgramAndVerify> program_and_verify = {};
+  FaultParameters faults = {};
   bool operator==(const DeviceParameters&) const = default;
 };
 
