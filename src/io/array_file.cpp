@@ -140,6 +140,8 @@ void ArrayFile::read(std::int64_t first, std::int64_t count, std::span<std::int6
 }
 
 std::uint64_t checked_size(const std::string& path, std::uint64_t offset, const Shape& shape, int bytes) {
+  require<InputError>(std::find(shape.begin(), shape.end(), 0) == shape.end(), "{}: is empty: its shape is {}", path,
+                      to_string(shape));
   constexpr std::uint64_t limit = std::uint64_t{1} << 62;
   std::uint64_t size = static_cast<std::uint64_t>(bytes);
   bool fits = true;

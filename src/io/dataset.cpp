@@ -23,16 +23,14 @@ RawData open_raw(const DataParameters& parameters) {
   }
 }
 
-// Reads what was asked for, then refuses NaN and infinity.
-void read_finite(const SampleSource& source, std::int64_t first, std::int64_t count, std::span<float> out,
-                 Parallel parallel, const std::string& name) {
-  source.read(first, count, out, parallel);
-  if (!source.is_floating()) return;
-  const auto bad = std::find_if(out.begin(), out.end(), [](float value) { return !std::isfinite(value); });
-  require<InputError>(
-      bad == out.end(), "{}: sample {} holds the value {}; clean the data or leave the sample out", name,
-      first + (bad - out.begin()) / (static_cast<std::int64_t>(out.size()) / std::max<std::int64_t>(count, 1)),
-      bad == out.end() ? 0.0F : *bad);
+void require_finite(std::span<const float> values, std::int64_t first, std::int64_t count, const std::string& name) {
+  bool finite = true;
+  for (const float value : values) finite &= std::abs(value) <= std::numeric_limits<float>::max();
+  if (finite) return;
+  const auto bad = std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
+  throw InputError(
+      fmt::format("{}: sample {} holds the value {}; clean the data, leave the sample out, or check `scale`", name,
+                  first + (bad - values.begin()) / (static_cast<std::int64_t>(values.size()) / count), *bad));
 }
 
 std::vector<std::int32_t> class_labels(const SampleSource& source, std::int64_t first, std::int64_t count,
@@ -134,6 +132,13 @@ DataSet::DataSet(Tensor inputs, std::vector<std::int32_t> labels) : name_("tenso
   labels_ = std::make_shared<const std::vector<std::int32_t>>(std::move(labels));
 }
 
+bool DataSet::reads_unchanged_bytes() const {
+  const auto all = [](const std::vector<float>& values, float wanted) {
+    return std::all_of(values.begin(), values.end(), [&](float value) { return value == wanted; });
+  };
+  return element_type_ == "uint8" && scale_ == 1.0F && all(mean_, 0.0F) && all(std_, 1.0F);
+}
+
 void DataSet::require_labels_below(std::int64_t classes) const {
   const auto bad = std::find_if(labels_->begin(), labels_->end(), [&](std::int32_t label) { return label >= classes; });
   require<InputError>(
@@ -147,7 +152,8 @@ Tensor DataSet::read_targets(std::int64_t first, std::int64_t count) const {
   Shape shape = target_shape_;
   shape.insert(shape.begin(), count);
   Tensor result = Tensor::uninitialized(std::move(shape));
-  read_finite(*targets_, offset_ + first, count, result.values(), {}, name_);
+  targets_->read(offset_ + first, count, result.values(), {});
+  require_finite(result.values(), offset_ + first, count, name_);
   return result;
 }
 
@@ -157,8 +163,9 @@ Tensor DataSet::read(std::int64_t first, std::int64_t count, Parallel parallel) 
   Shape shape = sample_shape_;
   shape.insert(shape.begin(), count);
   Tensor result = Tensor::uninitialized(std::move(shape));
-  read_finite(*samples_, offset_ + first, count, result.values(), parallel, name_);
+  samples_->read(offset_ + first, count, result.values(), parallel);
   normalize(result.values(), element_count(sample_shape_), sample_shape_.front(), scale_, mean_, std_);
+  require_finite(result.values(), offset_ + first, count, name_);
   return result;
 }
 

@@ -32,6 +32,9 @@ class DataSet {
   const std::string& name() const { return name_; }                  ///< file or generator, for messages
   const std::string& element_type() const { return element_type_; }  ///< as stored: "uint8", "float32", ...
 
+  /// True where read() returns the stored uint8 values themselves: no scale, mean or std.
+  bool reads_unchanged_bytes() const;
+
   /// Class indices >= 0, one for each sample; empty without labels.
   bool has_labels() const { return !labels_->empty(); }
   std::span<const std::int32_t> labels() const { return *labels_; }
