@@ -55,7 +55,8 @@ struct ExecutorOptions {
 /// to use from several threads. Results are bit-identical for any thread count and any way of cutting the samples into
 /// batches: every output of a sample is summed in an order that depends on the graph alone.
 ///
-/// A graph with BatchMode::per_sample is evaluated sample by sample; callers see batches as always.
+/// A graph with BatchMode::per_sample is evaluated sample by sample; callers see batches as always: outputs (and what
+/// an observer is shown) are stacked along the first axis, or along a new one where the first is not 1.
 class Executor {
  public:
   explicit Executor(Graph graph, ExecutorOptions options = {});

@@ -15,9 +15,9 @@
 /// with optional arguments as inputs, and what does not depend on data already folded to constants.
 namespace tessera::nn {
 
-/// Element types of values. Boolean values are stored as integers 0 and 1; float16, bfloat16 and double are converted
-/// to float32, all other integers to int64.
-enum class ElementType { float32, int64, boolean };
+/// Element types of values. float16, bfloat16 and double are converted to float32; booleans (as 0 and 1) and all other
+/// integers to int64.
+enum class ElementType { float32, int64 };
 
 /// Integer (or boolean) values, row-major: shapes, indices, axes.
 struct IntTensor {
@@ -76,8 +76,9 @@ struct GraphInput {
 
 /// How many samples one evaluation of the graph may hold (batching.hpp decides).
 enum class BatchMode {
-  any,        ///< any number
-  per_sample  ///< the graph forbids more than one; the executor then runs sample by sample
+  any,         ///< any number
+  per_sample,  ///< the graph forbids more than one; the executor then runs sample by sample
+  none         ///< inputs have no batch: the graph is evaluated exactly as it is
 };
 
 struct Graph {

@@ -1,5 +1,5 @@
 #pragma once
-#include <optional>
+#include <memory>
 #include <vector>
 
 #include "tessera/core/messages.hpp"
@@ -9,31 +9,32 @@
 /// that remain, can be repeated, and leaves a graph that validate() accepts.
 namespace tessera::nn {
 
-/// What is known of a value for given input shapes. `known` holds its elements where they do not depend on input data:
-/// constants, shapes, and whatever is computed from them.
+/// What is known of a value for given input shapes. `known` points to its elements where they do not depend on input
+/// data: constants (of the graph, which must outlive it), shapes, and whatever is computed from them. Null otherwise.
 struct ValueInfo {
   ElementType type = ElementType::float32;
   Shape shape;
-  std::optional<Constant> known;
+  std::shared_ptr<const Constant> known;
 };
 
 /// Shapes and types of all values, for one complete shape per graph input (in order of graph.inputs).
-/// InputError names the node, its operator and the shapes that do not fit, and shapes of more than 2^40 elements.
+/// InputError names the node, its operator and the shapes that do not fit, and outputs of more than 2^34 elements.
 std::vector<ValueInfo> infer_shapes(const Graph& graph, const std::vector<Shape>& input_shapes);
 
 /// Input shapes with the batch set to `batch`; free extents are taken from `sample_shapes` (one per input, without the
 /// batch; may be empty). InputError that names an extent that stays free.
 std::vector<Shape> input_shapes(const Graph& graph, std::int64_t batch, const std::vector<Shape>& sample_shapes = {});
 
-/// Replaces nodes whose outputs do not depend on an input, and Shape nodes of complete shapes, by constants.
+/// Replaces nodes whose outputs depend on constants only by constants. What depends on the shape of an input as well is
+/// evaluated when an executor plans a run.
 void fold_constants(Graph& graph);
 
 /// Removes Identity and Dropout, nodes that no output needs, and values that nothing uses.
 void remove_dead_nodes(Graph& graph);
 
-/// Adds of a constant vector along the outputs directly after Conv, Gemm, MatMul or ConvTranspose become that layer's
+/// Adds of a constant vector along the outputs directly after Conv, ConvTranspose, Gemm or MatMul become that layer's
 /// bias, if the layer has no other reader: what a file writes as MatMul + Add, or Conv + Add, is one layer with its own
-/// digital bias. MatMul becomes Gemm where its input has two dimensions, and keeps a third input "bias" otherwise.
+/// digital bias. (The canonical MatMul has an optional third input for it.)
 void merge_bias(Graph& graph);
 
 /// Folds BatchNormalization into the weights and bias of the Conv, Gemm, MatMul or ConvTranspose before it, if that

@@ -1,0 +1,149 @@
+#include "tessera/nn/linear.hpp"
+
+#include <algorithm>
+
+#include "window.hpp"
+
+namespace tessera::nn {
+
+namespace {
+
+/// Rows [first, first + count) of a tensor that is read as a matrix of `cols` columns, scaled.
+Matrix rows_of(std::span<const float> values, std::int64_t first, std::int64_t count, std::int64_t cols) {
+  return {count, cols, values.subspan(static_cast<std::size_t>(first * cols), static_cast<std::size_t>(count * cols))};
+}
+
+Matrix transposed(ConstMatrixView source) {
+  Matrix result = Matrix::uninitialized(source.cols, source.rows);
+  for (std::int64_t r = 0; r < source.rows; ++r)
+    for (std::int64_t c = 0; c < source.cols; ++c) result(c, r) = source(r, c);
+  return result;
+}
+
+std::vector<float> slice(const std::vector<float>& values, std::int64_t first, std::int64_t count) {
+  if (values.empty()) return {};
+  return {values.begin() + first, values.begin() + first + count};
+}
+
+/// A bias of one value per output from any constant that broadcasts to it.
+std::vector<float> bias_of(const Graph& graph, ValueId id, std::int64_t outputs) {
+  const Tensor* constant = graph.tensor(id);
+  if (constant == nullptr) return {};
+  if (constant->size() == 1) return std::vector<float>(static_cast<std::size_t>(outputs), constant->data()[0]);
+  return {constant->values().begin(), constant->values().end()};
+}
+
+LinearPart dense_part(const Graph& graph, const Node& node) {
+  const Tensor& weight = *graph.tensor(node.input(1));
+  const ConstMatrixView stored(weight.data(), weight.dim(0), weight.dim(1));
+  LinearPart part;
+  const bool gemm = node.op == "Gemm";
+  part.weight = gemm && node.integer("transB", 0) != 0 ? Matrix(stored) : transposed(stored);
+  part.bias = bias_of(graph, node.input(2), part.weight.rows());
+  const float alpha = gemm ? node.real("alpha", 1.0F) : 1.0F;
+  const float beta = gemm ? node.real("beta", 1.0F) : 1.0F;
+  if (alpha != 1.0F)
+    for (float& w : part.weight.values()) w *= alpha;
+  if (beta != 1.0F)
+    for (float& b : part.bias) b *= beta;
+  return part;
+}
+
+std::vector<LinearPart> convolution_parts(const Graph& graph, const Node& node, std::int64_t groups) {
+  const Tensor& weight = *graph.tensor(node.input(1));
+  const std::int64_t outputs = weight.dim(0), inputs = weight.size() / std::max<std::int64_t>(1, outputs);
+  const std::int64_t per_group = outputs / groups;
+  const std::vector<float> bias = bias_of(graph, node.input(2), outputs);
+  std::vector<LinearPart> parts;
+  for (std::int64_t g = 0; g < groups; ++g)
+    parts.push_back({groups == 1 ? "" : fmt::format("group{}", g),
+                     rows_of(weight.values(), g * per_group, per_group, inputs),
+                     slice(bias, g * per_group, per_group)});
+  return parts;
+}
+
+std::vector<LinearPart> transposed_convolution_parts(const Graph& graph, const Node& node, std::int64_t groups) {
+  const Tensor& weight = *graph.tensor(node.input(1));  // [in, out / groups, kernel...]
+  const std::int64_t inputs = weight.dim(0) / groups,
+                     outputs = weight.size() / std::max<std::int64_t>(1, weight.dim(0));
+  std::vector<LinearPart> parts;
+  for (std::int64_t g = 0; g < groups; ++g)
+    parts.push_back({groups == 1 ? "" : fmt::format("group{}", g),
+                     transposed(rows_of(weight.values(), g * inputs, inputs, outputs).view()),
+                     {}});
+  return parts;
+}
+
+std::vector<LinearPart> recurrent_parts(const Graph& graph, const Node& node) {
+  const Tensor& w = *graph.tensor(node.input(1));  // [directions, gates * hidden, in]
+  const Tensor& r = *graph.tensor(node.input(2));  // [directions, gates * hidden, hidden]
+  const Tensor* b = graph.tensor(node.input(3));   // [directions, 2 * gates * hidden]
+  const std::int64_t directions = w.dim(0), rows = w.dim(1), hidden = r.dim(2);
+  std::vector<LinearPart> parts;
+  for (std::int64_t d = 0; d < directions; ++d) {
+    const bool reverse = d == 1 || node.text("direction", "forward") == "reverse";
+    const std::string suffix = reverse ? "_reverse" : "";
+    const auto bias = [&](std::int64_t first, std::int64_t count) -> std::vector<float> {
+      if (b == nullptr) return {};
+      const float* begin = b->data() + d * 2 * rows + first;
+      return {begin, begin + count};
+    };
+    parts.push_back({"W" + suffix, rows_of(w.values(), d * rows, rows, w.dim(2)), bias(0, rows)});
+    if (node.op != "GRU") {
+      parts.push_back({"R" + suffix, rows_of(r.values(), d * rows, rows, hidden), bias(rows, rows)});
+    } else {
+      parts.push_back({"R" + suffix, rows_of(r.values(), d * rows, 2 * hidden, hidden), bias(rows, 2 * hidden)});
+      parts.push_back(
+          {"Rh" + suffix, rows_of(r.values(), d * rows + 2 * hidden, hidden, hidden), bias(rows + 2 * hidden, hidden)});
+    }
+  }
+  return parts;
+}
+
+}  // namespace
+
+std::string LinearLayer::part_name(std::size_t part) const {
+  const std::string& suffix = parts.at(part).name;
+  return suffix.empty() ? name : name + "." + suffix;
+}
+
+bool is_linear(const Graph& graph, const Node& node) {
+  const Tensor* weight = graph.tensor(node.input(1));
+  if (weight == nullptr) return false;
+  if (node.op == "Gemm" || node.op == "MatMul") return weight->rank() == 2;
+  if (node.op == "Conv" || node.op == "ConvTranspose") return weight->rank() == 3 || weight->rank() == 4;
+  if (node.op == "LSTM" || node.op == "GRU" || node.op == "RNN")
+    return weight->rank() == 3 && graph.tensor(node.input(2)) != nullptr;
+  return false;
+}
+
+std::vector<LinearLayer> linear_layers(const Graph& graph) {
+  std::vector<LinearLayer> layers;
+  for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
+    const Node& node = graph.nodes[n];
+    if (!is_linear(graph, node)) continue;
+    const ValueId bias = node.input(node.op == "LSTM" || node.op == "GRU" || node.op == "RNN" ? 3 : 2);
+    require<InputError>(bias == no_value || graph.tensor(bias) != nullptr,
+                        "node '{}' ({}): the bias is not a floating-point constant", node.name, node.op);
+    LinearLayer layer;
+    layer.node = static_cast<int>(n);
+    layer.name = node.name;
+    if (node.op == "Conv" || node.op == "ConvTranspose") {
+      layer.groups = node.integer("group", 1);
+      layer.window = window_of(node, graph.tensor(node.input(1))->shape());
+      const bool direct = node.op == "Conv";
+      layer.kind = direct ? LinearKind::convolution : LinearKind::transposed_convolution;
+      layer.parts = direct ? convolution_parts(graph, node, layer.groups)
+                           : transposed_convolution_parts(graph, node, layer.groups);
+    } else if (node.op == "Gemm" || node.op == "MatMul") {
+      layer.parts.push_back(dense_part(graph, node));
+    } else {
+      layer.kind = LinearKind::recurrent;
+      layer.parts = recurrent_parts(graph, node);
+    }
+    layers.push_back(std::move(layer));
+  }
+  return layers;
+}
+
+}  // namespace tessera::nn

@@ -1,0 +1,118 @@
+#include "linear_call.hpp"
+
+#include <algorithm>
+
+namespace tessera::nn {
+
+namespace {
+
+/// Columns from channel-major (c, ky, kx) to channels-innermost (ky, kx, c) order.
+Matrix channels_innermost(ConstMatrixView weight, std::int64_t positions) {
+  const std::int64_t channels = weight.cols / positions;
+  Matrix result = Matrix::uninitialized(weight.rows, weight.cols);
+  for (std::int64_t o = 0; o < weight.rows; ++o)
+    for (std::int64_t c = 0; c < channels; ++c)
+      for (std::int64_t k = 0; k < positions; ++k) result(o, k * channels + c) = weight(o, c * positions + k);
+  return result;
+}
+
+/// The same for rows.
+Matrix outputs_innermost(ConstMatrixView weight, std::int64_t positions) {
+  const std::int64_t outputs = weight.rows / positions;
+  Matrix result = Matrix::uninitialized(weight.rows, weight.cols);
+  for (std::int64_t o = 0; o < outputs; ++o)
+    for (std::int64_t k = 0; k < positions; ++k)
+      std::copy_n(weight.row(o * positions + k), weight.cols, result.view().row(k * outputs + o));
+  return result;
+}
+
+}  // namespace
+
+CompiledLayer compile_layer(const Graph& graph, LinearLayer layer) {
+  CompiledLayer compiled;
+  const std::int64_t positions = layer.window.kernel[0] * layer.window.kernel[1];
+  const bool convolution = layer.kind == LinearKind::convolution;
+  if (convolution && layer.groups > 1 && layer.parts[0].weight.rows() == 1 &&
+      layer.parts[0].weight.cols() == positions) {
+    const auto channels = static_cast<std::size_t>(layer.groups);
+    compiled.depthwise.resize(static_cast<std::size_t>(positions) * channels);
+    for (std::size_t g = 0; g < channels; ++g) {
+      const LinearPart& part = layer.parts[g];
+      for (std::size_t k = 0; k < static_cast<std::size_t>(positions); ++k)
+        compiled.depthwise[k * channels + g] = part.weight.data()[k];
+      compiled.depthwise_bias.insert(compiled.depthwise_bias.end(), part.bias.begin(), part.bias.end());
+    }
+  } else {
+    for (const LinearPart& part : layer.parts) {
+      if (convolution)
+        compiled.packed.emplace_back(channels_innermost(part.weight.view(), positions).view());
+      else if (layer.kind == LinearKind::transposed_convolution)
+        compiled.packed.emplace_back(outputs_innermost(part.weight.view(), positions).view());
+      else
+        compiled.packed.emplace_back(part.weight.view());
+    }
+  }
+  if (layer.kind == LinearKind::transposed_convolution)
+    if (const Tensor* bias = graph.tensor(graph.nodes[static_cast<std::size_t>(layer.node)].input(2)))
+      compiled.bias.assign(bias->values().begin(), bias->values().end());
+  compiled.layer = std::move(layer);
+  return compiled;
+}
+
+std::int64_t rows_per_block(std::int64_t vector_size) {
+  constexpr std::int64_t kernel_block = 48, budget = 32 * 1024;
+  return kernel_block *
+         std::clamp<std::int64_t>(budget / (kernel_block * std::max<std::int64_t>(1, vector_size)), 1, 8);
+}
+
+void rectify(float* y, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) y[i] = y[i] < 0.0F ? 0.0F : y[i];
+}
+
+void evaluate_dense(const LinearCall& call) {
+  const LinearLayer& layer = call.compiled.layer;
+  const LinearPart& part = layer.parts[0];
+  const std::int64_t inputs = part.weight.cols(), outputs = part.weight.rows();
+  const std::int64_t rows = outputs > 0 ? call.out[0].size() / outputs : 0;
+  const ConstMatrixView x(call.in[0].floats(), rows, inputs);
+  const MatrixView y(call.out[0].floats(), rows, outputs);
+  if (rows == 0) return;
+  if (!call.operators.empty()) {
+    const VectorOrder& order = call.order;
+    const std::int64_t vectors = order.samples * order.inner;
+    for (std::int64_t o = 0; o < order.outer; ++o) {
+      const std::uint64_t first =
+          (static_cast<std::uint64_t>(o) << 32U) + call.first_sample * static_cast<std::uint64_t>(order.inner);
+      call.operators[0]->forward(x.rows_from(o * vectors, vectors), y.rows_from(o * vectors, vectors), first,
+                                 call.parallel);
+    }
+    if (call.relu) rectify(y.data, rows * outputs);
+    return;
+  }
+  const std::int64_t block = rows_per_block(inputs);
+  if (rows <= block * call.parallel.threads) {
+    kernels::multiply(call.compiled.packed[0], x, y, call.parallel, part.bias);
+    if (call.relu) rectify(y.data, rows * outputs);
+    return;
+  }
+  parallel_for_blocks(call.parallel, rows, block, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+    kernels::multiply(call.compiled.packed[0], x.rows_from(begin, end - begin), y.rows_from(begin, end - begin), {},
+                      part.bias);
+    if (call.relu) rectify(y.row(begin), (end - begin) * outputs);
+  });
+}
+
+void evaluate_linear(const LinearCall& call) {
+  switch (call.compiled.layer.kind) {
+    case LinearKind::dense:
+      return evaluate_dense(call);
+    case LinearKind::convolution:
+      return evaluate_convolution(call);
+    case LinearKind::transposed_convolution:
+      return evaluate_transposed_convolution(call);
+    case LinearKind::recurrent:
+      return evaluate_recurrent(call);
+  }
+}
+
+}  // namespace tessera::nn

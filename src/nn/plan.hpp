@@ -1,0 +1,43 @@
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "operator.hpp"
+#include "tessera/nn/linear.hpp"
+
+/// A schedule for one set of input shapes: which operators run in which order, in which memory layout, in which
+/// buffers.
+namespace tessera::nn {
+
+struct Slot {
+  ElementType type = ElementType::float32;
+  Shape shape;
+  Layout layout = Layout::natural;
+  int input = -1;                  ///< memory is the caller's input
+  const void* constant = nullptr;  ///< memory is a constant
+  int buffer = -1;                 ///< memory is a buffer of the workspace
+};
+
+struct Step {
+  int node = -1;  ///< -1: copies slot in[0] to another layout
+  const Operator* op = nullptr;
+  std::vector<int> in, out;  ///< slots; -1 where absent
+  int layer = -1;            ///< weighted layers
+  bool relu = false;         ///< a Relu after the layer is applied by it
+};
+
+struct Plan {
+  std::vector<Slot> slots;
+  std::vector<Step> steps;
+  std::vector<int> outputs;                                ///< slots of the graph outputs, natural layout
+  std::vector<std::int64_t> buffer_bytes;                  ///< sizes of the buffers
+  std::vector<std::shared_ptr<const Constant>> constants;  ///< kept alive
+  std::int64_t peak_bytes() const;
+};
+
+/// Plans a run. `layer_of_node` is -1 for nodes without weights. `observed`: outputs of layers must exist before any
+/// activation function, so Relu is not fused.
+Plan make_plan(const Graph& graph, const std::vector<Shape>& input_shapes, const std::vector<int>& layer_of_node,
+               bool observed);
+
+}  // namespace tessera::nn
