@@ -7,6 +7,25 @@
 /// are the library's; the laws are templates over the type.
 namespace tessera::device::elementary {
 
+/// condition ? a : b. The float version has no branch that a compiler could turn into control flow, which would keep
+/// the loop around it from being vectorised.
+inline float select(bool condition, float a, float b) {
+  const std::int32_t mask = -static_cast<std::int32_t>(condition);
+  return std::bit_cast<float>((std::bit_cast<std::int32_t>(a) & mask) | (std::bit_cast<std::int32_t>(b) & ~mask));
+}
+inline double select(bool condition, double a, double b) {
+  return condition ? a : b;
+}
+
+template <class T>
+T at_least(T x, T low) {
+  return select(x < low, low, x);
+}
+template <class T>
+T at_most(T x, T high) {
+  return select(x > high, high, x);
+}
+
 /// Natural logarithm of a positive normal number, relative error below 3e-7 (absolute near 1).
 inline float log(float x) {
   constexpr std::int32_t sqrt_half_bits = 0x3F3504F3;
@@ -30,8 +49,7 @@ inline double log(double x) {
 
 /// e^x for |x| <= 87 (clamped beyond), relative error below 2e-7.
 inline float exp(float x) {
-  x = x < -87.0F ? -87.0F : x;
-  x = x > 87.0F ? 87.0F : x;
+  x = at_most(at_least(x, -87.0F), 87.0F);
   constexpr float round_to_integer = 0x1.8p23F;
   const float shifted = x * 1.44269504F + round_to_integer;
   const float n = shifted - round_to_integer;
@@ -65,14 +83,6 @@ inline double abs(double x) {
   return std::abs(x);
 }
 
-template <class T>
-T at_least(T x, T low) {
-  return x < low ? low : x;
-}
-template <class T>
-T at_most(T x, T high) {
-  return x > high ? high : x;
-}
 template <class T>
 T clamp(T x, T low, T high) {
   return at_most(at_least(x, low), high);

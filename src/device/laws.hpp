@@ -91,15 +91,15 @@ struct HermesExponent {
     const T log_r = e::log(r);
     const T mean_low = e::clamp(T(-0.0387) * log_r - T(0.0182), T(0.0720), T(0.13));
     const T mean_high = (T(-0.0436) * r - T(0.0126)) * r + T(0.0736);
-    const T mean = r < T(0.0945) ? mean_low : mean_high;
+    const T mean = e::select(r < T(0.0945), mean_low, mean_high);
     if (two_devices) {
       const T low = e::clamp(T(-0.0117) * log_r - T(0.0057), T(0.0091), T(0.04));
       const T high = (T(-0.0118) * r + T(0.0093)) * r + T(0.0073);
-      return {mean, r < T(0.3055) ? low : high};
+      return {mean, e::select(r < T(0.3055), low, high)};
     }
     const T low = e::clamp(T(-0.0120) * log_r - T(0.0023), T(0.0124), T(0.04));
     const T high = (T(-0.0165) * r + T(0.0116)) * r + T(0.0104);
-    return {mean, r < T(0.3039) ? low : high};
+    return {mean, e::select(r < T(0.3039), low, high)};
   }
 };
 
@@ -114,11 +114,11 @@ struct HermesReadAmplitude {
     if (two_devices) {
       const T low = e::clamp(T(-0.0117) * log_r - T(0.0069), T(0.015), T(0.04));
       const T high = ((T(0.0069) * r - T(0.0280)) * r + T(0.0211)) * r + T(0.0123);
-      return gd * (r < T(0.16) ? low : high);
+      return gd * e::select(r < T(0.16), low, high);
     }
     const T low = e::clamp(T(-0.0078) * log_r + T(0.0038), T(0.0179), T(0.04));
     const T high = ((T(0.0664) * r - T(0.1352)) * r + T(0.0768)) * r + T(0.0088);
-    return gd * (r < T(0.1591) ? low : high);
+    return gd * e::select(r < T(0.1591), low, high);
   }
 };
 
@@ -224,9 +224,9 @@ struct WanLaw {
     bool just_programmed;
     template <class T>
     T conductance(T gp, T g, T, T xi) const {
-      if (just_programmed) return gp;
       const T sigma = static_cast<T>(sigma_scale) * polynomial(g * static_cast<T>(inverse_g_max));
-      return elementary::at_least(g + static_cast<T>(noise_scale) * sigma * xi, T(0));
+      const T relaxed = elementary::at_least(g + static_cast<T>(noise_scale) * sigma * xi, T(0));
+      return elementary::select(just_programmed, gp, relaxed);
     }
   };
   At at(double time_s) const {
@@ -268,10 +268,10 @@ struct CmoLaw {
     template <class T>
     T conductance(T gp, T /*g*/, T deviate, T xi) const {
       namespace e = elementary;
-      if (just_programmed) return gp;
       const T gd = gp + static_cast<T>(change_mean) + static_cast<T>(change_std) * deviate;
       const T amplitude = static_cast<T>(noise) * e::log10(e::at_least(gd, T(1)));
-      return e::clamp(gd + amplitude * xi, static_cast<T>(g_min), static_cast<T>(g_max));
+      const T read = e::clamp(gd + amplitude * xi, static_cast<T>(g_min), static_cast<T>(g_max));
+      return e::select(just_programmed, gp, read);
     }
   };
   At at(double time_s) const {
