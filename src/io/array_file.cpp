@@ -1,4 +1,4 @@
-#include "array_file.hpp"
+#include "io/array_file.hpp"
 
 #include <algorithm>
 #include <cmath>

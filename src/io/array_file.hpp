@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "byte_file.hpp"
+#include "io/byte_file.hpp"
 #include "tessera/core/tensor.hpp"
 
 /// Arrays as they lie in files: what the parsers of IDX, CIFAR-10 and NumPy files have in common.

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "array_file.hpp"
-#include "sample_source.hpp"
+#include "io/array_file.hpp"
+#include "io/sample_source.hpp"
 
 namespace tessera::io {
 

@@ -1,4 +1,4 @@
-#include "byte_file.hpp"
+#include "io/byte_file.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>

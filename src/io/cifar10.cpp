@@ -1,6 +1,6 @@
 #include <utility>
 
-#include "array_file.hpp"
+#include "io/array_file.hpp"
 
 namespace tessera::io {
 

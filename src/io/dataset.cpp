@@ -5,7 +5,7 @@
 #include <limits>
 #include <utility>
 
-#include "sample_source.hpp"
+#include "io/sample_source.hpp"
 
 namespace tessera::io {
 

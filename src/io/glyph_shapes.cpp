@@ -1,4 +1,4 @@
-#include "glyph_shapes.hpp"
+#include "io/glyph_shapes.hpp"
 
 #include "tessera/core/error.hpp"
 

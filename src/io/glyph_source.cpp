@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <mutex>
 
-#include "sample_source.hpp"
+#include "io/sample_source.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/io/glyphs.hpp"
 

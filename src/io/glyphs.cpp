@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "glyph_shapes.hpp"
-#include "sample_source.hpp"
+#include "io/glyph_shapes.hpp"
+#include "io/sample_source.hpp"
 
 // Only +, -, *, / and sqrt on float32, compiled without contraction: correctly rounded everywhere, in the order
 // written.

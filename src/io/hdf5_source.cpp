@@ -2,7 +2,7 @@
 #include <mutex>
 #include <utility>
 
-#include "sample_source.hpp"
+#include "io/sample_source.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/h5/file.hpp"
 

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "array_file.hpp"
+#include "io/array_file.hpp"
 
 namespace tessera::io {
 

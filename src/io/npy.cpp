@@ -10,7 +10,7 @@
 #include <string_view>
 #include <utility>
 
-#include "array_file.hpp"
+#include "io/array_file.hpp"
 
 namespace tessera::io {
 
