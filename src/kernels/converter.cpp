@@ -53,25 +53,27 @@ HWY_INLINE float far_outside(const Converter& c) {
   return 2.0F * (c.bound + c.step);
 }
 
-HWY_INLINE V load(const float* p, std::int64_t left) {
-  const D d;
-  return left >= lanes ? hn::LoadU(d, p) : hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(left)), d, p);
-}
+// A whole vector, or the first `left` lanes of one at the end of a row: loop bodies are compiled for both.
+struct Whole {
+  static HWY_INLINE V load(const float* p) { return hn::LoadU(D(), p); }
+  static HWY_INLINE void store(V v, float* p) { hn::StoreU(v, D(), p); }
+};
+struct Part {
+  M mask;
+  HWY_INLINE explicit Part(std::int64_t left) : mask(hn::FirstN(D(), static_cast<std::size_t>(left))) {}
+  HWY_INLINE V load(const float* p) const { return hn::MaskedLoad(mask, D(), p); }
+  HWY_INLINE void store(V v, float* p) const { hn::BlendedStore(v, mask, D(), p); }
+};
 
-HWY_INLINE void store(V v, float* p, std::int64_t left) {
-  const D d;
-  if (left >= lanes)
-    hn::StoreU(v, d, p);
-  else
-    hn::BlendedStore(v, hn::FirstN(d, static_cast<std::size_t>(left)), d, p);
-}
+// Lambdas do not inherit the target of the enclosing function everywhere, and a call per vector would cost more than
+// the vector.
+#define TESSERA_LOOP_BODY HWY_ATTR __attribute__((always_inline))
 
-// A whole vector when `left` >= lanes, else its first `left` lanes: the body is compiled for both.
 template <class Body>
-HWY_INLINE void for_vectors(std::int64_t n, Body&& body) {
+HWY_INLINE void for_vectors(std::int64_t n, const Body& body) {
   std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) body(i, lanes);
-  if (i < n) body(i, n - i);
+  for (; i + lanes <= n; i += lanes) body(Whole(), i);
+  if (i < n) body(Part(n - i), i);
 }
 
 struct DacConstants {
@@ -107,8 +109,8 @@ HWY_INLINE void dac_span(const DacBlock& b, const DacConstants& c, std::int64_t 
   const D d;
   const V scale = hn::Set(d, kScale ? b.scale[row] : 1.0F);
   const V zero = hn::Zero(d);
-  for_vectors(n, [&](std::int64_t i, std::int64_t left) HWY_ATTR {
-    V t = hn::Add(load(x + i, left), zero);
+  for_vectors(n, [&](const auto& at, std::int64_t i) TESSERA_LOOP_BODY {
+    V t = hn::Add(at.load(x + i), zero);
     sums.poison = hn::MulAdd(t, zero, sums.poison);
     if constexpr (kRange) {
       if constexpr (kCount)
@@ -119,15 +121,15 @@ HWY_INLINE void dac_span(const DacBlock& b, const DacConstants& c, std::int64_t 
     if constexpr (kScale) t = hn::Mul(t, scale);
     if constexpr (kStep) {
       V q = c.by_step.divide(hn::Min(hn::Max(t, c.far_low), c.far));
-      if (b.dither != nullptr) q = hn::Add(q, hn::Sub(load(b.dither + first_draw + i, left), c.half));
+      if (b.dither != nullptr) q = hn::Add(q, hn::Sub(at.load(b.dither + first_draw + i), c.half));
       t = hn::Add(hn::Mul(c.step, hn::Round(q)), hn::Zero(d));
     }
     if constexpr (kCount) sums.clipped += static_cast<std::int64_t>(hn::CountTrue(d, hn::Gt(hn::Abs(t), c.bound)));
     t = hn::Min(hn::Max(t, c.bound_low), c.bound);
     if constexpr (kCount) sums.peak = hn::Max(sums.peak, hn::Abs(t));
-    if (b.noise != nullptr) t = hn::Add(t, hn::Mul(c.noise_std, load(b.noise + first_draw + i, left)));
+    if (b.noise != nullptr) t = hn::Add(t, hn::Mul(c.noise_std, at.load(b.noise + first_draw + i)));
     if (b.negative_factor != 1.0F) t = hn::IfThenElse(hn::Lt(t, zero), hn::Mul(t, c.negative_factor), t);
-    store(t, z + i, left);
+    at.store(t, z + i);
   });
 }
 
@@ -200,14 +202,13 @@ HWY_INLINE void adc_row(const AdcBlock& b, const AdcConstants& c, std::int64_t r
   std::size_t above = 0;
   std::size_t below = 0;
   V peak = hn::Zero(d);
-  for_vectors(cols, [&](std::int64_t i, std::int64_t left) HWY_ATTR {
-    V t = hn::Add(load(v + i, left), hn::Zero(d));
-    if constexpr (kNoise == Noise::common) t = hn::Add(t, hn::Mul(c.noise_std, load(noise + i, left)));
-    if constexpr (kNoise == Noise::per_output)
-      t = hn::Add(t, hn::Mul(load(b.noise_stds + i, left), load(noise + i, left)));
+  for_vectors(cols, [&](const auto& at, std::int64_t i) TESSERA_LOOP_BODY {
+    V t = hn::Add(at.load(v + i), hn::Zero(d));
+    if constexpr (kNoise == Noise::common) t = hn::Add(t, hn::Mul(c.noise_std, at.load(noise + i)));
+    if constexpr (kNoise == Noise::per_output) t = hn::Add(t, hn::Mul(at.load(b.noise_stds + i), at.load(noise + i)));
     if constexpr (kStep) {
       V q = c.by_step.divide(hn::Min(hn::Max(t, c.far_low), c.far));
-      if (dither != nullptr) q = hn::Add(q, hn::Sub(load(dither + i, left), c.half));
+      if (dither != nullptr) q = hn::Add(q, hn::Sub(at.load(dither + i), c.half));
       t = hn::Add(hn::Mul(c.step, hn::Round(q)), hn::Zero(d));
     }
     if constexpr (kCount) {
@@ -218,10 +219,10 @@ HWY_INLINE void adc_row(const AdcBlock& b, const AdcConstants& c, std::int64_t r
     if constexpr (kCount) peak = hn::Max(peak, hn::Abs(t));
     t = hn::Mul(t, scale);
     if constexpr (kAffine) {
-      t = hn::Mul(t, load(b.column_scale + i, left));
-      if (b.bias != nullptr) t = hn::Add(t, load(b.bias + i, left));
+      if (b.column_scale != nullptr) t = hn::Mul(t, at.load(b.column_scale + i));
+      if (b.bias != nullptr) t = hn::Add(t, at.load(b.bias + i));
     }
-    store(t, y + i, left);
+    at.store(t, y + i);
   });
   if constexpr (kCount) {
     b.above[r] = static_cast<std::int32_t>(above);
@@ -242,7 +243,8 @@ HWY_INLINE void adc_block(const AdcBlock& b) {
 }
 template <Noise kNoise, bool kStep>
 HWY_INLINE void adc_scaled(const AdcBlock& b) {
-  b.column_scale != nullptr ? adc_block<kNoise, kStep, true>(b) : adc_block<kNoise, kStep, false>(b);
+  const bool affine = b.column_scale != nullptr || b.bias != nullptr;
+  affine ? adc_block<kNoise, kStep, true>(b) : adc_block<kNoise, kStep, false>(b);
 }
 template <Noise kNoise>
 HWY_INLINE void adc_stepped(const AdcBlock& b) {
@@ -264,9 +266,9 @@ void add_read_noise(const MatrixView& v, const ConstMatrixView& variance, const 
     float* row = v.data + r * v.stride;
     const float* s = variance.data + r * variance.stride;
     const float* xi = noise + r * v.cols;
-    for_vectors(v.cols, [&](std::int64_t i, std::int64_t left) HWY_ATTR {
-      const V std = hn::Mul(f, hn::Sqrt(load(s + i, left)));
-      store(hn::Add(load(row + i, left), hn::Mul(std, load(xi + i, left))), row + i, left);
+    for_vectors(v.cols, [&](const auto& at, std::int64_t i) TESSERA_LOOP_BODY {
+      const V std = hn::Mul(f, hn::Sqrt(at.load(s + i)));
+      at.store(hn::Add(at.load(row + i), hn::Mul(std, at.load(xi + i))), row + i);
     });
   }
 }
@@ -278,12 +280,12 @@ void subtract_ir_drop(const MatrixView& v, const ConstMatrixView& current, const
     float* row = v.data + r * v.stride;
     const float* currents = current.data + r * current.stride;
     const float* sums = positioned.data + r * positioned.stride;
-    for_vectors(v.cols, [&](std::int64_t i, std::int64_t left) HWY_ATTR {
-      const V a = hn::Mul(hn::Set(d, n_over_g), load(currents + i, left));
+    for_vectors(v.cols, [&](const auto& at, std::int64_t i) TESSERA_LOOP_BODY {
+      const V a = hn::Mul(hn::Set(d, n_over_g), at.load(currents + i));
       V c = hn::Sub(hn::Mul(hn::Set(d, 0.05F), a), hn::Set(d, 0.2F));
       c = hn::Add(hn::Mul(a, c), hn::Set(d, 0.5F));
       c = hn::Mul(hn::Set(d, ir_drop), hn::Mul(a, c));
-      store(hn::Sub(load(row + i, left), hn::Mul(c, load(sums + i, left))), row + i, left);
+      at.store(hn::Sub(at.load(row + i), hn::Mul(c, at.load(sums + i))), row + i);
     });
   }
 }
@@ -294,8 +296,8 @@ void row_abs_max(const ConstMatrixView& x, float* out) {
     const float* row = x.data + r * x.stride;
     V peak = hn::Zero(d);
     V poison = hn::Zero(d);
-    for_vectors(x.cols, [&](std::int64_t i, std::int64_t left) HWY_ATTR {
-      const V t = load(row + i, left);
+    for_vectors(x.cols, [&](const auto& at, std::int64_t i) TESSERA_LOOP_BODY {
+      const V t = at.load(row + i);
       peak = hn::Max(peak, hn::Abs(t));
       poison = hn::MulAdd(t, hn::Zero(d), poison);
     });

@@ -13,7 +13,7 @@ std::int64_t round_up(std::int64_t n, std::int64_t unit) {
 
 // Rows of a block: enough to reuse a panel from the second-level cache, few enough that the vectors of the block stay
 // there.
-constexpr std::int64_t block_rows = 48;
+constexpr std::int64_t block_rows = 96;
 
 void check_shapes(const PackedMatrix& weight, ConstMatrixView x, MatrixView y, std::span<const float> bias) {
   require<InputError>(x.cols == weight.inputs() && y.cols == weight.outputs() && x.rows == y.rows,

@@ -18,7 +18,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 #if HWY_NATIVE_FMA
 
 // kRows vectors times kVectors SIMD vectors of outputs, all accumulators in registers, k in order.
-template <int kRows, int kVectors, bool kMagnitudes, class D>
+template <int kRows, int kVectors, int kWidth, bool kMagnitudes, class D>
 HWY_INLINE void micro_kernel(D d, const PanelProduct& p, std::int64_t row, std::int64_t first) {
   using V = hn::Vec<D>;
   constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
@@ -29,9 +29,14 @@ HWY_INLINE void micro_kernel(D d, const PanelProduct& p, std::int64_t row, std::
     for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(d);
 
   const float* HWY_RESTRICT w = p.panel + first;
-  const float* HWY_RESTRICT x = p.x + row * p.x_stride;
+  // Rows are addressed as one pointer per three rows plus 0, 1 or 2 strides: twelve pointers would not fit the
+  // registers.
+  constexpr int kTriples = (kRows + 2) / 3;
   const std::int64_t x_stride = p.x_stride;
-  const std::int64_t width = p.width;
+  const float* x[kTriples];
+#pragma GCC unroll 4
+  for (int t = 0; t < kTriples; ++t) x[t] = p.x + (row + 3 * t) * x_stride;
+  const std::int64_t width = kWidth > 0 ? kWidth : p.width;
   for (std::int64_t k = 0; k < p.inputs; ++k) {
     V weight[kVectors];
 #pragma GCC unroll 4
@@ -42,10 +47,12 @@ HWY_INLINE void micro_kernel(D d, const PanelProduct& p, std::int64_t row, std::
     w += width;
 #pragma GCC unroll 32
     for (int r = 0; r < kRows; ++r) {
-      const V value = hn::Set(d, x[r * x_stride + k]);
+      const V value = hn::Set(d, x[r / 3][r % 3 * x_stride]);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(value, weight[v], sum[r][v]);
     }
+#pragma GCC unroll 4
+    for (int t = 0; t < kTriples; ++t) ++x[t];
   }
 
   float* HWY_RESTRICT y = p.y + row * p.y_stride + first;
@@ -71,27 +78,29 @@ HWY_INLINE void micro_kernel(D d, const PanelProduct& p, std::int64_t row, std::
   }
 }
 
-template <int kVectors, bool kMagnitudes, class D>
+template <int kRows, int kVectors, int kWidth, bool kMagnitudes, class D>
+HWY_NOINLINE void rows_from(D d, const PanelProduct& p, std::int64_t row, std::int64_t first, std::int64_t rows) {
+  if (rows == kRows) {
+    micro_kernel<kRows, kVectors, kWidth, kMagnitudes>(d, p, row, first);
+  } else if constexpr (kRows > 1) {
+    rows_from<kRows - 1, kVectors, kWidth, kMagnitudes>(d, p, row, first, rows);
+  }
+}
+
+// All vectors in groups of nearly equal size: a small group at the end would wait for memory instead of computing.
+template <int kVectors, int kWidth, bool kMagnitudes, class D>
 HWY_INLINE void all_rows(D d, const PanelProduct& p, std::int64_t first) {
   // Accumulators, weights and one broadcast value have to fit into the register file.
-  constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? (kVectors == 1 ? 16 : 12) : (kVectors == 1 ? 8 : 6);
-  std::int64_t r = 0;
-  for (; r + kRows <= p.rows; r += kRows) micro_kernel<kRows, kVectors, kMagnitudes>(d, p, r, first);
-  if constexpr (kRows > 8) {
-    if (r + 8 <= p.rows) {
-      micro_kernel<8, kVectors, kMagnitudes>(d, p, r, first);
-      r += 8;
-    }
+  constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? 12 : (kVectors == 1 ? 8 : 6);
+  const std::int64_t groups = (p.rows + kRows - 1) / kRows;
+  const std::int64_t size = p.rows / groups;
+  const std::int64_t larger = p.rows % groups;
+  std::int64_t row = 0;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    const std::int64_t rows = size + (g < larger ? 1 : 0);
+    rows_from<kRows, kVectors, kWidth, kMagnitudes>(d, p, row, first, rows);
+    row += rows;
   }
-  if (r + 4 <= p.rows) {
-    micro_kernel<4, kVectors, kMagnitudes>(d, p, r, first);
-    r += 4;
-  }
-  if (r + 2 <= p.rows) {
-    micro_kernel<2, kVectors, kMagnitudes>(d, p, r, first);
-    r += 2;
-  }
-  if (r < p.rows) micro_kernel<1, kVectors, kMagnitudes>(d, p, r, first);
 }
 
 template <bool kMagnitudes>
@@ -99,11 +108,17 @@ HWY_INLINE void panel_product_of(const PanelProduct& p) {
   const hn::CappedTag<float, 16> full;
   constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(full));
   std::int64_t first = 0;
-  for (; first + 2 * lanes <= p.width; first += 2 * lanes) all_rows<2, kMagnitudes>(full, p, first);
-  for (; first + lanes <= p.width; first += lanes) all_rows<1, kMagnitudes>(full, p, first);
+  if (p.width == 32) {  // most of the work: a constant stride leaves one register more for the rows
+    for (; first < 32; first += 2 * lanes) all_rows<2, 32, kMagnitudes>(full, p, first);
+    return;
+  }
+  if constexpr (lanes < 16) {
+    for (; first + 2 * lanes <= p.width; first += 2 * lanes) all_rows<2, 0, kMagnitudes>(full, p, first);
+  }
+  for (; first + lanes <= p.width; first += lanes) all_rows<1, 0, kMagnitudes>(full, p, first);
   if constexpr (lanes > 8) {
     const hn::CappedTag<float, 8> half;
-    for (; first < p.width; first += 8) all_rows<1, kMagnitudes>(half, p, first);
+    for (; first < p.width; first += 8) all_rows<1, 0, kMagnitudes>(half, p, first);
   }
 }
 

@@ -208,7 +208,7 @@ void AnalogLayer::Impl::run_block(std::int64_t output_part, ConstMatrixView x, M
     }
     ProductCall product = product_call(t, x, target, first_vector, call.event, statistics);
     const bool late = tile.needs_late_steps(true);
-    if (input_parts == 1 && !late && !bias.empty() && product.scale != nullptr) {
+    if (input_parts == 1 && !late && !bias.empty()) {
       product.bias = bias_in_use().data() + place.first_output;
       tile.product.run(product, scratch);
       return;

@@ -154,17 +154,22 @@ void AnalogProduct::run(const ProductCall& call, ProductScratch& s) const {
 }
 
 void AnalogProduct::run_perfect(const ProductCall& call, ProductScratch& s) const {
-  const std::int64_t rows = call.x.rows;
   ConstMatrixView x = call.x;
   if (call.input_range > 0.0F || call.append_one) {
     x = explicit_input(call, s);
+  }
+  if (call.scale == nullptr && io_.out_scale == 1.0) {
+    const std::size_t n = call.bias == nullptr ? 0 : static_cast<std::size_t>(outputs());
+    kernels::multiply(weights_, x, call.y, {}, {call.bias, n});
+    count_perfect(call);
+    return;
   }
   kernels::multiply(weights_, x, call.y);
   if (io_.out_scale != 1.0) {
     const auto out_scale = static_cast<float>(io_.out_scale);
     transform(call.y, call.y, [&](float v) { return v * out_scale; });
   }
-  if (call.scale != nullptr) {
+  if (call.scale != nullptr || call.bias != nullptr) {
     kernels::AdcBlock affine;
     affine.v = call.y;
     affine.y = call.y;
@@ -172,10 +177,14 @@ void AnalogProduct::run_perfect(const ProductCall& call, ProductScratch& s) cons
     affine.bias = call.bias;
     kernels::convert_outputs(affine);
   }
+  count_perfect(call);
+}
+
+void AnalogProduct::count_perfect(const ProductCall& call) {
   if (call.statistics != nullptr) {
-    call.statistics->tile_vectors += rows;
-    call.statistics->bound_management_rounds += rows;
-    if (call.input_range > 0.0F) call.statistics->inputs += rows * call.x.cols;
+    call.statistics->tile_vectors += call.x.rows;
+    call.statistics->bound_management_rounds += call.x.rows;
+    if (call.input_range > 0.0F) call.statistics->inputs += call.x.rows * call.x.cols;
   }
 }
 
@@ -272,7 +281,12 @@ void AnalogProduct::run_round(const Block& whole, std::uint32_t round, ProductSc
   const auto out_scale = static_cast<float>(io_.out_scale);
   float* scale = sized(s.scale, n);
   float* unscale = sized(s.unscale, n);
-  for (std::int64_t i = 0; i < n; ++i) {
+  const bool unmanaged = block.contiguous && io_.noise_management == NoiseManagementType::NONE;
+  if (unmanaged) {
+    block.unscaled = out_scale != 1.0F;
+    if (block.unscaled) std::fill(unscale, unscale + n, out_scale);
+  }
+  for (std::int64_t i = 0; i < (unmanaged ? 0 : n); ++i) {
     const auto r = static_cast<std::size_t>(s.pending[static_cast<std::size_t>(i)]);
     const bool silent = s.a[r] <= 0.0F;
     scale[i] = silent ? 1.0F : 1.0F / s.a[r] / s.g[r];
@@ -293,12 +307,11 @@ void AnalogProduct::run_round(const Block& whole, std::uint32_t round, ProductSc
   }
   const std::uint32_t event = (block.call.event << 16U) + (round << 8U);
   convert_inputs(block, x, event, s);
-  sized(s.above, n);
-  sized(s.below, n);
-  sized(s.peaks, n);
-  std::fill(s.above.begin(), s.above.end(), 0);
-  std::fill(s.below.begin(), s.below.end(), 0);
-  std::fill(s.peaks.begin(), s.peaks.end(), 0.0F);
+  if (block.counting) {
+    s.above.assign(static_cast<std::size_t>(n), 0);
+    s.below.assign(static_cast<std::size_t>(n), 0);
+    s.peaks.assign(static_cast<std::size_t>(n), 0.0F);
+  }
   switch (io_.mv_type) {
     case AnalogMVType::POS_NEG_SEPARATE:
     case AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM:

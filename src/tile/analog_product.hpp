@@ -50,7 +50,7 @@ struct ProductCall {
   std::uint32_t event = 0;       ///< of the call: the high half of the streams' event
   float input_range = 0.0F;      ///< 0: off
   const float* scale = nullptr;  ///< one per output, or null
-  const float* bias = nullptr;   ///< one per output, or null; only with scale
+  const float* bias = nullptr;   ///< one per output, or null
   float average = 0.0F;          ///< of AVERAGE_ABS_MAX; 0: each vector counts as the first
   bool append_one = false;       ///< x lacks the constant line of the analog bias
   LayerStatistics* statistics = nullptr;
@@ -77,6 +77,7 @@ class AnalogProduct {
  private:
   struct Block;
   void run_perfect(const ProductCall& call, ProductScratch& s) const;
+  static void count_perfect(const ProductCall& call);
   bool needs_explicit_input(const ProductCall& call) const;
   ConstMatrixView explicit_input(const ProductCall& call, ProductScratch& s) const;
   void initial_scales(const Block& block, ProductScratch& s) const;

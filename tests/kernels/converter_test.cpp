@@ -193,7 +193,7 @@ TEST(ConvertOutputs, EqualsTheScalarDefinition) {
         b.dither = (flags & 8) != 0 ? dither.data() : nullptr;
         b.row_scale = (flags & 16) != 0 ? per_row.data() : nullptr;
         b.column_scale = (flags & 32) != 0 ? per_column.data() : nullptr;
-        b.bias = (flags & 96) == 96 ? per_column.data() : nullptr;
+        b.bias = (flags & 64) != 0 ? per_column.data() : nullptr;
         if ((flags & 128) != 0) {
           b.above = above.data();
           b.below = below.data();
