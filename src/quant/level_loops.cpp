@@ -1,6 +1,7 @@
 #include "quant/level_loops.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "quant/dispatch.hpp"
@@ -35,6 +36,31 @@ TESSERA_QUANT_CLONES void first_nearest_level(const float* levels, std::int64_t 
         level = v == v ? level : v;
       }
       y[at + i] = level;
+    }
+  }
+}
+
+TESSERA_QUANT_CLONES void level_by_decisions(const float* decisions, const float* levels, std::int32_t size,
+                                             const float* x, float* y, std::int64_t count) {
+  constexpr std::int64_t piece = 64;
+  std::int32_t index[piece];
+  float values[piece];
+  for (std::int64_t at = 0; at < count; at += piece) {
+    const std::int64_t n = std::min(piece, count - at);
+    for (std::int64_t i = 0; i < piece; ++i) {
+      values[i] = i < n ? x[at + i] : 0.0f;
+      index[i] = 0;
+    }
+    for (std::int32_t half = size / 2; half > 0; half /= 2) {
+      for (std::int64_t i = 0; i < piece; ++i) {
+        // Negative where the value lies above the decision; a NaN ends anywhere and is put back below.
+        const float below = decisions[index[i] + half - 1] - values[i];
+        index[i] += static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(below) >> 31) * half;
+      }
+    }
+    for (std::int64_t i = 0; i < n; ++i) {
+      const float level = levels[index[i]];
+      y[at + i] = values[i] != values[i] ? values[i] : level;
     }
   }
 }

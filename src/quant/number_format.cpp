@@ -79,8 +79,26 @@ loops::HardwareConstants constants_of(const HardwareFloat& p) {
   return c;
 }
 
+// Calls run(begin, count, words) for pieces of [first, first + count); words is null without draws.
+template <class Run>
+void for_pieces(std::int64_t first, std::int64_t count, const RandomDraws* draws, Run&& run) {
+  if (draws == nullptr) {
+    run(first, count, nullptr);
+    return;
+  }
+  constexpr std::int64_t piece = 2048;
+  alignas(64) std::array<std::uint32_t, piece> words;
+  for (std::int64_t at = first; at < first + count; at += piece) {
+    const std::int64_t n = std::min(piece, first + count - at);
+    random::fill_bits(draws->stream, draws->event, draws->first + static_cast<std::uint64_t>(at),
+                      std::span(words).first(static_cast<std::size_t>(n)));
+    run(at, n, words.data());
+  }
+}
+
+// Stochastic with words or draws, nearest with neither.
 void block_quantize(const BlockFloatingPoint& p, const Shape& shape, const float* x, const std::uint32_t* words,
-                    float* y, std::int64_t count) {
+                    float* y, std::int64_t count, const RandomDraws* draws) {
   require<InputError>(p.dim >= 0 || count > 0,
                       "a tensor without elements has no largest value to share an exponent; "
                       "use dim >= 0 or skip it");
@@ -95,8 +113,12 @@ void block_quantize(const BlockFloatingPoint& p, const Shape& shape, const float
     const loops::BlockConstants constants = finite ? constants_of(p, largest) : loops::BlockConstants{};
     for (std::int64_t o = 0; o < layout.outer; ++o) {
       const std::int64_t at = (o * layout.channels + c) * layout.inner;
-      if (finite) {
-        loops::block_floating_point(constants, x + at, words == nullptr ? nullptr : words + at, y + at, layout.inner);
+      if (words != nullptr && finite) {
+        loops::block_floating_point(constants, x + at, words + at, y + at, layout.inner);
+      } else if (finite) {
+        for_pieces(at, layout.inner, draws, [&](std::int64_t begin, std::int64_t n, const std::uint32_t* drawn) {
+          loops::block_floating_point(constants, x + begin, drawn, y + begin, n);
+        });
       } else {
         std::fill_n(y + at, layout.inner, std::numeric_limits<float>::quiet_NaN());
       }
@@ -110,7 +132,7 @@ void run(const Number& number, const Shape& shape, const float* x, const std::ui
   if (const auto* fixed = std::get_if<FixedPoint>(&number)) {
     loops::fixed_point(constants_of(*fixed), x, words, y, count);
   } else if (const auto* block = std::get_if<BlockFloatingPoint>(&number)) {
-    block_quantize(*block, shape, x, words, y, count);
+    block_quantize(*block, shape, x, words, y, count, nullptr);
   } else if (const auto* floating = std::get_if<FloatingPoint>(&number)) {
     loops::floating_point(constants_of(*floating), x, words, y, count);
   } else if (const auto* hardware = std::get_if<HardwareFloat>(&number)) {
@@ -174,19 +196,14 @@ void quantize_stochastic(const Number& number, const Shape& shape, std::span<con
     quantize_nearest(number, shape, x, y);
     return;
   }
-  if (std::holds_alternative<BlockFloatingPoint>(number)) {
-    std::vector<std::uint32_t> words(x.size());
-    random::fill_bits(draws.stream, draws.event, draws.first, words);
-    quantize_with_words(number, shape, x, words, y);
+  const auto count = static_cast<std::int64_t>(x.size());
+  if (const auto* block = std::get_if<BlockFloatingPoint>(&number)) {
+    block_quantize(*block, shape, x.data(), nullptr, y.data(), count, &draws);
     return;
   }
-  constexpr std::size_t piece = 2048;
-  alignas(64) std::array<std::uint32_t, piece> words;
-  for (std::size_t i = 0; i < x.size(); i += piece) {
-    const std::size_t count = std::min(piece, x.size() - i);
-    random::fill_bits(draws.stream, draws.event, draws.first + i, std::span(words).first(count));
-    run(number, shape, x.data() + i, words.data(), y.data() + i, static_cast<std::int64_t>(count));
-  }
+  for_pieces(0, count, &draws, [&](std::int64_t at, std::int64_t n, const std::uint32_t* words) {
+    run(number, shape, x.data() + at, words, y.data() + at, n);
+  });
 }
 
 Tensor quantize_stochastic(const Number& number, const Tensor& x, const RandomDraws& draws) {

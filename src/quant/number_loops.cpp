@@ -33,6 +33,11 @@ TESSERA_QUANT_INLINE float unit_interval(std::uint32_t word) {
   return static_cast<float>(static_cast<std::int32_t>(word >> 8)) * 0x1p-24f;
 }
 
+// 1 for negative values, else 0: a comparison that the compiler can vectorise although comparisons may trap.
+TESSERA_QUANT_INLINE float is_negative(float v) {
+  return static_cast<float>(static_cast<std::int32_t>(bits_of(v) >> 31));
+}
+
 // Drops mantissa bits of a pattern, adding `increment` (below 2^dropped) first.
 TESSERA_QUANT_INLINE std::uint32_t round_bits(std::uint32_t pattern, std::uint32_t increment, std::uint32_t keep) {
   return (pattern + increment) & keep;
@@ -97,12 +102,12 @@ TESSERA_QUANT_INLINE void floating_point_loop(const FloatConstants& c, const flo
     const std::uint32_t pattern = bits_of(x[i]);
     const std::uint32_t sign = pattern & sign_bit, magnitude = pattern & magnitude_mask;
     const bool subnormal = magnitude < smallest;
-    const float shift = float_of(sign | (subnormal ? smallest : 0u));
-    const std::uint32_t target = subnormal ? bits_of(x[i] + shift) : pattern;
+    const float shift = float_of(sign | (subnormal ? smallest : 0u));  // of the sign of x, so that x + 0 is x
     const std::uint32_t increment = stochastic ? random_increment(words[i], d.shift) : d.half;
-    const std::uint32_t rounded = round_bits(target, increment, d.keep);
-    const std::uint32_t limited = (rounded & magnitude_mask) > beyond ? ((rounded & sign_bit) | top) : rounded;
-    const std::uint32_t result = subnormal ? bits_of(float_of(rounded) - shift) : limited;
+    const std::uint32_t rounded = round_bits(bits_of(x[i] + shift), increment, d.keep);
+    const std::uint32_t limited = (rounded & magnitude_mask) > beyond ? (sign | top) : rounded;
+    const std::uint32_t small = bits_of(float_of(rounded) - shift);
+    const std::uint32_t result = subnormal ? small : limited;
     y[i] = float_of(magnitude > nan_from ? pattern : result);
   }
 }
@@ -135,12 +140,10 @@ template <bool stochastic>
 TESSERA_QUANT_INLINE void integer_loop(float low, float high, const float* x, const std::uint32_t* words, float* y,
                                        std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) {
-    float rounded;
+    float rounded = std::nearbyint(x[i]);
     if constexpr (stochastic) {
-      const float below = std::floor(x[i]);
-      rounded = below + (unit_interval(words[i]) < x[i] - below ? 1.0f : 0.0f);
-    } else {
-      rounded = std::nearbyint(x[i]);
+      const float below = rounded - is_negative(x[i] - rounded);
+      rounded = below + is_negative(unit_interval(words[i]) - (x[i] - below));
     }
     y[i] = clip(rounded, low, high) + 0.0f;
   }

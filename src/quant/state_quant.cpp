@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "quant/level_loops.hpp"
@@ -42,6 +44,36 @@ double steps_in(int count, double q) {
   double sum = 0.0;
   for (int j = count - 1; j >= 0; --j) sum += std::pow(q, j);
   return sum;
+}
+
+// The largest x in [low, high] that is not nearer to `high` in float32 distance: bisection on the ordered bit patterns.
+float decision_between(float low, float high) {
+  const auto ordered = [](float v) {
+    const auto bits = std::bit_cast<std::int32_t>(v);
+    return static_cast<std::int64_t>(bits < 0 ? std::numeric_limits<std::int32_t>::min() - std::int64_t{bits} : bits);
+  };
+  const auto value = [](std::int64_t order) {
+    return std::bit_cast<float>(
+        static_cast<std::int32_t>(order < 0 ? std::numeric_limits<std::int32_t>::min() - order : order));
+  };
+  std::int64_t stays = ordered(low), leaves = ordered(high);
+  while (leaves - stays > 1) {
+    const std::int64_t middle = stays + (leaves - stays) / 2;
+    const float x = value(middle);
+    (std::abs(high - x) < std::abs(low - x) ? leaves : stays) = middle;
+  }
+  return value(stays);
+}
+
+// Whether no value between two levels can be as far, in float32, from the level below them as from the lower of the
+// two: the distance to the next is then fine enough to tell the levels apart.
+bool distances_tell_levels_apart(const std::vector<float>& levels) {
+  for (std::size_t k = 0; k + 1 < levels.size(); ++k) {
+    const float gap = levels[k + 1] - levels[k];
+    const float reach = k + 2 < levels.size() ? levels[k + 2] - levels[k] : gap;
+    if (!(gap > reach * 0x1p-20f)) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -121,6 +153,13 @@ StateQuant::StateQuant(std::vector<float> levels, LevelRule rule) : levels_(std:
   const auto [low, high] = std::minmax_element(levels_.begin(), levels_.end());
   lowest_ = *low;
   highest_ = *high;
+  if (!ascending_ || rule_ != LevelRule::nearest || !distances_tell_levels_apart(levels_)) return;
+  const std::size_t padded = std::bit_ceil(levels_.size());
+  for (std::size_t k = 0; k + 1 < levels_.size(); ++k)
+    decisions_.push_back(decision_between(levels_[k], levels_[k + 1]));
+  decisions_.resize(padded, std::numeric_limits<float>::infinity());
+  padded_levels_ = levels_;
+  padded_levels_.resize(padded, highest_);
 }
 
 float StateQuant::nearest_level(float x) const {
@@ -137,11 +176,17 @@ float StateQuant::nearest_level(float x) const {
 
 void StateQuant::forward(std::span<const float> x, std::span<float> y) const {
   require<InputError>(x.size() == y.size(), "state quantization of {} values with room for {}", x.size(), y.size());
-  constexpr std::size_t scan_at_most = 32;
+  const auto count = static_cast<std::int64_t>(x.size());
   const bool nearest = rule_ == LevelRule::nearest;
+  constexpr std::size_t scan_at_most = 16;  // beyond, halving is faster than trying every level
+  if (levels_.size() > scan_at_most && !decisions_.empty()) {
+    loops::level_by_decisions(decisions_.data(), padded_levels_.data(), static_cast<std::int32_t>(decisions_.size()),
+                              x.data(), y.data(), count);
+    return;
+  }
   if (!ascending_ || levels_.size() <= scan_at_most) {
-    loops::first_nearest_level(levels_.data(), static_cast<std::int64_t>(levels_.size()), x.data(), y.data(),
-                               static_cast<std::int64_t>(x.size()), nearest, lowest_, highest_);
+    loops::first_nearest_level(levels_.data(), static_cast<std::int64_t>(levels_.size()), x.data(), y.data(), count,
+                               nearest, lowest_, highest_);
     return;
   }
   for (std::size_t i = 0; i < x.size(); ++i) {

@@ -64,6 +64,10 @@ class StateQuant {
   float nearest_level(float x) const;
 
   std::vector<float> levels_;
+  // decisions_[k] is the largest value that still takes level k rather than k + 1, padded to 2^n - 1 entries; empty
+  // where the table has to be searched level by level.
+  std::vector<float> decisions_;
+  std::vector<float> padded_levels_;
   LevelRule rule_ = LevelRule::nearest;
   bool ascending_ = true;
   float lowest_ = 0.0f;
