@@ -57,6 +57,7 @@ class Evaluation {
       PointGroup group = open_group(points, next);
       next += group.points.size();
       if (!run_group(group, first_group)) return std::move(result_);
+      if (first_group && sink_.reference) sink_.reference(result_.reference);
       for (PointResult& point : group.points) {
         if (sink_.point) sink_.point(point);
         result_.points.push_back(std::move(point));
@@ -141,7 +142,9 @@ class Evaluation {
     const Tensor output = request_.executor.run(batch, options);
     result_.reference_seconds += watch.seconds() - observed_seconds;
     result_.reference_samples += batch.dim(0);
-    if (count_score) add_score(result_.reference, output, first);
+    if (!count_score) return;
+    add_score(result_.reference, output, first);
+    if (sink_.reference_predictions) sink_.reference_predictions(first, predicted_classes(rows_of(output)));
   }
 
   /// Each analog layer alone, fed with what the float32 network feeds it.

@@ -44,6 +44,9 @@ struct EvaluationSink {
   /// Natural (ONNX) order, batch first.
   std::function<void(const PointIndex& point, std::size_t layer, std::int64_t first_sample, const Tensor& output)>
       output;
+  /// The classes and the score of the float32 network.
+  std::function<void(std::int64_t first_sample, std::span<const std::int32_t> classes)> reference_predictions;
+  std::function<void(const ClassificationScore&)> reference;
   /// Called when a chip has seen every sample.
   std::function<void(const PointResult&)> point;
   /// Called for every point before its first sample: the tiles as they are then.

@@ -1,0 +1,29 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tessera/results/writer.hpp"
+#include "tessera/sim/evaluate.hpp"
+
+/// From what a simulation computes to what a result file holds.
+namespace tessera::sim {
+
+/// The numbers of one layer at one point; effective bits follow from the converters of `parameters`.
+results::LayerPoint layer_point(const LayerResult& layer, const tile::IOParameters& parameters);
+
+/// Accuracy and loss; everything missing where there were no labels.
+results::Score score_record(const ClassificationScore& score);
+
+/// The tiles of a layer with their periphery, all parts of it.
+results::LayerHardware hardware_record(const AnalogNetwork& network, std::size_t layer);
+
+/// Completes a header that holds the provenance: axes, labels, layers. `record_output` is by layer, may be empty.
+void describe_run(results::Header& header, const EvaluationRequest& request, const RecordParameters& record);
+
+/// A sink that writes everything evaluate() yields to `writer`, at `swept` on the swept axes. `writer` and `request`
+/// must outlive it.
+EvaluationSink recording_sink(results::Writer& writer, const EvaluationRequest& request,
+                              std::vector<std::int64_t> swept = {});
+
+}  // namespace tessera::sim

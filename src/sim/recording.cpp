@@ -1,0 +1,187 @@
+#include "tessera/sim/recording.hpp"
+
+#include <set>
+
+namespace tessera::sim {
+
+namespace {
+
+/// Step of a converter with resolution parameter `resolution` over [-bound, bound]; 0 where it does not quantize.
+double converter_step(double resolution, double bound) {
+  if (resolution <= 0.0 || bound <= 0.0) return 0.0;
+  return 2.0 * bound * (resolution > 1.0 ? 1.0 / resolution : resolution);
+}
+
+double effective_bits_or_missing(double peak, double step) {
+  return step > 0.0 ? tile::effective_bits(peak, step) : results::missing;
+}
+
+results::ErrorNumbers error_numbers(const ErrorMeasures& error) {
+  if (error.count == 0) return {};
+  return {.sqnr_db = error.sqnr_db(), .mse = error.mse(), .cosine = error.cosine()};
+}
+
+double share(std::int64_t part, std::int64_t whole) {
+  return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : results::missing;
+}
+
+LayerParameters parameters_of(const EvaluationRequest& request, std::size_t layer) {
+  const nn::LinearLayer& source = request.executor.layers()[layer];
+  return request.resolve(source.name, request.executor.graph().nodes[static_cast<std::size_t>(source.node)].op);
+}
+
+template <class T>
+void append(std::vector<T>& to, const std::vector<T>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+}  // namespace
+
+results::LayerPoint layer_point(const LayerResult& layer, const tile::IOParameters& parameters) {
+  results::LayerPoint point;
+  point.cumulative = error_numbers(layer.cumulative);
+  if (!layer.analog) return point;
+  const tile::LayerStatistics& counts = layer.counts;
+  point.isolated = error_numbers(layer.isolated);
+  point.input_clip_fraction = share(counts.inputs_clipped, counts.inputs);
+  point.dac_clip_fraction = share(counts.dac_clipped, counts.dac_conversions);
+  point.adc_saturation_fraction = share(counts.adc_saturated, counts.adc_conversions);
+  point.bound_management_rounds = counts.mean_bound_management_rounds();
+  point.bound_management_failed_fraction = share(counts.bound_management_failed, counts.tile_vectors);
+  if (!parameters.is_perfect && parameters.mv_type != tile::AnalogMVType::IDEAL) {
+    point.dac_effective_bits = effective_bits_or_missing(static_cast<double>(counts.dac_peak),
+                                                         converter_step(parameters.inp_res, parameters.inp_bound));
+    point.adc_effective_bits = effective_bits_or_missing(static_cast<double>(counts.adc_peak),
+                                                         converter_step(parameters.out_res, parameters.out_bound));
+  }
+  return point;
+}
+
+results::Score score_record(const ClassificationScore& score) {
+  if (score.count == 0) return {};
+  return {.accuracy = score.accuracy(), .loss = score.loss(), .correct = score.correct, .count = score.count};
+}
+
+results::LayerHardware hardware_record(const AnalogNetwork& network, std::size_t layer) {
+  results::LayerHardware record;
+  double bias_signal = 0.0;
+  double bias_error = 0.0;
+  for (std::size_t p = 0; p < network.part_count(layer); ++p) {
+    const tile::AnalogLayer& part = network.part(layer, p);
+    std::set<std::int64_t> rows;
+    std::set<std::int64_t> columns;
+    for (std::int64_t t = 0; t < part.tile_count(); ++t) {
+      rows.insert(part.place(t).first_input);
+      columns.insert(part.place(t).first_output);
+    }
+    record.tile_rows = static_cast<std::int32_t>(rows.size());
+    record.tile_columns = static_cast<std::int32_t>(columns.size());
+    for (std::int64_t t = 0; t < part.tile_count(); ++t) {
+      const tile::TileReport report = part.tile_report(t);
+      results::TileHardware tile;
+      tile.part = static_cast<std::int32_t>(p);
+      tile.row = static_cast<std::int32_t>(std::distance(rows.begin(), rows.find(report.place.first_input)));
+      tile.column = static_cast<std::int32_t>(std::distance(columns.begin(), columns.find(report.place.first_output)));
+      tile.first_input = report.place.first_input;
+      tile.inputs = report.place.inputs;
+      tile.first_output = report.place.first_output;
+      tile.outputs = report.place.outputs;
+      if (report.input_range > 0.0F) tile.input_range = static_cast<double>(report.input_range);
+      tile.mapping_scale = report.mapping_scale;
+      tile.scale = report.scale;
+      tile.quantized_scale = report.quantized_scale;
+      tile.scale_step = report.scale_step;
+      tile.scale_codes = report.scale_codes;
+      tile.scale_zero_point = report.scale_zero_point;
+      if (!report.scale.empty()) tile.scale_sqnr_db = report.scale_sqnr_db;
+      record.tiles.push_back(std::move(tile));
+    }
+    const tile::BiasReport bias = part.bias_report();
+    append(record.bias, bias.bias);
+    append(record.quantized_bias, bias.quantized_bias);
+    append(record.bias_step, bias.step);
+    append(record.bias_codes, bias.codes);
+    record.bias_zero_point = bias.zero_point;
+    for (std::size_t i = 0; i < bias.quantized_bias.size(); ++i) {
+      const double exact = static_cast<double>(bias.bias[i]);
+      const double error = static_cast<double>(bias.quantized_bias[i]) - exact;
+      bias_signal += exact * exact;
+      bias_error += error * error;
+    }
+  }
+  if (!record.quantized_bias.empty()) {
+    ErrorMeasures measures;
+    measures.sum_reference_squared = bias_signal;
+    measures.sum_error_squared = bias_error;
+    record.bias_sqnr_db = measures.sqnr_db();
+  }
+  return record;
+}
+
+void describe_run(results::Header& header, const EvaluationRequest& request, const RecordParameters& record) {
+  header.seed = request.seed;
+  header.rng_layout = random::rng_layout;
+  if (!request.evaluation.times.empty()) header.times = request.evaluation.times;
+  header.repeats = std::int64_t{request.evaluation.repeats} * request.evaluation.read_repeats;
+  header.samples = request.data.size();
+  header.labels.assign(request.data.labels().begin(), request.data.labels().end());
+  header.statistics = record.statistics;
+  header.predictions = record.predictions;
+  header.layers.clear();
+  for (std::size_t l = 0; l < request.executor.layers().size(); ++l) {
+    const nn::LinearLayer& source = request.executor.layers()[l];
+    const LayerParameters parameters = parameters_of(request, l);
+    results::LayerHeader layer;
+    layer.name = source.name;
+    layer.op = request.executor.graph().nodes[static_cast<std::size_t>(source.node)].op;
+    layer.analog = parameters.analog;
+    layer.inputs = source.parts.front().weight.cols();
+    layer.outputs = 0;
+    for (const nn::LinearPart& part : source.parts) layer.outputs += part.weight.rows();
+    const Shape output = request.executor.layer_output_shape(l, 1);
+    layer.output_shape = Shape(output.begin() + 1, output.end());
+    layer.record_output = l < request.record_output.size() && request.record_output[l];
+    layer.periphery_codes = parameters.analog && parameters.rpu.pre_post.periph_quant.n_bits > 0;
+    header.layers.push_back(std::move(layer));
+  }
+}
+
+EvaluationSink recording_sink(results::Writer& writer, const EvaluationRequest& request,
+                              std::vector<std::int64_t> swept) {
+  EvaluationSink sink;
+  const auto index_of = [swept](const PointIndex& point) {
+    return results::PointIndex{swept, point.time, point.repeat};
+  };
+  sink.begin = [&writer, &request, swept](const PointIndex& point, const AnalogNetwork& network) {
+    if (point != PointIndex{}) return;
+    for (std::size_t l = 0; l < request.executor.layers().size(); ++l)
+      if (network.is_analog(l)) writer.write_hardware(swept, l, hardware_record(network, l));
+  };
+  if (writer.header().predictions) {
+    sink.predictions = [&writer, index_of](const PointIndex& point, std::int64_t first,
+                                           std::span<const std::int32_t> classes) {
+      writer.write_predictions(index_of(point), first, classes);
+    };
+    sink.reference_predictions = [&writer, swept](std::int64_t first, std::span<const std::int32_t> classes) {
+      writer.write_reference_predictions(swept, first, classes);
+    };
+  }
+  sink.output = [&writer, index_of](const PointIndex& point, std::size_t layer, std::int64_t first,
+                                    const Tensor& output) {
+    writer.write_output(index_of(point), layer, first, output.values());
+  };
+  sink.reference = [&writer, swept](const ClassificationScore& score) {
+    writer.write_reference(swept, score_record(score));
+  };
+  sink.point = [&writer, &request, index_of](const PointResult& result) {
+    results::Point point;
+    point.score = score_record(result.score);
+    if (request.statistics)
+      for (std::size_t l = 0; l < result.layers.size(); ++l)
+        point.layers.push_back(layer_point(result.layers[l], parameters_of(request, l).rpu.forward));
+    writer.write_point(index_of(result.index), point);
+  };
+  return sink;
+}
+
+}  // namespace tessera::sim
