@@ -1,0 +1,161 @@
+#pragma once
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "tessera/core/tensor.hpp"
+
+/// What a result file holds, as plain values. The simulator fills them; Writer stores them (writer.hpp); the names in
+/// the file, their units and dimensions are the table of schema.hpp.
+namespace tessera::results {
+
+inline constexpr double missing = std::numeric_limits<double>::quiet_NaN();
+
+/// A named axis with coordinates: numbers, or text (enumerators, file names).
+struct Axis {
+  std::string name = {};       ///< a netCDF name: no '/', no control characters, no blank at either end
+  std::string units = {};      ///< "1" if dimensionless
+  std::string long_name = {};  ///< a swept axis: the configuration key
+  std::variant<std::vector<double>, std::vector<std::string>> values = {};
+
+  std::int64_t size() const {
+    return std::visit([](const auto& list) { return static_cast<std::int64_t>(list.size()); }, values);
+  }
+  bool operator==(const Axis&) const = default;
+};
+
+/// One layer of the network, in network order.
+struct LayerHeader {
+  std::string name = {};
+  std::string op = {};  ///< operator: Conv, Gemm, ...
+  bool analog = false;
+  std::int64_t inputs = 0;       ///< length of the vectors that its product takes
+  std::int64_t outputs = 0;      ///< and gives
+  Shape output_shape = {};       ///< of one sample
+  bool record_output = false;    ///< store the output of every sample
+  bool periphery_codes = false;  ///< its periphery is quantized
+  std::int64_t max_tiles = 0;    ///< most tiles over all swept points; 0: as many as the first LayerHardware has
+  std::int64_t max_columns = 0;  ///< most tile columns (outputs summed over tiles), likewise
+};
+
+/// What does not change while a run goes on.
+struct Header {
+  std::uint64_t seed = 0;
+  std::uint32_t rng_layout = 0;
+  std::string task_id = {};        ///< hash of everything that determines the results
+  std::string command = {};        ///< as typed
+  std::string created_utc = {};    ///< "2024-05-01T12:00:00Z"; empty: now
+  std::string config_text = {};    ///< configuration as given
+  std::string resolved_text = {};  ///< every key with its value: reproduces the file
+
+  std::vector<Axis> swept = {};           ///< one axis per swept key; none for a plain run
+  std::vector<double> times{0.0};         ///< seconds after programming
+  std::int64_t repeats = 1;               ///< programmed chips
+  std::int64_t samples = 0;               ///< of the data set, after any limit
+  std::vector<std::int32_t> labels = {};  ///< of the samples; empty: no labels, and then no accuracy
+  std::vector<LayerHeader> layers = {};
+
+  bool top5 = false;         ///< accuracy_top5 is given
+  bool statistics = true;    ///< errors and converter statistics by layer are given
+  bool predictions = false;  ///< the predicted class of every sample is given
+  bool hardware = true;      ///< tiles and their periphery are given
+};
+
+/// Which point of the hypercube: an index along every swept axis, in their order, then time and repeat.
+struct PointIndex {
+  std::vector<std::int64_t> swept = {};
+  std::int64_t time = 0;
+  std::int64_t repeat = 0;
+
+  bool operator==(const PointIndex&) const = default;
+};
+
+/// How well outputs agree with labels.
+struct Score {
+  double accuracy = missing;  ///< correct / count
+  double loss = missing;      ///< mean cross entropy, nats
+  std::int64_t correct = -1;
+  std::int64_t count = -1;
+  double accuracy_top5 = missing;
+
+  bool operator==(const Score&) const = default;
+};
+
+/// Agreement of a layer's output with float32.
+struct ErrorNumbers {
+  double sqnr_db = missing;
+  double mse = missing;
+  double cosine = missing;
+
+  bool operator==(const ErrorNumbers&) const = default;
+};
+
+/// What happened in one layer at one point. Digital layers have `cumulative` only.
+struct LayerPoint {
+  ErrorNumbers cumulative = {};  ///< the whole analog network against the float32 network
+  ErrorNumbers isolated = {};    ///< this layer alone analog, fed with the float32 network's inputs
+  double input_clip_fraction = missing;
+  double dac_clip_fraction = missing;
+  double adc_saturation_fraction = missing;
+  double bound_management_rounds = missing;
+  double bound_management_failed_fraction = missing;
+  double dac_effective_bits = missing;
+  double adc_effective_bits = missing;
+
+  bool operator==(const LayerPoint&) const = default;
+};
+
+struct Point {
+  Score score = {};                     ///< all missing without labels
+  std::vector<LayerPoint> layers = {};  ///< by Header::layers; empty without statistics
+};
+
+/// One tile and its periphery. A vector is empty (none), has one value (for all outputs), or one per output of the
+/// tile.
+struct TileHardware {
+  std::int32_t part = 0;    ///< which product of the layer: the group of a convolution, the gate of a cell
+  std::int32_t row = 0;     ///< position in the grid of tiles, along the inputs
+  std::int32_t column = 0;  ///< and along the outputs
+  std::int64_t first_input = 0, inputs = 0;
+  std::int64_t first_output = 0, outputs = 0;
+  double input_range = missing;  ///< missing: off
+  std::vector<float> mapping_scale = {};
+  std::vector<float> scale = {};            ///< merged affine scale before quantization
+  std::vector<float> quantized_scale = {};  ///< as used
+  std::vector<float> scale_step = {};
+  std::vector<std::int32_t> scale_codes = {};
+  std::int32_t scale_zero_point = 0;
+  double scale_sqnr_db = missing;  ///< cost of quantizing the scale alone
+};
+
+/// The tiles of one layer and its bias.
+struct LayerHardware {
+  std::int32_t tile_rows = 0;     ///< tiles along the inputs, of each part
+  std::int32_t tile_columns = 0;  ///< tiles along the outputs
+  std::vector<TileHardware> tiles = {};
+  std::vector<float> bias = {};            ///< digital bias; empty: none
+  std::vector<float> quantized_bias = {};  ///< empty: none
+  std::vector<float> bias_step = {};
+  std::vector<std::int32_t> bias_codes = {};
+  std::int32_t bias_zero_point = 0;
+  double bias_sqnr_db = missing;
+};
+
+/// How the run went. Never part of a comparison.
+struct Runtime {
+  double wall_seconds = missing;
+  double reference_seconds = missing;
+  double analog_seconds = missing;
+  std::int64_t reference_samples = 0;
+  std::int64_t analog_samples = 0;
+  std::int32_t threads = 0;
+  std::int64_t batch_size = 0;
+  std::int64_t peak_memory_bytes = 0;
+  std::string instruction_set = {};
+  std::string host = {};
+};
+
+}  // namespace tessera::results

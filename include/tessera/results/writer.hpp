@@ -1,0 +1,52 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "tessera/results/records.hpp"
+
+namespace tessera::results {
+
+/// Writes a result file. It appears under its name only with commit(); until then it is "<name>.partial", complete up
+/// to the last finished point even if the process is killed. Destroyed without commit: removed.
+///
+/// Order of calls: write_hardware, write_predictions, write_output for a point in any order and any number of blocks of
+/// samples, then write_point, which finishes and flushes the point. Points in any order. One thread at a time.
+/// Memory does not grow with the data set.
+///
+/// Throws RunError where writing fails and for records that do not fit the header.
+class Writer {
+ public:
+  /// Creates the file with everything the header declares. RunError at once if the place is not writable.
+  Writer(const std::string& path, Header header);
+  ~Writer();
+  Writer(Writer&&) noexcept;
+  Writer& operator=(Writer&&) = delete;
+
+  const Header& header() const;
+
+  /// Score of the float32 network at one place of the swept axes (empty for a plain run).
+  void write_reference(const std::vector<std::int64_t>& swept, const Score& score);
+  void write_reference_predictions(const std::vector<std::int64_t>& swept, std::int64_t first_sample,
+                                   std::span<const std::int32_t> classes);
+  void write_hardware(const std::vector<std::int64_t>& swept, std::size_t layer, const LayerHardware& hardware);
+
+  void write_predictions(const PointIndex& index, std::int64_t first_sample, std::span<const std::int32_t> classes);
+  /// `values` are [samples, features...] row-major, from sample `first_sample` on.
+  void write_output(const PointIndex& index, std::size_t layer, std::int64_t first_sample,
+                    std::span<const float> values);
+  void write_point(const PointIndex& index, const Point& point);
+
+  void write_runtime(const Runtime& runtime);
+  /// Points finished so far.
+  std::int64_t finished() const;
+  /// Gives the file its name. Missing points stay fill values, and the attribute `complete` is 1 only without any.
+  void commit();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tessera::results

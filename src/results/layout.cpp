@@ -1,0 +1,118 @@
+#include "results/layout.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace tessera::results {
+namespace {
+
+bool is_netcdf_name(const std::string& name) {
+  return !name.empty() && name.front() != ' ' && name.back() != ' ' && name != "." && name != ".." &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) { return c >= 0x20 && c != 0x7f && c != '/'; });
+}
+
+/// Names that a swept axis cannot have: those of variables and of the other axes.
+std::set<std::string> taken_names(const Header& header) {
+  std::set<std::string> taken{"config", "reference", "layers", "runtime"};
+  for (const Variable& row : variables()) taken.emplace(row.name);
+  for (const Dim dim : {Dim::time, Dim::repeat, Dim::sample, Dim::layer, Dim::tile, Dim::tile_column, Dim::output}) {
+    taken.emplace(to_string(dim));
+  }
+  for (const LayerHeader& layer : header.layers) {
+    for (const std::string& name : feature_names(layer.output_shape)) taken.insert(name);
+  }
+  return taken;
+}
+
+}  // namespace
+
+bool is_present(Presence presence, const Header& header, const LayerHeader* layer) {
+  switch (presence) {
+    case Presence::always:
+      return true;
+    case Presence::labels:
+      return !header.labels.empty();
+    case Presence::top5:
+      return !header.labels.empty() && header.top5;
+    case Presence::predictions:
+      return header.predictions;
+    case Presence::labelled_predictions:
+      return header.predictions && !header.labels.empty();
+    case Presence::statistics:
+      return header.statistics;
+    case Presence::analog_statistics:
+      return header.statistics && layer->analog;
+    case Presence::hardware:
+      return header.hardware && layer->analog;
+    case Presence::periphery:
+      return header.hardware && layer->analog && layer->periphery_codes;
+    case Presence::tensors:
+      return layer->record_output;
+  }
+  return false;
+}
+
+std::vector<NamedExtent> extents(Dim dim, const Header& header, const LayerHeader* layer, std::int64_t tiles,
+                                 std::int64_t columns) {
+  const std::string name(to_string(dim));
+  switch (dim) {
+    case Dim::swept: {
+      std::vector<NamedExtent> axes;
+      for (const Axis& axis : header.swept) axes.emplace_back(axis.name, axis.size());
+      return axes;
+    }
+    case Dim::time:
+      return {{name, static_cast<std::int64_t>(header.times.size())}};
+    case Dim::repeat:
+      return {{name, header.repeats}};
+    case Dim::sample:
+      return {{name, header.samples}};
+    case Dim::layer:
+      return {{name, static_cast<std::int64_t>(header.layers.size())}};
+    case Dim::tile:
+      return {{name, tiles}};
+    case Dim::tile_column:
+      return {{name, columns}};
+    case Dim::output:
+      return {{name, layer->outputs}};
+    case Dim::feature: {
+      std::vector<NamedExtent> axes;
+      const std::vector<std::string> names = feature_names(layer->output_shape);
+      for (std::size_t i = 0; i < names.size(); ++i) axes.emplace_back(names[i], layer->output_shape[i]);
+      return axes;
+    }
+  }
+  return {};
+}
+
+std::string schema_group(const std::string& group) {
+  constexpr std::string_view layers = "/layers/";
+  return group.starts_with(layers) ? "/layers/<layer>" : group;
+}
+
+void validate(const Header& header) {
+  std::set<std::string> taken = taken_names(header);
+  for (const Axis& axis : header.swept) {
+    require<RunError>(is_netcdf_name(axis.name),
+                      "'{}' cannot name a swept axis (netCDF allows no '/', no control "
+                      "characters and no blank at either end)",
+                      axis.name);
+    require<RunError>(taken.insert(axis.name).second,
+                      "a swept axis cannot be called '{}' (something else in the file is)", axis.name);
+    require<RunError>(axis.size() > 0, "the swept axis '{}' has no values", axis.name);
+  }
+  require<RunError>(!header.times.empty() && header.repeats > 0, "a result file needs a time and a repeat");
+  require<RunError>(header.samples >= 0, "a result file cannot have {} samples", header.samples);
+  require<RunError>(header.labels.empty() || static_cast<std::int64_t>(header.labels.size()) == header.samples,
+                    "{} labels do not fit {} samples", header.labels.size(), header.samples);
+  for (const LayerHeader& layer : header.layers) {
+    const bool sizes = layer.inputs >= 0 && layer.outputs >= 0 && layer.max_tiles >= 0 && layer.max_columns >= 0 &&
+                       std::all_of(layer.output_shape.begin(), layer.output_shape.end(),
+                                   [](std::int64_t extent) { return extent >= 0; });
+    require<RunError>(sizes, "layer '{}' has a negative size", layer.name);
+    require<RunError>((layer.max_tiles > 0) == (layer.max_columns > 0),
+                      "layer '{}' needs both max_tiles and max_columns or neither", layer.name);
+  }
+}
+
+}  // namespace tessera::results

@@ -1,0 +1,269 @@
+#include "tessera/results/schema.hpp"
+
+#include <limits>
+#include <set>
+
+namespace tessera::results {
+namespace {
+
+using h5::ElementType;
+
+constexpr double no_number = std::numeric_limits<double>::quiet_NaN();
+constexpr double no_count = -1;
+constexpr double no_code = std::numeric_limits<std::int32_t>::min();
+
+std::vector<Variable> make_variables() {
+  const std::vector<Dim> point{Dim::swept, Dim::time, Dim::repeat};
+  const std::vector<Dim> point_sample{Dim::swept, Dim::time, Dim::repeat, Dim::sample};
+  const std::vector<Dim> per_swept{Dim::swept};
+  const std::vector<Dim> per_tile{Dim::swept, Dim::tile};
+  const std::vector<Dim> per_column{Dim::swept, Dim::tile_column};
+  const std::vector<Dim> per_output{Dim::swept, Dim::output};
+  constexpr auto f64 = ElementType::float64;
+  constexpr auto f32 = ElementType::float32;
+  constexpr auto i64 = ElementType::int64;
+  constexpr auto i32 = ElementType::int32;
+  constexpr auto u8 = ElementType::uint8;
+  constexpr auto text = ElementType::string;
+  constexpr std::string_view layer = "/layers/<layer>";
+  using P = Presence;
+  return {
+      {"/", "finished", point, u8, "1", "1 where the point was evaluated", P::always},
+      {"/", "accuracy", point, f64, "1", "fraction of samples whose largest output is the label", P::labels, no_number},
+      {"/", "accuracy_top5", point, f64, "1", "fraction of samples whose label is among the five largest outputs",
+       P::top5, no_number},
+      {"/", "loss", point, f64, "nat", "mean cross entropy", P::labels, no_number},
+      {"/", "correct", point, i64, "1", "samples whose largest output is the label", P::labels, no_count},
+      {"/", "count", point, i64, "1", "samples evaluated", P::labels, no_count},
+      {"/", "predictions", point_sample, i32, "1", "predicted class", P::predictions, no_count},
+      {"/", "label", {Dim::sample}, i32, "1", "true class", P::labelled_predictions},
+
+      {"/reference", "accuracy", per_swept, f64, "1", "accuracy of the same network in float32", P::labels, no_number},
+      {"/reference", "accuracy_top5", per_swept, f64, "1", "top-5 accuracy of the same network in float32", P::top5,
+       no_number},
+      {"/reference", "loss", per_swept, f64, "nat", "mean cross entropy in float32", P::labels, no_number},
+      {"/reference", "correct", per_swept, i64, "1", "samples right in float32", P::labels, no_count},
+      {"/reference", "count", per_swept, i64, "1", "samples evaluated in float32", P::labels, no_count},
+      {"/reference",
+       "predictions",
+       {Dim::swept, Dim::sample},
+       i32,
+       "1",
+       "predicted class in float32",
+       P::predictions,
+       no_count},
+
+      {"/config", "text", {}, text, "1", "configuration as given", P::always},
+      {"/config", "resolved", {}, text, "1", "configuration with every key; alone reproduces this file", P::always},
+
+      {"/layers", "op", {Dim::layer}, text, "1", "operator", P::always},
+      {"/layers", "analog", {Dim::layer}, u8, "1", "1 if the layer is on analog tiles", P::always},
+      {"/layers", "inputs", {Dim::layer}, i64, "1", "length of the input vectors of the layer's product", P::always},
+      {"/layers", "outputs", {Dim::layer}, i64, "1", "length of the output vectors of the layer's product", P::always},
+
+      {layer, "sqnr_db", point, f64, "dB", "signal to error power of the output against float32", P::statistics,
+       no_number},
+      {layer, "mse", point, f64, "1", "mean squared error of the output against float32", P::statistics, no_number},
+      {layer, "cosine", point, f64, "1", "cosine similarity of the output to float32", P::statistics, no_number},
+      {layer, "sqnr_db_isolated", point, f64, "dB", "signal to error power with float32 inputs to this layer",
+       P::analog_statistics, no_number},
+      {layer, "mse_isolated", point, f64, "1", "mean squared error with float32 inputs to this layer",
+       P::analog_statistics, no_number},
+      {layer, "cosine_isolated", point, f64, "1", "cosine similarity with float32 inputs to this layer",
+       P::analog_statistics, no_number},
+      {layer, "input_clip_fraction", point, f64, "1", "fraction of inputs outside the input range",
+       P::analog_statistics, no_number},
+      {layer, "dac_clip_fraction", point, f64, "1", "fraction of scaled inputs outside the DAC's range",
+       P::analog_statistics, no_number},
+      {layer, "adc_saturation_fraction", point, f64, "1", "fraction of analog outputs beyond the ADC's bound",
+       P::analog_statistics, no_number},
+      {layer, "bound_management_rounds", point, f64, "1", "mean number of products per vector and tile",
+       P::analog_statistics, no_number},
+      {layer, "bound_management_failed_fraction", point, f64, "1", "fraction of products still saturated at the end",
+       P::analog_statistics, no_number},
+      {layer, "dac_effective_bits", point, f64, "bit", "bits of the DAC that the largest input uses",
+       P::analog_statistics, no_number},
+      {layer, "adc_effective_bits", point, f64, "bit", "bits of the ADC that the largest output uses",
+       P::analog_statistics, no_number},
+      {layer,
+       "output",
+       {Dim::swept, Dim::time, Dim::repeat, Dim::sample, Dim::feature},
+       f32,
+       "1",
+       "output after the layer's periphery, before the activation function",
+       P::tensors,
+       no_number},
+
+      {layer, "tile_rows", per_swept, i32, "1", "tiles along the inputs, of each part", P::hardware, no_count},
+      {layer, "tile_columns", per_swept, i32, "1", "tiles along the outputs, of each part", P::hardware, no_count},
+      {layer, "tile_part", per_tile, i32, "1", "product of the layer that the tile belongs to (group, gate)",
+       P::hardware, no_count},
+      {layer, "tile_row", per_tile, i32, "1", "place of the tile along the inputs", P::hardware, no_count},
+      {layer, "tile_col", per_tile, i32, "1", "place of the tile along the outputs", P::hardware, no_count},
+      {layer, "tile_first_input", per_tile, i64, "1", "first input of the tile", P::hardware, no_count},
+      {layer, "tile_inputs", per_tile, i64, "1", "inputs (rows) of the tile", P::hardware, no_count},
+      {layer, "tile_first_output", per_tile, i64, "1", "first output of the tile", P::hardware, no_count},
+      {layer, "tile_outputs", per_tile, i64, "1", "outputs (columns) of the tile", P::hardware, no_count},
+      {layer, "input_range", per_tile, f64, "1", "inputs are clipped to [-r, r]; missing: no input range", P::hardware,
+       no_number},
+      {layer, "column_tile", per_column, i32, "1", "tile that the column belongs to", P::hardware, no_count},
+      {layer, "column_output", per_column, i64, "1", "output that the column contributes to", P::hardware, no_count},
+      {layer, "mapping_scale", per_column, f32, "1", "weight of the network per weight of the tile", P::hardware,
+       no_number},
+      {layer, "periphery_scale_float", per_column, f32, "1", "merged affine scale before quantization", P::hardware,
+       no_number},
+      {layer, "periphery_scale", per_column, f32, "1", "merged affine scale as used", P::hardware, no_number},
+      {layer, "periphery_scale_code", per_column, i32, "1", "integer code of the scale", P::periphery, no_code},
+      {layer, "periphery_scale_step", per_column, f32, "1", "step of the scale's quantizer", P::periphery, no_number},
+      {layer, "periphery_scale_zero_point", per_tile, i32, "1", "zero point of the scale's quantizer", P::periphery,
+       no_code},
+      {layer, "periphery_scale_sqnr_db", per_tile, f64, "dB", "scale to its quantization error: the cost of that alone",
+       P::periphery, no_number},
+      {layer, "bias_float", per_output, f32, "1", "digital bias before quantization", P::hardware, no_number},
+      {layer, "bias", per_output, f32, "1", "digital bias as used", P::hardware, no_number},
+      {layer, "bias_code", per_output, i32, "1", "integer code of the bias", P::periphery, no_code},
+      {layer, "bias_step", per_output, f32, "1", "step of the bias quantizer", P::periphery, no_number},
+      {layer, "bias_zero_point", per_swept, i32, "1", "zero point of the bias quantizer", P::periphery, no_code},
+      {layer, "bias_sqnr_db", per_swept, f64, "dB", "bias to its quantization error: the cost of that alone",
+       P::periphery, no_number},
+
+      {"/runtime", "wall_time", {}, f64, "s", "wall time of the run", P::always},
+      {"/runtime", "reference_time", {}, f64, "s", "wall time of the float32 passes", P::always},
+      {"/runtime", "analog_time", {}, f64, "s", "wall time of the analog passes", P::always},
+      {"/runtime", "reference_samples", {}, i64, "1", "samples passed in float32", P::always},
+      {"/runtime", "analog_samples", {}, i64, "1", "samples passed through analog networks", P::always},
+      {"/runtime", "threads", {}, i32, "1", "threads", P::always},
+      {"/runtime", "batch_size", {}, i64, "1", "samples per batch", P::always},
+      {"/runtime", "peak_memory", {}, i64, "byte", "largest resident memory", P::always},
+      {"/runtime", "instruction_set", {}, text, "1", "instruction set of the kernels", P::always},
+      {"/runtime", "host", {}, text, "1", "name of the machine", P::always},
+  };
+}
+
+}  // namespace
+
+std::string_view to_string(Dim dim) {
+  switch (dim) {
+    case Dim::swept:
+      return "<swept axes>";
+    case Dim::time:
+      return "time";
+    case Dim::repeat:
+      return "repeat";
+    case Dim::sample:
+      return "sample";
+    case Dim::layer:
+      return "layer";
+    case Dim::tile:
+      return "tile";
+    case Dim::tile_column:
+      return "tile_column";
+    case Dim::output:
+      return "output_index";
+    case Dim::feature:
+      return "<features>";
+  }
+  return "";
+}
+
+std::vector<std::string> feature_names(const Shape& output_shape) {
+  switch (output_shape.size()) {
+    case 1:
+      return {"feature"};
+    case 2:
+      return {"position", "feature"};
+    case 3:
+      return {"channel", "height", "width"};
+    default:
+      break;
+  }
+  std::vector<std::string> names;
+  for (std::size_t i = 1; i <= output_shape.size(); ++i) names.push_back(fmt::format("axis_{}", i));
+  return names;
+}
+
+std::string_view to_string(Presence presence) {
+  switch (presence) {
+    case Presence::always:
+      return "always";
+    case Presence::labels:
+      return "with labels";
+    case Presence::top5:
+      return "with labels, for classifiers of more than five classes";
+    case Presence::predictions:
+      return "if predictions are recorded";
+    case Presence::labelled_predictions:
+      return "with labels, if predictions are recorded";
+    case Presence::statistics:
+      return "if statistics are recorded";
+    case Presence::analog_statistics:
+      return "analog layers, if statistics are recorded";
+    case Presence::hardware:
+      return "analog layers";
+    case Presence::periphery:
+      return "analog layers with a quantized periphery";
+    case Presence::tensors:
+      return "layers whose tensors are recorded";
+  }
+  return "";
+}
+
+const std::vector<Variable>& variables() {
+  static const std::vector<Variable> table = make_variables();
+  return table;
+}
+
+const Variable& variable(std::string_view group, std::string_view name) {
+  for (const Variable& row : variables()) {
+    if (row.group == group && row.name == name) return row;
+  }
+  throw InputError(fmt::format("there is no variable {} in {} of the result schema", name, group));
+}
+
+const std::vector<FileAttribute>& attributes() {
+  static const std::vector<FileAttribute> table{
+      {"/", "filetype", ElementType::string, "\"tessera-results\""},
+      {"/", "schema_version", ElementType::string,
+       "\"major.minor\" of this page; readers accept their own major and any minor"},
+      {"/", "tessera_version", ElementType::string, "version of the program that wrote the file"},
+      {"/", "created_utc", ElementType::string, "when the file was begun; never compared"},
+      {"/", "seed", ElementType::uint64, "seed of every random effect"},
+      {"/", "rng_layout", ElementType::uint32, "how random numbers are addressed"},
+      {"/", "task_id", ElementType::string, "hash of everything that determines the results"},
+      {"/", "command", ElementType::string, "the command as typed; never compared"},
+      {"/", "complete", ElementType::uint8, "1 if every point was evaluated, 0 if the run was stopped"},
+      {"/", "swept", ElementType::string, "names of the swept axes, in order; absent for a plain run"},
+      {"/layers/<layer>", "name", ElementType::string, "name of the layer, where the group's name had to differ"},
+      {"/layers/<layer>", "index", ElementType::int32, "place of the layer in the network, from 0"},
+      {"/layers/<layer>", "op", ElementType::string, "operator"},
+      {"/layers/<layer>", "analog", ElementType::uint8, "1 if the layer is on analog tiles"},
+  };
+  return table;
+}
+
+std::vector<std::string> group_names(const std::vector<std::string>& layer_names) {
+  std::vector<std::string> names;
+  std::set<std::string> taken(layer_names.begin(), layer_names.end());
+  std::set<std::string> used;
+  for (const std::string& layer : layer_names) {
+    std::string name = layer;
+    name.erase(0, std::min(name.find_first_not_of('/'), name.size()));
+    for (char& c : name) {
+      if (c == '/') c = '.';
+      if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '_';
+    }
+    if (!name.empty() && name.back() == ' ') name.back() = '_';
+    if (!name.empty() && name.front() == ' ') name.front() = '_';
+    if (name.find_first_not_of('.') == std::string::npos) name = fmt::format("layer{}", name);
+    // A changed name gives way to a layer that is really called so.
+    std::string unique = name;
+    for (int i = 2; used.contains(unique) || (unique != layer && taken.contains(unique)); ++i) {
+      unique = fmt::format("{}~{}", name, i);
+    }
+    used.insert(unique);
+    names.push_back(unique);
+  }
+  return names;
+}
+
+}  // namespace tessera::results

@@ -1,0 +1,171 @@
+#pragma once
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "tessera/results/writer.hpp"
+
+namespace tessera::results::sample {
+
+/// A run of two layers, one analog, with everything that can be recorded.
+inline Header run_header() {
+  Header header;
+  header.seed = 0xFEDCBA9876543210;
+  header.rng_layout = 1;
+  header.task_id = std::string(64, 'a');
+  header.command = "tessera run quickstart.yaml";
+  header.created_utc = "2024-05-01T12:00:00Z";
+  header.config_text = "seed: 1\nname: µ-run\n";
+  header.resolved_text = "seed: 1\nname: µ-run\nevaluation: {repeats: 2}\n";
+  header.times = {0.0, 3600.0};
+  header.repeats = 2;
+  header.samples = 7;
+  header.labels = {0, 1, 2, 0, 1, 2, 0};
+  LayerHeader conv{.name = "conv1", .op = "Conv", .analog = true, .inputs = 9, .outputs = 4, .output_shape = {4, 3, 2}};
+  conv.record_output = true;
+  conv.periphery_codes = true;
+  LayerHeader fc{.name = "block/fc", .op = "Gemm", .analog = false, .inputs = 24, .outputs = 3, .output_shape = {3}};
+  fc.record_output = true;
+  header.layers = {conv, fc};
+  header.top5 = true;
+  header.predictions = true;
+  return header;
+}
+
+/// The same as a sweep over a number and a word.
+inline Header sweep_header() {
+  Header header = run_header();
+  header.swept = {
+      {"n_bits", "bit", "rpu_config.pre_post.periph_quant.n_bits", std::vector<double>{2, 4, 8}},
+      {"w_noise_type", "1", "rpu_config.forward.w_noise_type", std::vector<std::string>{"NONE", "PCM_READ"}}};
+  header.layers[0].max_tiles = 3;
+  header.layers[0].max_columns = 8;
+  return header;
+}
+
+inline double number(const PointIndex& index, double salt) {
+  double value = salt + 10 * static_cast<double>(index.time) + static_cast<double>(index.repeat);
+  for (const std::int64_t i : index.swept) value = 7 * value + static_cast<double>(i);
+  return value;
+}
+
+inline Score score(double accuracy) {
+  return {.accuracy = accuracy, .loss = 1 - accuracy, .correct = 5, .count = 7, .accuracy_top5 = 1.0};
+}
+
+inline Point point(const PointIndex& index) {
+  Point point;
+  point.score = score(number(index, 0) / 1e4);
+  LayerPoint analog;
+  analog.cumulative = {number(index, 20), 0.01, 0.99};
+  analog.isolated = {number(index, 30), 0.005, 0.995};
+  analog.input_clip_fraction = 0.125;
+  analog.dac_clip_fraction = 0.0;
+  analog.adc_saturation_fraction = 0.25;
+  analog.bound_management_rounds = 1.5;
+  analog.bound_management_failed_fraction = 0.0;
+  analog.dac_effective_bits = 7.5;
+  analog.adc_effective_bits = 6.25;
+  LayerPoint digital;
+  digital.cumulative = {std::numeric_limits<double>::infinity(), 0.0, 1.0};
+  point.layers = {analog, digital};
+  return point;
+}
+
+inline LayerHardware hardware(std::int32_t tiles = 2) {
+  LayerHardware layer;
+  layer.tile_rows = tiles;
+  layer.tile_columns = 1;
+  for (std::int32_t t = 0; t < tiles; ++t) {
+    TileHardware tile;
+    tile.row = t;
+    tile.first_input = 5 * t;
+    tile.inputs = t == 0 ? 5 : 4;
+    tile.outputs = 4;
+    tile.input_range = 2.5;
+    tile.mapping_scale = {0.5F};
+    tile.scale = {1, 2, 3, 4};
+    tile.quantized_scale = {1, 2, 3, 4.5F};
+    tile.scale_step = {0.5F};
+    tile.scale_codes = {2, 4, 6, 9};
+    tile.scale_sqnr_db = 20.0;
+    layer.tiles.push_back(tile);
+  }
+  layer.bias = {0.1F, 0.2F, 0.3F, 0.4F};
+  layer.quantized_bias = {0, 0.25F, 0.25F, 0.5F};
+  layer.bias_step = {0.25F};
+  layer.bias_codes = {0, 1, 1, 2};
+  layer.bias_sqnr_db = 15.0;
+  return layer;
+}
+
+inline float output_value(const PointIndex& index, std::size_t layer, std::int64_t element) {
+  return static_cast<float>(number(index, 0)) + static_cast<float>(layer) * 0.5F + static_cast<float>(element) * 1e-3F;
+}
+
+/// Samples in blocks of `batch`, as a simulation delivers them.
+inline void write_samples(Writer& writer, const PointIndex& index, std::int64_t batch) {
+  const Header& header = writer.header();
+  for (std::int64_t first = 0; first < header.samples; first += batch) {
+    const std::int64_t count = std::min(batch, header.samples - first);
+    if (header.predictions) {
+      std::vector<std::int32_t> classes;
+      for (std::int64_t s = first; s < first + count; ++s) classes.push_back(static_cast<std::int32_t>(s % 3));
+      writer.write_predictions(index, first, classes);
+    }
+    for (std::size_t layer = 0; layer < header.layers.size(); ++layer) {
+      if (!header.layers[layer].record_output) continue;
+      const std::int64_t size = element_count(header.layers[layer].output_shape);
+      std::vector<float> values;
+      for (std::int64_t e = first * size; e < (first + count) * size; ++e) {
+        values.push_back(output_value(index, layer, e));
+      }
+      writer.write_output(index, layer, first, values);
+    }
+  }
+}
+
+inline std::vector<std::vector<std::int64_t>> swept_indices(const Header& header) {
+  std::vector<std::vector<std::int64_t>> indices{{}};
+  for (const Axis& axis : header.swept) {
+    std::vector<std::vector<std::int64_t>> longer;
+    for (const auto& index : indices) {
+      for (std::int64_t i = 0; i < axis.size(); ++i) {
+        longer.push_back(index);
+        longer.back().push_back(i);
+      }
+    }
+    indices = longer;
+  }
+  return indices;
+}
+
+/// Writes the first `points` points (all by default).
+inline void write(Writer& writer, std::int64_t batch = 3, std::int64_t points = 1000000) {
+  const Header& header = writer.header();
+  for (const auto& swept : swept_indices(header)) {
+    writer.write_reference(swept, score(0.75));
+    if (header.predictions) {
+      writer.write_reference_predictions(swept, 0, std::vector<std::int32_t>(static_cast<std::size_t>(header.samples)));
+    }
+    if (header.hardware) writer.write_hardware(swept, 0, hardware());
+    for (std::int64_t time = 0; time < static_cast<std::int64_t>(header.times.size()); ++time) {
+      for (std::int64_t repeat = 0; repeat < header.repeats; ++repeat) {
+        if (points-- <= 0) continue;
+        const PointIndex index{swept, time, repeat};
+        write_samples(writer, index, batch);
+        writer.write_point(index, point(index));
+      }
+    }
+  }
+}
+
+inline void write_file(const std::string& path, const Header& header, std::int64_t batch = 3, double wall_seconds = 1,
+                       std::int64_t points = 1000000) {
+  Writer writer(path, header);
+  write(writer, batch, points);
+  writer.write_runtime({.wall_seconds = wall_seconds, .threads = 2, .instruction_set = "AVX3"});
+  writer.commit();
+}
+
+}  // namespace tessera::results::sample
