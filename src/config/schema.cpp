@@ -109,14 +109,19 @@ class SchemaWriter {
     Node names = Node::list();
     for (const auto& [name, type] : info.alternatives) {
       names.items.push_back(Node::text(name));
-      Node alternative = object(type->keys, type->help);
-      Node properties = Node::map({{"type", Node::map({{"const", Node::text(name), {}}}), {}}});
-      for (Node::Entry& entry : alternative.find("properties")->entries) properties.entries.push_back(std::move(entry));
-      alternative.set("properties", std::move(properties));
-      choices.items.push_back(std::move(alternative));
+      define(type->name, [&] { return alternative(name, *type); });
+      choices.items.push_back(reference(type->name));
     }
     choices.items.push_back(Node::map({{"enum", std::move(names), {}}}));
     return Node::map({{"anyOf", std::move(choices), {}}, {"description", Node::text(info.help), {}}});
+  }
+
+  Node alternative(const std::string& name, const TypeInfo& info) {
+    Node result = object(info.keys, info.help);
+    Node properties = Node::map({{"type", Node::map({{"const", Node::text(name), {}}}), {}}});
+    for (Node::Entry& entry : result.find("properties")->entries) properties.entries.push_back(std::move(entry));
+    result.set("properties", std::move(properties));
+    return result;
   }
 
   template <class Make>

@@ -20,16 +20,13 @@ std::string find_below(const std::vector<KeyInfo>& keys, const std::string& key)
   return {};
 }
 
-std::string unknown_key(const std::string& key, const std::vector<detail::SectionRow>& rows) {
+std::string unknown_key(const std::string& key, const std::vector<KeyInfo>& rows) {
   std::vector<std::string> legal;
-  std::vector<KeyInfo> infos;
-  for (const detail::SectionRow& row : rows) {
-    infos.push_back(row.info);
-    if (row.info.unused_because.empty()) legal.push_back(row.info.name);
-  }
+  for (const KeyInfo& row : rows)
+    if (row.unused_because.empty()) legal.push_back(row.name);
   const std::string near = nearest_word(key, legal);
   if (!near.empty()) return fmt::format("unknown key '{}'; did you mean '{}'?", key, near);
-  const std::string below = find_below(infos, key);
+  const std::string below = find_below(rows, key);
   if (!below.empty()) return fmt::format("unknown key '{}'; did you mean '{}'?", key, below);
   if (legal.empty()) return fmt::format("unknown key '{}'; there are no keys here", key);
   return fmt::format("unknown key '{}'; the keys here are {}", key, fmt::join(legal, ", "));
@@ -37,7 +34,7 @@ std::string unknown_key(const std::string& key, const std::vector<detail::Sectio
 
 }  // namespace
 
-bool detail::match_rows(const Node& node, const std::string& key, const std::vector<SectionRow>& rows, Report& report,
+bool detail::match_rows(const Node& node, const std::string& key, const std::vector<KeyInfo>& rows, Report& report,
                         std::vector<const Node::Entry*>& entries) {
   entries.assign(rows.size(), nullptr);
   if (!node.is_map()) {
@@ -45,16 +42,13 @@ bool detail::match_rows(const Node& node, const std::string& key, const std::vec
     return false;
   }
   for (const Node::Entry& entry : node.entries) {
-    const auto has_name = [&](const std::string& name) {
-      return [&](const SectionRow& row) {
-        return row.info.name == name || std::find(row.aliases.begin(), row.aliases.end(), name) != row.aliases.end();
-      };
-    };
-    auto row = std::find_if(rows.begin(), rows.end(), has_name(entry.key));
-    if (row == rows.end()) row = std::find_if(rows.begin(), rows.end(), has_name(without_underscore(entry.key)));
+    const std::string bare = without_underscore(entry.key);
+    auto row = std::find_if(rows.begin(), rows.end(), [&](const KeyInfo& r) { return r.name == entry.key; });
+    if (row == rows.end())
+      row = std::find_if(rows.begin(), rows.end(), [&](const KeyInfo& r) { return r.name == bare; });
     const std::string full_key = child_key(key, entry.key);
     if (row == rows.end()) {
-      report.problem(entry.position, full_key, unknown_key(without_underscore(entry.key), rows));
+      report.problem(entry.position, full_key, unknown_key(bare, rows));
       continue;
     }
     const Node::Entry*& taken = entries[static_cast<std::size_t>(row - rows.begin())];
@@ -64,8 +58,8 @@ bool detail::match_rows(const Node& node, const std::string& key, const std::vec
       report.problem(entry.position, full_key, fmt::format("means the same as '{}', which is also given", taken->key));
   }
   for (std::size_t i = 0; i < rows.size(); ++i)
-    if (rows[i].info.required && entries[i] == nullptr)
-      report.problem(node.position, key, fmt::format("missing key '{}' ({})", rows[i].info.name, rows[i].info.help));
+    if (rows[i].required && entries[i] == nullptr)
+      report.problem(node.position, key, fmt::format("missing key '{}' ({})", rows[i].name, rows[i].help));
   return true;
 }
 

@@ -20,7 +20,7 @@ class Resolver {
   explicit Resolver(const RunConfig& config) : config_(config), table_(rpu_config_table()) {}
 
   LayerConfig resolve(const LayerName& layer) {
-    LayerConfig result{.rpu_config = config_.rpu_config};
+    LayerConfig result{true, config_.rpu_config};
     std::vector<std::size_t> used;
     for (std::size_t i = 0; i < config_.layers.size(); ++i) {
       const LayerRule& rule = config_.layers[i];
@@ -67,6 +67,8 @@ class Resolver {
   void check(const LayerName& layer, const RpuConfig& rpu_config, const std::vector<std::size_t>& used) {
     try {
       validate(rpu_config);
+      if (rpu_config.noise_model)
+        device::validate_times(*rpu_config.noise_model, config_.evaluation.times, "noise_model");
     } catch (const ConfigError& error) {
       for (const Problem& problem : error.problems()) {
         std::size_t rule = used.back();
@@ -106,7 +108,8 @@ LayerConfig resolve_layer(const RunConfig& config, const LayerName& layer) {
 sim::LayerResolver layer_resolver(const RunConfig& config) {
   return [config](const std::string& name, const std::string& op) {
     const LayerConfig layer = resolve_layer(config, {name, op});
-    return sim::LayerParameters{layer.analog, layer.rpu_config.tile};
+    return sim::LayerParameters{layer.analog, layer.rpu_config.tile, device_parameters(layer.rpu_config),
+                                layer.rpu_config.drift_compensation};
   };
 }
 

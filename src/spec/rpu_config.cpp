@@ -1,6 +1,9 @@
 #include "tessera/spec/rpu_config.hpp"
 
+#include <algorithm>
 #include "rpu_table.hpp"
+
+#include "device_tables.hpp"
 #include "tessera/config/document.hpp"
 #include "tessera/config/section.hpp"
 #include "tessera/tile/presets.hpp"
@@ -28,7 +31,7 @@ void start_from_preset(const Node& node, const std::string& key, RpuConfig& conf
     return;
   }
   try {
-    config = RpuConfig{.tile = tile::preset(node.scalar)};
+    config = preset(node.scalar);
   } catch (const ConfigError& error) {
     for (const Problem& problem : error.problems()) report.problem(node.position, key, problem.message);
   }
@@ -53,8 +56,15 @@ config::Section<RpuConfig> rpu_config_table() {
           "pre_post", [](auto& c) -> auto& { return c.tile.pre_post; }, pre_post_parameter())
       .field("act_quant_config", [](auto& c) -> auto& { return c.tile.act_quant_config; },
              config::optional(activation_quant_config()), {.help = "quantizer of the layer's output; null: none"})
-      .unused("noise_model", "programming noise and drift are not simulated yet")
-      .unused("drift_compensation", "programming noise and drift are not simulated yet")
+      .field("noise_model", &RpuConfig::noise_model, config::optional(noise_model()),
+             {.help = "devices; null: nothing is programmed or drifts, the target weights are used as they are"})
+      .field("drift_compensation", &RpuConfig::drift_compensation, config::optional(drift_compensation()),
+             {.help = "of programmed tiles; null: none"})
+      .field("drift_from", &RpuConfig::drift_from, drift_from(),
+             {.help = "devices: each device drifts (physical); weights: the peer's two-stage conversion"})
+      .field("program_and_verify", &RpuConfig::program_and_verify, config::optional(program_and_verify()),
+             {.help = "closed-loop programming; null: one pulse"})
+      .field("faults", &RpuConfig::faults, fault_parameters())
       .unused("backward", training)
       .unused("update", training)
       .unused("device", training)
@@ -68,7 +78,31 @@ config::Section<RpuConfig> rpu_config_table() {
 }
 
 void validate(const RpuConfig& config) {
-  tile::validate(config.tile);
+  std::vector<Problem> problems;
+  const auto collect = [&](const auto& check) {
+    try {
+      check();
+    } catch (const ConfigError& error) {
+      problems.insert(problems.end(), error.problems().begin(), error.problems().end());
+    }
+  };
+  collect([&] { tile::validate(config.tile); });
+  if (const auto device = device_parameters(config)) collect([&] { device::validate(*device); });
+  if (!problems.empty()) throw ConfigError(std::move(problems));
+}
+
+std::optional<device::DeviceParameters> device_parameters(const RpuConfig& config) {
+  if (!config.noise_model) return std::nullopt;
+  return device::DeviceParameters{*config.noise_model, config.drift_from, config.program_and_verify, config.faults};
+}
+
+RpuConfig preset(const std::string& name) {
+  RpuConfig config;
+  config.tile = tile::preset(name);
+  const std::vector<std::string> with_devices = {"StandardHWATrainingPreset", "WebComposerInferenceRPUConfig"};
+  if (std::find(with_devices.begin(), with_devices.end(), name) != with_devices.end())
+    config.noise_model = device::PCMLikeNoiseModel{};
+  return config;
 }
 
 config::Type<RpuConfig> rpu_config_type() {

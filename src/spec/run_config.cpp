@@ -1,5 +1,6 @@
 #include "tessera/spec/run_config.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 
@@ -46,29 +47,39 @@ Type<LayerRule> layer_rule() {
           }};
 }
 
-/// The keys of `partial` in their canonical spelling, with the values they have in `full`. Keys that are not in `full`
-/// (a preset, unused ones) are dropped except the preset. Positions stay.
-Node canonical(const Node& partial, const Node& full) {
-  if (!full.is_map() || partial.is_null()) {
+const config::KeyInfo* find_key(const config::TypeInfo& section, const std::string& name) {
+  const auto found = std::find_if(section.keys.begin(), section.keys.end(),
+                                  [&](const config::KeyInfo& key) { return key.name == name; });
+  return found != section.keys.end() ? &*found : nullptr;
+}
+
+/// The keys of `partial` in their canonical spelling, with the values they have in `full`. Keys that tables read and do
+/// not write (a preset, short forms) stay as they are, with paths made absolute; keys without effect go. Positions
+/// stay.
+Node canonical(const Node& partial, const Node& full, const config::TypeInfo& info) {
+  if (!full.is_map() || partial.is_null() || (info.keys.empty() && info.alternatives.empty())) {
     Node value = full;
     value.position = partial.position;
     return value;
   }
+  const config::TypeInfo* section = &info;
+  for (const auto& [name, alternative] : info.alternatives)
+    if (name == full.find("type")->scalar) section = alternative.get();
   Node result = Node::map();
   result.position = partial.position;
-  if (partial.is_scalar()) {  // a bare word for `type`
-    Node type = *full.find("type");
-    type.position = partial.position;
-    result.set("type", std::move(type));
-    return result;
-  }
+  if (partial.is_scalar()) result.set("type", *full.find("type"));  // a bare word chooses an alternative
   for (const Node::Entry& entry : partial.entries) {
-    const std::string name =
-        full.find(entry.key) == nullptr && entry.key.starts_with('_') ? entry.key.substr(1) : entry.key;
-    if (name == "preset" && !entry.value.is_null())
-      result.entries.push_back(entry);
-    else if (const Node* value = full.find(name))
-      result.entries.push_back({name, canonical(entry.value, *value), entry.position});
+    const config::KeyInfo* key = find_key(*section, entry.key);
+    if (key == nullptr && entry.key.starts_with('_')) key = find_key(*section, entry.key.substr(1));
+    if (key != nullptr && !key->unused_because.empty()) continue;
+    const std::string& name = key != nullptr ? key->name : entry.key;
+    const Node* value = full.find(name);
+    Node made = entry.value;
+    if (value != nullptr && key != nullptr)
+      made = canonical(entry.value, *value, *key->type);
+    else if (key != nullptr && key->type->kind == config::TypeInfo::Kind::path)
+      made.scalar = config::read(entry.value, config::path());
+    result.entries.push_back({name, std::move(made), entry.position});
   }
   return result;
 }
@@ -83,8 +94,24 @@ void check_rules(RunConfig& config, Report& report) {
     if (partial.is_null()) continue;
     const std::size_t before = report.problems().size();
     table.read(partial, fmt::format("layers.{}.rpu_config", i), accumulated, report);
-    if (report.problems().size() == before) partial = canonical(partial, table.write(accumulated));
+    if (report.problems().size() == before) partial = canonical(partial, table.write(accumulated), *table.info);
   }
+}
+
+/// Times at which the global noise model has no meaning, and times that have none at all.
+void check_times(const Node& root, const RunConfig& config, Report& report) {
+  const std::vector<double>& times = config.evaluation.times;
+  if (times.empty() || !report.problems().empty()) return;
+  const auto has_model = [](const LayerRule& rule) {
+    const Node* preset = rule.rpu_config.find("preset");
+    const Node* model = rule.rpu_config.find("noise_model");
+    return (preset != nullptr && !preset->is_null()) || (model != nullptr && !model->is_null());
+  };
+  if (config.rpu_config.noise_model)
+    config::detail::run_check(
+        root, {}, report, [&] { device::validate_times(*config.rpu_config.noise_model, times, "evaluation.times"); });
+  else if (std::none_of(config.layers.begin(), config.layers.end(), has_model))
+    report.unused("evaluation.times", "nothing drifts without a noise_model");
 }
 
 }  // namespace
@@ -107,6 +134,7 @@ RunConfig read_run_config(const Node& root, Report* report) {
   RunConfig config;
   run_config_type().read(root, {}, config, used);
   check_rules(config, used);
+  check_times(root, config, used);
   used.throw_if_any();
   if (config.name.empty()) config.name = std::filesystem::path(root.position.file()).stem().string();
   return config;

@@ -266,8 +266,8 @@ TEST(Schema, SaysWhatTheTableSays) {
   EXPECT_EQ(to_flow(*definitions.find("Inner")->find("properties")->find("bits")),
             "{type: integer, minimum: 0.0, maximum: 24.0, description: \"width [bit]\", default: 8}");
   EXPECT_EQ(definitions.find("Noise")->find("anyOf")->items.size(), 3U);
-  EXPECT_EQ(definitions.find("Noise")->find("anyOf")->items[0].find("properties")->find("type")->find("const")->scalar,
-            "PcmModel");
+  EXPECT_EQ(to_flow(definitions.find("Noise")->find("anyOf")->items[0]), "{\"$ref\": \"#/$defs/Pcm\"}");
+  EXPECT_EQ(definitions.find("Pcm")->find("properties")->find("type")->find("const")->scalar, "PcmModel");
 }
 
 TEST(Markdown, SaysWhatTheTableSays) {

@@ -43,14 +43,9 @@ Type<M> default_type(const Range& range) {
 
 namespace detail {
 
-/// The rows of a table, apart from the struct they fill.
-struct SectionRow {
-  KeyInfo info;
-  std::vector<std::string> aliases;
-};
 /// For every row the entry of the node that belongs to it; unknown keys, keys given twice (with and without underscore)
 /// and required keys that are missing become problems. False if the node is no map.
-bool match_rows(const Node& node, const std::string& key, const std::vector<SectionRow>& rows, Report& report,
+bool match_rows(const Node& node, const std::string& key, const std::vector<KeyInfo>& rows, Report& report,
                 std::vector<const Node::Entry*>& entries);
 std::string child_key(const std::string& key, const std::string& name);
 /// Adds the problems that `check` throws, with the positions of the keys they name.
@@ -109,11 +104,6 @@ class Section {
         std::move(act), nullptr);
     return *this;
   }
-  /// Another spelling of the last key.
-  Section& also(std::string alias) {
-    rows_->match.back().aliases.push_back(std::move(alias));
-    return *this;
-  }
   /// A key whose map holds further members of the same struct.
   Section& group(std::string name, const Type<T>& inner, bool nullable = false) {
     auto info = std::make_shared<TypeInfo>(*inner.info);
@@ -146,7 +136,7 @@ class Section {
     info->name = name_;
     info->help = help_;
     for (std::size_t i = 0; i < rows_->match.size(); ++i) {
-      KeyInfo key = rows_->match[i].info;
+      KeyInfo key = rows_->match[i];
       const bool shows_own = key.type->kind == TypeInfo::Kind::section && !key.type->nullable;
       if (rows_->write[i] && !shows_own && !key.required) key.default_value = rows_->write[i](example);
       info->keys.push_back(std::move(key));
@@ -159,7 +149,7 @@ class Section {
             [rows](const T& value) {
               Node node = Node::map();
               for (std::size_t i = 0; i < rows->match.size(); ++i)
-                if (rows->write[i]) node.entries.push_back({rows->match[i].info.name, rows->write[i](value), {}});
+                if (rows->write[i]) node.entries.push_back({rows->match[i].name, rows->write[i](value), {}});
               return node;
             }};
   }
@@ -169,7 +159,7 @@ class Section {
   using Read = std::function<void(const Node&, const std::string&, T&, Report&)>;
   using Write = std::function<Node(const T&)>;
   struct Rows {
-    std::vector<detail::SectionRow> match;
+    std::vector<KeyInfo> match;
     std::vector<Read> read;
     std::vector<Write> write;
     std::function<void(const T&)> check;
@@ -179,14 +169,13 @@ class Section {
       std::vector<const Node::Entry*> entries;
       if (!detail::match_rows(node, key, match, report, entries)) return;
       for (std::size_t i = 0; i < match.size(); ++i)
-        if (entries[i] != nullptr)
-          read[i](entries[i]->value, detail::child_key(key, match[i].info.name), value, report);
+        if (entries[i] != nullptr) read[i](entries[i]->value, detail::child_key(key, match[i].name), value, report);
       if (check && report.problems().size() == before) detail::run_check(node, key, report, [&] { check(value); });
     }
   };
 
   void add(KeyInfo info, Read read, Write write) {
-    rows_->match.push_back({std::move(info), {}});
+    rows_->match.push_back(std::move(info));
     rows_->read.push_back(std::move(read));
     rows_->write.push_back(std::move(write));
   }
