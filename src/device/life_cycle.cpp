@@ -67,7 +67,6 @@ void program_devices(const Law& law, const DeviceParameters& parameters, Program
   const Stream verifying(state.chip, Purpose::write_verify);
   std::vector<VerifyCounts> counts(static_cast<std::size_t>((count + block_size - 1) / block_size));
   parallel_for_blocks(parallel, count, block_size, [&](std::int64_t block, std::int64_t begin, std::int64_t end) {
-    const Law local = law;
     const std::int64_t n = end - begin;
     const auto weights = state.target.view().row_span(0).data() + begin;
     AlignedVector<float> target(static_cast<std::size_t>(n)), buffer;
@@ -77,7 +76,7 @@ void program_devices(const Law& law, const DeviceParameters& parameters, Program
       const std::span<float> programmed = part(state.conductances, first, n);
       {
         const std::span<const float> xi = normals(programming, 0, first, n, buffer);
-        for (std::size_t i = 0; i < xi.size(); ++i) programmed[i] = local.programmed(target[i], xi[i]);
+        for (std::size_t i = 0; i < xi.size(); ++i) programmed[i] = law.programmed(target[i], xi[i]);
       }
       if (parameters.program_and_verify) {
         const VerifyCounts c = verify_devices(*parameters.program_and_verify, verifying,
@@ -88,7 +87,7 @@ void program_devices(const Law& law, const DeviceParameters& parameters, Program
       if constexpr (Law::has_drift_parameter) {
         const std::span<const float> xi = normals(exponents, 0, first, n, buffer);
         const std::span<float> drift = part(state.drift, first, n);
-        for (std::size_t i = 0; i < xi.size(); ++i) drift[i] = local.drift_parameter(target[i], xi[i]);
+        for (std::size_t i = 0; i < xi.size(); ++i) drift[i] = law.drift_parameter(target[i], xi[i]);
       }
     }
   });
@@ -123,7 +122,6 @@ Matrix read_devices(const Law& law, const DeviceParameters& parameters, const Pr
 
   Matrix result = Matrix::uninitialized(state.outputs(), state.inputs());
   parallel_for_blocks(parallel, count, block_size, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-    const auto local = law_at;
     const std::int64_t n = end - begin;
     const auto size = static_cast<std::size_t>(n);
     AlignedVector<float> target(size), start(size), buffer, read_out(static_cast<std::size_t>(state.devices) * size);
@@ -139,7 +137,7 @@ Matrix read_devices(const Law& law, const DeviceParameters& parameters, const Pr
       const std::span<const float> drift = Law::has_drift_parameter ? part(state.drift, first, n) : no_drift;
       const std::span<const float> xi = normals(stream, event, first, n, buffer);
       float* out = read_out.data() + static_cast<std::size_t>(d) * size;
-      for (std::size_t i = 0; i < size; ++i) out[i] = local.conductance(programmed[i], target[i], drift[i], xi[i]);
+      for (std::size_t i = 0; i < size; ++i) out[i] = law_at.conductance(programmed[i], target[i], drift[i], xi[i]);
       if (!state.faults.empty())
         for (std::size_t i = 0; i < size; ++i)
           if (state.faults[static_cast<std::size_t>(first) + i] != Fault::none) out[i] = programmed[i];

@@ -15,7 +15,7 @@
 /// noise that depends on the time and the read repetition only.
 namespace tessera::device {
 
-/// Phase-change memory (Joshi et al., Nat. Commun. 11, 2473, 2020; Nandakumar et al., ICECS 2020; reference 8.1).
+/// Phase-change memory (Joshi et al., Nat. Commun. 11, 2473, 2020; Nandakumar et al., IEDM 2020; reference 8.1).
 ///     sigma(g) = (g_max / g_ref) sum_q c_q (g / g_max)^q                       gp = [g + prog_noise_scale sigma(g)
 ///     xi]+ r = max(g / g_max, 1e-7),  mu = clamp(-0.0155 ln r + 0.0244, 0.049, 0.1), sd = clamp(-0.0125 ln r - 0.0059,
 ///     0.008, 0.045)                          nu = |mu + sd xi| drift_scale t = time_s + t_0 gd = gp (t / t_0)^-nu q =
@@ -84,7 +84,7 @@ struct ReRamWan2022NoiseModel {
   bool operator==(const ReRamWan2022NoiseModel&) const = default;
 };
 
-/// Conductive-metal-oxide ReRAM, programmed with write-verify (Falcone et al., Adv. Funct. Mater. 2024; reference 8.5).
+/// Conductive-metal-oxide ReRAM, programmed with write-verify (as calibrated in aihwkit; reference 8.5).
 ///     gp = g + prog_noise_scale (g_max / coeff_g_max_reference) (c_0 + c_1 g) xi          (g in uS, not normalised)
 ///     gd = gp + drift_scale (decay_mean ln t + (decay_std[0] ln t + decay_std[1]) xi_d)
 ///     gf = gd + read_noise_scale K log10(max(gd, 1)) sqrt(ln((t + t_read) / (2 t_read))) xi, clamped to [g_min, g_max]
