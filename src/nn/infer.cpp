@@ -30,28 +30,62 @@ std::vector<Shape> input_shapes(const Graph& graph, std::int64_t batch, const st
   return shapes;
 }
 
-std::vector<ValueInfo> infer_shapes(const Graph& graph, const std::vector<Shape>& input_shapes) {
+namespace {
+
+/// Infers node by node; `failed` is told of a node that does not fit, and its outputs (and what follows) stay unknown.
+template <class Failed>
+std::vector<ValueInfo> infer_all(const Graph& graph, const std::vector<Shape>& input_shapes, Failed failed) {
   require<InputError>(input_shapes.size() == graph.inputs.size(), "{} input shapes given for {} inputs",
                       input_shapes.size(), graph.inputs.size());
   std::vector<ValueInfo> infos(graph.values.size());
+  std::vector<bool> available(graph.values.size());
   for (std::size_t v = 0; v < graph.values.size(); ++v)
     if (const auto& constant = graph.values[v].constant) {
       infos[v].type = std::holds_alternative<Tensor>(*constant) ? ElementType::float32 : ElementType::int64;
       infos[v].shape = shape_of(*constant);
       infos[v].known = std::shared_ptr<const Constant>(std::shared_ptr<void>(), &*constant);  // not owned
+      available[v] = true;
     }
   for (std::size_t i = 0; i < graph.inputs.size(); ++i) {
     const auto v = static_cast<std::size_t>(graph.inputs[i].value);
     infos[v] = {.type = graph.inputs[i].type, .shape = input_shapes[i], .known = nullptr};
+    available[v] = true;
   }
-  for (const Node& node : graph.nodes) {
+  for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
+    const Node& node = graph.nodes[n];
     std::vector<const ValueInfo*> in;
-    for (const ValueId id : node.inputs) in.push_back(id == no_value ? nullptr : &infos[static_cast<std::size_t>(id)]);
-    std::vector<ValueInfo> out = infer_node(node, in);
-    for (std::size_t i = 0; i < out.size(); ++i)
-      if (node.outputs[i] != no_value) infos[static_cast<std::size_t>(node.outputs[i])] = std::move(out[i]);
+    bool ready = true;
+    for (const ValueId id : node.inputs) {
+      in.push_back(id == no_value ? nullptr : &infos[static_cast<std::size_t>(id)]);
+      ready = ready && (id == no_value || available[static_cast<std::size_t>(id)]);
+    }
+    if (!ready) continue;
+    try {
+      std::vector<ValueInfo> out = infer_node(node, in);
+      for (std::size_t i = 0; i < out.size(); ++i) {
+        if (node.outputs[i] == no_value) continue;
+        infos[static_cast<std::size_t>(node.outputs[i])] = std::move(out[i]);
+        available[static_cast<std::size_t>(node.outputs[i])] = true;
+      }
+    } catch (const InputError& error) {
+      failed(n, error);
+    }
   }
   return infos;
+}
+
+}  // namespace
+
+std::vector<ValueInfo> infer_shapes(const Graph& graph, const std::vector<Shape>& input_shapes) {
+  return infer_all(graph, input_shapes, [](std::size_t, const InputError& error) { throw error; });
+}
+
+std::vector<NodeProblem> shape_problems(const Graph& graph, const std::vector<Shape>& input_shapes) {
+  std::vector<NodeProblem> problems;
+  infer_all(graph, input_shapes, [&](std::size_t n, const InputError& error) {
+    problems.push_back({.node = static_cast<int>(n), .reason = error.what()});
+  });
+  return problems;
 }
 
 }  // namespace tessera::nn

@@ -138,8 +138,8 @@ void infer_instance_normalization(const InferContext& c) {
   const Shape& in = c.shape(0);
   require<InputError>(in.size() >= 3, "{}: an input of shape {} has no channels with positions", c.where(),
                       to_string(in));
-  require_per_channel(c, 1, 2, in[1]);
   const std::int64_t groups = c.node.op == "GroupNormalization" ? c.node.integer("num_groups", 0) : in[1];
+  require_per_channel(c, 1, 2, c.node.integer("per_group", 0) != 0 ? groups : in[1]);
   require<InputError>(groups >= 1 && in[1] % groups == 0 && element_count(in) > 0, "{}: {} groups for an input of {}",
                       c.where(), groups, to_string(in));
   c.set(0, ElementType::float32, in);
@@ -150,6 +150,7 @@ void compute_instance_normalization(const ComputeContext& c) {
   const std::int64_t channels = in.dim(1), positions = in.size() / (in.dim(0) * channels);
   const std::int64_t groups = c.node.op == "GroupNormalization" ? c.node.integer("num_groups", 1) : channels;
   const std::int64_t per_group = channels / groups, count = per_group * positions;
+  const bool shared = c.node.integer("per_group", 0) != 0;
   const auto epsilon = static_cast<double>(c.node.real("epsilon", 1e-5F));
   parallel_for(c.parallel, in.dim(0) * groups, [&](std::int64_t task) {
     const float* x = in.floats() + task * count;
@@ -157,7 +158,7 @@ void compute_instance_normalization(const ComputeContext& c) {
     const Moments m = moments(x, count);
     const double s = 1.0 / std::sqrt(m.variance + epsilon);
     for (std::int64_t k = 0; k < per_group; ++k) {
-      const std::int64_t channel = (task % groups) * per_group + k;
+      const std::int64_t channel = shared ? task % groups : (task % groups) * per_group + k;
       const double scale = static_cast<double>(c.in[1].floats()[channel]) * s;
       const auto shift = static_cast<double>(c.in[2].floats()[channel]);
       for (std::int64_t i = k * positions; i < (k + 1) * positions; ++i)

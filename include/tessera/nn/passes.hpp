@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "tessera/core/messages.hpp"
@@ -20,6 +21,15 @@ struct ValueInfo {
 /// Shapes and types of all values, for one complete shape per graph input (in order of graph.inputs).
 /// InputError names the node, its operator and the shapes that do not fit, and outputs of more than 2^34 elements.
 std::vector<ValueInfo> infer_shapes(const Graph& graph, const std::vector<Shape>& input_shapes);
+
+/// One node whose shapes do not fit.
+struct NodeProblem {
+  int node;
+  std::string reason;
+};
+
+/// All of them, where infer_shapes() throws at the first. Nodes behind one are not judged.
+std::vector<NodeProblem> shape_problems(const Graph& graph, const std::vector<Shape>& input_shapes);
 
 /// Input shapes with the batch set to `batch`; free extents are taken from `sample_shapes` (one per input, without the
 /// batch; may be empty). InputError that names an extent that stays free.

@@ -1,0 +1,54 @@
+#pragma once
+#include <span>
+#include <string>
+
+#include "tessera/core/messages.hpp"
+#include "tessera/nn/graph.hpp"
+
+/// Reading networks from ONNX files (opset 7 to 21). The result is a plain graph in the canonical operators of module
+/// nn; mapping it to hardware is a later step.
+namespace tessera::io {
+
+struct OnnxImportOptions {
+  /// Dimension 0 of every input is the batch (nn/batching.hpp). False: the graph is evaluated exactly as it is.
+  bool batched = true;
+};
+
+/// Reads a network. What is stored beside the file (external data) is looked for in its folder.
+///
+/// Conversions: float16, bfloat16 and double become float32, other integers and booleans int64 (with one note);
+/// initialisers that are listed as inputs too are constants; constant sub-graphs are evaluated; Dropout and Identity
+/// disappear; Conv, Gemm or MatMul followed by Add become one layer with a bias. BatchNormalization is kept: folding is
+/// the simulation's choice (nn::fold_batchnorm).
+///
+/// InputError, naming the file: a file that is missing or not ONNX; and, all in one message, every node that cannot be
+/// imported, with its index, name, operator, the reason and what to do, every tensor that is missing, damaged or holds
+/// NaN, every value that nothing defines, cycles, and shapes that do not fit. Nothing is returned unless all is well.
+nn::Graph import_onnx(const std::string& path, const Environment& environment, const OnnxImportOptions& options = {});
+
+/// The same from memory; `name` is used in messages, external data is looked for in `folder`.
+nn::Graph import_onnx_bytes(std::span<const char> bytes, const std::string& name, const std::string& folder,
+                            const Environment& environment, const OnnxImportOptions& options = {});
+
+/// Reads a file that holds one serialized TensorProto (the inputs and outputs of ONNX test data). InputError as above.
+nn::Constant read_onnx_tensor(const std::string& path);
+
+/// What the importer knows of one ONNX operator.
+struct OnnxOperatorInfo {
+  const char* domain;  ///< "" for the standard operators
+  const char* name;
+  int first_opset, last_opset;
+  const char* placement;     ///< "tiles" if its weights can be analog, "digital", or "folded" (gone after import)
+  const char* restrictions;  ///< "" if none
+};
+
+/// All importable operators, sorted by domain and name.
+std::span<const OnnxOperatorInfo> onnx_operators();
+
+/// The text of docs/onnx_ops.md.
+std::string onnx_operator_page();
+
+inline constexpr int smallest_opset = 7;
+inline constexpr int largest_opset = 21;
+
+}  // namespace tessera::io

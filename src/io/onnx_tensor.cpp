@@ -1,0 +1,237 @@
+#include "onnx_tensor.hpp"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "tessera/core/error.hpp"
+
+namespace tessera::io {
+
+namespace {
+
+using Proto = onnx::TensorProto;
+
+float float_from_half(std::uint16_t bits) {
+  const std::uint32_t sign = (bits & 0x8000U) << 16U, exponent = (bits >> 10U) & 0x1FU, mantissa = bits & 0x3FFU;
+  if (exponent == 0) {
+    const float value = std::ldexp(static_cast<float>(mantissa), -24);
+    return sign != 0 ? -value : value;
+  }
+  if (exponent == 31) return std::bit_cast<float>(sign | 0x7F800000U | (mantissa << 13U));
+  return std::bit_cast<float>(sign | ((exponent + 112U) << 23U) | (mantissa << 13U));
+}
+
+float float_from_bfloat16(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
+}
+
+std::size_t element_size(int type) {
+  switch (type) {
+    case Proto::BOOL:
+    case Proto::INT8:
+    case Proto::UINT8:
+      return 1;
+    case Proto::FLOAT16:
+    case Proto::BFLOAT16:
+    case Proto::INT16:
+    case Proto::UINT16:
+      return 2;
+    case Proto::FLOAT:
+    case Proto::INT32:
+    case Proto::UINT32:
+      return 4;
+    default:
+      return 8;
+  }
+}
+
+template <class T>
+T load(const char* bytes) {
+  T value;
+  std::memcpy(&value, bytes, sizeof value);
+  return value;
+}
+
+float load_float(const char* at, int type) {
+  switch (type) {
+    case Proto::FLOAT16:
+      return float_from_half(load<std::uint16_t>(at));
+    case Proto::BFLOAT16:
+      return float_from_bfloat16(load<std::uint16_t>(at));
+    case Proto::DOUBLE:
+      return static_cast<float>(load<double>(at));
+    default:
+      return load<float>(at);
+  }
+}
+
+std::int64_t load_integer(const char* at, int type) {
+  switch (type) {
+    case Proto::BOOL:
+      return load<std::uint8_t>(at) != 0 ? 1 : 0;
+    case Proto::INT8:
+      return load<std::int8_t>(at);
+    case Proto::UINT8:
+      return load<std::uint8_t>(at);
+    case Proto::INT16:
+      return load<std::int16_t>(at);
+    case Proto::UINT16:
+      return load<std::uint16_t>(at);
+    case Proto::INT32:
+      return load<std::int32_t>(at);
+    case Proto::UINT32:
+      return load<std::uint32_t>(at);
+    default:
+      return load<std::int64_t>(at);  // uint64 values beyond int64 wrap; no network has them
+  }
+}
+
+/// Bytes [offset, offset + length) of a file beside the model.
+std::string external_bytes(const Proto& tensor, const std::string& folder) {
+  std::string location;
+  std::int64_t offset = 0, length = -1;
+  for (const auto& entry : tensor.external_data()) {
+    try {
+      if (entry.key() == "location") location = entry.value();
+      if (entry.key() == "offset") offset = std::stoll(entry.value());
+      if (entry.key() == "length") length = std::stoll(entry.value());
+    } catch (const std::exception&) {
+      throw InputError(fmt::format("external data with {} = '{}'", entry.key(), entry.value()));
+    }
+  }
+  const std::filesystem::path relative(location);
+  bool inside = !location.empty() && relative.is_relative();
+  for (const auto& part : relative) inside = inside && part != "..";
+  require<InputError>(inside, "external data in '{}', which is not a file in the model's folder", location);
+  const std::filesystem::path path = std::filesystem::path(folder) / relative;
+  std::ifstream file(path, std::ios::binary);
+  require<InputError>(file.is_open() && !std::filesystem::is_directory(path),
+                      "external data file '{}' cannot be read; keep it beside the model", location);
+  file.seekg(0, std::ios::end);
+  const auto size = static_cast<std::int64_t>(file.tellg());
+  if (length < 0) length = size - offset;
+  require<InputError>(offset >= 0 && length >= 0 && offset <= size && length <= size - offset,
+                      "external data of {} bytes at {} lies outside of '{}' ({} bytes)", length, offset, location,
+                      size);
+  std::string bytes(static_cast<std::size_t>(length), '\0');
+  file.seekg(offset);
+  file.read(bytes.data(), length);
+  require<InputError>(file.gcount() == length, "external data file '{}' cannot be read", location);
+  return bytes;
+}
+
+void check_count(std::int64_t have, std::int64_t want, const Shape& shape) {
+  require<InputError>(have == want, "{} values for shape {}", have, to_string(shape));
+}
+
+/// Values from the typed fields (no raw data).
+float typed_float(const Proto& tensor, int i, int type) {
+  switch (type) {
+    case Proto::FLOAT16:
+      return float_from_half(static_cast<std::uint16_t>(tensor.int32_data(i)));
+    case Proto::BFLOAT16:
+      return float_from_bfloat16(static_cast<std::uint16_t>(tensor.int32_data(i)));
+    case Proto::DOUBLE:
+      return static_cast<float>(tensor.double_data(i));
+    default:
+      return tensor.float_data(i);
+  }
+}
+
+std::int64_t typed_count(const Proto& tensor, int type) {
+  switch (type) {
+    case Proto::FLOAT:
+      return tensor.float_data_size();
+    case Proto::DOUBLE:
+      return tensor.double_data_size();
+    case Proto::INT64:
+      return tensor.int64_data_size();
+    case Proto::UINT32:
+    case Proto::UINT64:
+      return tensor.uint64_data_size();
+    default:
+      return tensor.int32_data_size();
+  }
+}
+
+}  // namespace
+
+std::string onnx_type_name(int type) {
+  return Proto::DataType_IsValid(type) ? Proto::DataType_Name(static_cast<Proto::DataType>(type))
+                                       : fmt::format("type {}", type);
+}
+
+bool is_floating_type(int type) {
+  switch (type) {
+    case Proto::FLOAT:
+    case Proto::FLOAT16:
+    case Proto::BFLOAT16:
+    case Proto::DOUBLE:
+      return true;
+    case Proto::BOOL:
+    case Proto::INT8:
+    case Proto::UINT8:
+    case Proto::INT16:
+    case Proto::UINT16:
+    case Proto::INT32:
+    case Proto::UINT32:
+    case Proto::INT64:
+    case Proto::UINT64:
+      return false;
+    default:
+      throw InputError(fmt::format("elements of type {} are not supported", onnx_type_name(type)));
+  }
+}
+
+nn::Constant convert_tensor(const Proto& tensor, const std::string& folder) {
+  const int type = tensor.data_type();
+  const bool floating = is_floating_type(type);
+  Shape shape(tensor.dims().begin(), tensor.dims().end());
+  require<InputError>(shape.size() <= 64, "{} axes", shape.size());
+  const std::int64_t count = element_count(shape);
+  const bool external = tensor.data_location() == Proto::EXTERNAL;
+  const std::string stored = external ? external_bytes(tensor, folder) : std::string();
+  const std::string& raw = external ? stored : tensor.raw_data();
+  const bool has_raw = external || tensor.has_raw_data();
+  const auto size = static_cast<std::int64_t>(element_size(type));
+  if (has_raw) {
+    const auto bytes = static_cast<std::int64_t>(raw.size());
+    require<InputError>(bytes / size == count && bytes % size == 0, "{} bytes for shape {} of {}", bytes,
+                        to_string(shape), onnx_type_name(type));
+  } else {
+    check_count(typed_count(tensor, type), count, shape);
+  }
+  if (!floating) {
+    nn::IntTensor result{std::move(shape), std::vector<std::int64_t>(static_cast<std::size_t>(count))};
+    for (std::int64_t i = 0; i < count; ++i) {
+      std::int64_t& value = result.values[static_cast<std::size_t>(i)];
+      if (has_raw)
+        value = load_integer(raw.data() + i * size, type);
+      else if (type == Proto::INT64)
+        value = tensor.int64_data(static_cast<int>(i));
+      else if (type == Proto::UINT32 || type == Proto::UINT64)
+        value = static_cast<std::int64_t>(tensor.uint64_data(static_cast<int>(i)));
+      else
+        value = tensor.int32_data(static_cast<int>(i));
+    }
+    return result;
+  }
+  Tensor result = Tensor::uninitialized(std::move(shape));
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float value =
+        has_raw ? load_float(raw.data() + i * size, type) : typed_float(tensor, static_cast<int>(i), type);
+    require<InputError>(!std::isnan(value),
+                        "element {} is not a number (NaN); the file is damaged or its training diverged", i);
+    if (type == Proto::DOUBLE && std::isinf(value)) {
+      const double exact = has_raw ? load<double>(raw.data() + i * size) : tensor.double_data(static_cast<int>(i));
+      require<InputError>(std::isinf(exact), "element {} = {} is beyond float32", i, exact);
+    }
+    result.data()[i] = value;
+  }
+  return result;
+}
+
+}  // namespace tessera::io
