@@ -1,0 +1,469 @@
+#include "tessera/quant/number_format.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "golden.hpp"
+#include "tessera/quant/number_quantizer.hpp"
+
+// Do the number formats keep their contract beyond the golden numbers: definitions tried value by value, properties,
+// special values, unbiased stochastic rounding, independence of how the work is cut, errors?
+namespace tessera::quant {
+namespace {
+
+using testing::bit_mismatches;
+using testing::same_bits;
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+const random::Stream stream({.seed = 77}, random::Purpose::test);
+
+std::vector<float> nearest(const Number& number, const std::vector<float>& x) {
+  std::vector<float> y(x.size());
+  quantize_nearest(number, {static_cast<std::int64_t>(x.size())}, x, y);
+  return y;
+}
+
+float nearest(const Number& number, float x) {
+  return nearest(number, std::vector<float>{x})[0];
+}
+
+std::vector<float> stochastic(const Number& number, const std::vector<float>& x, std::uint32_t event = 0) {
+  std::vector<float> y(x.size());
+  quantize_stochastic(number, {static_cast<std::int64_t>(x.size())}, x, y, {stream, event, 0});
+  return y;
+}
+
+// Float patterns of every exponent and sign with few or many mantissa bits, so that ties are common.
+std::vector<float> patterns(std::size_t count) {
+  std::vector<std::uint32_t> words(count);
+  random::fill_bits(stream, 99, 0, words);
+  std::vector<float> x;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint32_t mask = i % 3 == 0 ? 0xffffffffu : i % 3 == 1 ? 0xfff80000u : 0xffffe000u;
+    const float v = std::bit_cast<float>((words[i] & mask) ^ (i % 5 == 0 ? 1u : 0u));
+    if (std::isfinite(v)) x.push_back(v);
+  }
+  return x;
+}
+
+// Values within a few binades of 1.
+std::vector<float> moderate(std::size_t count, float spread = 4.0f) {
+  std::vector<float> x(count);
+  random::fill_normal(stream, 98, 0, x);
+  for (float& v : x) v *= spread;
+  return x;
+}
+
+const std::vector<Number>& every_format() {
+  static const std::vector<Number> formats = [] {
+    std::vector<Number> list{FixedPoint{8, 4},    FixedPoint{8, 4, true, true}, FixedPoint{6, 0},
+                             FixedPoint{3, 2},    FloatingPoint{5, 2},          FloatingPoint{4, 3},
+                             FloatingPoint{8, 7}, FloatingPoint{2, 0},          FloatingPoint{9, 6}};
+    for (const std::string& name : number_names()) list.push_back(named_number(name));
+    return list;
+  }();
+  return formats;
+}
+
+TEST(NumberFormat, FixedPointIsItsDefinitionInDouble) {
+  std::vector<float> x = patterns(60000);
+  for (float v = 0.4999f; v < 0.5001f; v = std::nextafter(v, 1.0f)) x.push_back(v);
+  for (float v = 8388600.0f; v < 16777300.0f; v += 4194301.0f) {
+    for (int i = -40; i < 40; ++i) x.push_back(v + static_cast<float>(i));
+  }
+  for (const int fl : {0, 4, -3, 20}) {
+    const std::vector<float> y = nearest(FixedPoint{8, fl, false}, x);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const float a = x[i] * std::ldexp(1.0f, fl);
+      const float b = a + 0.5f;
+      const double k = std::nearbyint(static_cast<double>(b) - 0.5);
+      ASSERT_TRUE(same_bits(y[i], static_cast<float>(k) * std::ldexp(1.0f, -fl))) << x[i] << " fl " << fl;
+    }
+  }
+}
+
+// Every nonnegative number of a hardware format, ascending, by decoding its codes.
+std::vector<double> numbers_of(const HardwareFloat& p) {
+  std::vector<double> numbers;
+  const int codes = 1 << (p.exp + p.man);
+  for (int code = 0; code < codes; ++code) {
+    const int field = code >> p.man, mantissa = code & ((1 << p.man) - 1);
+    if (p.codes == SpecialCodes::ieee && field == (1 << p.exp) - 1) break;
+    if (p.codes == SpecialCodes::nan_only && code == codes - 1) break;
+    const double fraction = std::ldexp(mantissa, -p.man);
+    numbers.push_back(field == 0 ? std::ldexp(fraction, 1 - p.bias) : std::ldexp(1.0 + fraction, field - p.bias));
+  }
+  return numbers;
+}
+
+TEST(NumberFormat, HardwareFormatsTakeTheNearestCode) {
+  for (const std::string& name : number_names()) {
+    const Number number = named_number(name);
+    const auto* p = std::get_if<HardwareFloat>(&number);
+    if (p == nullptr || p->exp + p->man > 15) continue;
+    SCOPED_TRACE(name);
+    const std::vector<double> numbers = numbers_of(*p);
+    EXPECT_EQ(p->largest(), numbers.back());
+    EXPECT_EQ(p->smallest(), numbers[1]);
+    std::vector<float> x = patterns(20000);
+    for (std::size_t k = 0; k + 1 < numbers.size(); k += 1 + numbers.size() / 500) {  // ties and their neighbours
+      const auto tie = static_cast<float>((numbers[k] + numbers[k + 1]) / 2);
+      for (const float v : {tie, std::nextafter(tie, 0.0f), std::nextafter(tie, infinity)}) {
+        x.push_back(v);
+        x.push_back(-v);
+      }
+    }
+    const std::vector<float> y = nearest(number, x);
+    const double next = 2 * numbers.back() - numbers[numbers.size() - 2];  // where the next number would be
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double magnitude = std::abs(static_cast<double>(x[i]));
+      const auto above = std::lower_bound(numbers.begin(), numbers.end(), magnitude);
+      double expected;
+      const double beyond = p->codes == SpecialCodes::ieee   ? std::numeric_limits<double>::infinity()
+                            : p->codes == SpecialCodes::none ? numbers.back()
+                                                             : std::numeric_limits<double>::quiet_NaN();
+      const double overflow = p->saturate ? numbers.back() : beyond;
+      const auto even = [&](std::size_t index) { return index % 2 == 0; };
+      if (above == numbers.end()) {
+        const double middle = (numbers.back() + next) / 2;
+        const bool up = magnitude > middle || (magnitude == middle && !even(numbers.size() - 1));
+        expected = up ? overflow : numbers.back();
+      } else {
+        const auto k = static_cast<std::size_t>(above - numbers.begin());
+        if (*above == magnitude || k == 0) {
+          expected = *above;
+        } else {
+          const double middle = (numbers[k - 1] + numbers[k]) / 2;
+          expected = magnitude < middle   ? numbers[k - 1]
+                     : magnitude > middle ? numbers[k]
+                     : even(k)            ? numbers[k]
+                                          : numbers[k - 1];
+        }
+      }
+      float signed_expected = std::copysign(static_cast<float>(expected), x[i]);
+      if (expected == 0.0 && p->codes == SpecialCodes::negative_zero_nan) signed_expected = 0.0f;
+      ASSERT_TRUE(same_bits(y[i], signed_expected)) << x[i] << " gave " << y[i] << " not " << signed_expected;
+    }
+  }
+}
+
+TEST(NumberFormat, RealOverflowAndNanRulesBesideQPyTorch) {
+  EXPECT_EQ(nearest(named_number("fp16"), 65504.0f), 65504.0f);
+  EXPECT_EQ(nearest(named_number("fp16"), 65519.0f), 65504.0f);
+  EXPECT_EQ(nearest(named_number("fp16"), 65520.0f), infinity);
+  EXPECT_EQ(nearest(FloatingPoint{5, 10}, 65520.0f), 65536.0f) << "no code is reserved there";
+  EXPECT_EQ(nearest(FloatingPoint{5, 10}, infinity), 131008.0f);
+  EXPECT_TRUE(std::isnan(nearest(named_number("fp8_e4m3"), 500.0f)));
+  EXPECT_EQ(nearest(named_number("fp8_e4m3_sat"), 500.0f), 448.0f);
+  EXPECT_EQ(nearest(FloatingPoint{4, 3}, 500.0f), 480.0f);
+  EXPECT_EQ(nearest(named_number("fp8_e5m2"), -1e6f), -infinity);
+  EXPECT_EQ(nearest(named_number("fp8_e5m2_sat"), -infinity), -57344.0f);
+  EXPECT_EQ(nearest(named_number("bfloat16"), std::numeric_limits<float>::max()), infinity);
+  EXPECT_TRUE(std::isnan(nearest(named_number("fp8_e4m3fnuz"), infinity)));
+  EXPECT_EQ(nearest(named_number("fp4_e2m1"), 100.0f), 6.0f);
+  EXPECT_EQ(nearest(named_number("fp6_e3m2"), -100.0f), -28.0f);
+  EXPECT_EQ(nearest(named_number("fp6_e2m3"), 100.0f), 7.5f);
+  EXPECT_EQ(nearest(named_number("int8"), 200.0f), 127.0f);
+  EXPECT_EQ(nearest(named_number("int8"), -infinity), -128.0f);
+  EXPECT_EQ(nearest(named_number("int8"), 2.5f), 2.0f);
+  EXPECT_EQ(nearest(named_number("uint8"), -3.0f), 0.0f);
+  EXPECT_EQ(nearest(named_number("uint8"), 300.0f), 255.0f);
+  for (const Number& number : every_format()) {
+    EXPECT_TRUE(std::isnan(nearest(number, nan))) << to_string(number);
+    EXPECT_TRUE(std::isnan(stochastic(number, {nan})[0])) << to_string(number);
+  }
+}
+
+TEST(NumberFormat, PropertiesOfEveryFormat) {
+  std::vector<float> x = moderate(4000, 40.0f);
+  std::sort(x.begin(), x.end());
+  for (const Number& number : every_format()) {
+    SCOPED_TRACE(to_string(number));
+    const std::vector<float> y = nearest(number, x);
+    const std::vector<float> again = nearest(number, y);
+    for (std::size_t i = 0; i < y.size(); ++i) {  // but for the sign of zero
+      ASSERT_TRUE(same_bits(again[i], y[i]) || (again[i] == 0.0f && y[i] == 0.0f)) << "idempotent: " << x[i];
+    }
+    float last = -infinity;
+    for (const float v : y) {
+      if (std::isnan(v)) continue;  // beyond the largest number of a format without infinity
+      ASSERT_GE(v, last) << "monotone";
+      last = v;
+    }
+    const auto* fixed = std::get_if<FixedPoint>(&number);
+    const auto* integer = std::get_if<IntegerNumber>(&number);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const bool lopsided = (fixed != nullptr && !fixed->symmetric) || integer != nullptr;
+      const float mirrored = nearest(number, -x[i]);
+      if (!lopsided) {
+        ASSERT_TRUE(std::isnan(y[i]) ? std::isnan(mirrored) : mirrored == -y[i]) << "odd: " << x[i];
+      }
+      if (fixed != nullptr) {
+        ASSERT_LE(y[i], fixed_point_range(*fixed).t_max);
+        ASSERT_GE(y[i], fixed_point_range(*fixed).t_min);
+      }
+    }
+  }
+}
+
+TEST(NumberFormat, ZerosAndDenormals) {
+  const float tiny = std::numeric_limits<float>::denorm_min();
+  for (const Number& number : every_format()) {
+    SCOPED_TRACE(to_string(number));
+    for (const float v : {0.0f, -0.0f}) {
+      EXPECT_EQ(nearest(number, v), 0.0f);
+      EXPECT_EQ(stochastic(number, {v})[0], 0.0f);
+    }
+    EXPECT_TRUE(nearest(number, std::vector<float>{}).empty());
+    EXPECT_TRUE(stochastic(number, {}).empty());
+    EXPECT_LE(std::abs(nearest(number, tiny)), std::ldexp(1.0f, -126)) << "stays tiny";
+  }
+  EXPECT_TRUE(same_bits(nearest(named_number("fp16"), -0.0f), -0.0f));
+  EXPECT_TRUE(same_bits(nearest(named_number("fp8_e4m3fnuz"), -0.0f), 0.0f));
+  EXPECT_TRUE(same_bits(nearest(FloatingPoint{5, 2}, -0.0f), 0.0f));
+  EXPECT_TRUE(same_bits(nearest(FloatingPoint{9, 2}, -0.0f), -0.0f));
+  EXPECT_TRUE(same_bits(nearest(IntegerNumber{8}, -0.3f), 0.0f));
+  EXPECT_EQ(nearest(FloatingPoint{8, 23}, tiny), tiny) << "23 mantissa bits keep everything";
+  EXPECT_EQ(nearest(FloatingPoint{8, 23}, -1.2345678f), -1.2345678f);
+}
+
+TEST(NumberFormat, ReachableSetOfSmallFloats) {
+  for (const auto& [exp, man] : {std::pair{2, 2}, std::pair{2, 3}, std::pair{3, 2}}) {
+    std::set<float> expected, reached;
+    const int e_min = -((1 << (exp - 1)) - 2), e_max = 1 << (exp - 1);
+    for (int m = 0; m < 1 << man; ++m) {
+      const float fraction = std::ldexp(static_cast<float>(m), -man);
+      expected.insert(std::ldexp(fraction, e_min));
+      for (int e = e_min; e <= e_max; ++e) expected.insert(std::ldexp(1.0f + fraction, e));
+    }
+    for (int i = 0; i <= 3000; ++i) reached.insert(nearest(FloatingPoint{exp, man}, static_cast<float>(i) * 0.01f));
+    EXPECT_EQ(reached, expected) << exp << " " << man;
+  }
+}
+
+TEST(NumberFormat, HalfPrecisionHasTheErrorOfTheHardwareFormat) {
+  std::vector<float> x(20000);
+  random::fill_uniform(stream, 3, 0, x);
+  const std::vector<float> a = nearest(FloatingPoint{5, 10}, x), b = nearest(named_number("fp16"), x);
+  double error_a = 0.0, error_b = 0.0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    error_a += std::pow(static_cast<double>(a[i]) - x[i], 2);
+    error_b += std::pow(static_cast<double>(b[i]) - x[i], 2);
+  }
+  EXPECT_NEAR(error_a, error_b, 1e-12);
+}
+
+TEST(NumberFormat, FixedEqualsBlockOnTheUnitInterval) {
+  std::vector<float> x(5000);
+  random::fill_uniform(stream, 4, 0, x);
+  for (std::size_t i = 0; i < x.size(); i += 2) x[i] = -x[i];
+  x[0] = 0.75f;
+  for (const int wl : {2, 4, 8, 12}) {
+    const std::vector<float> block = nearest(BlockFloatingPoint{wl}, x);
+    const std::vector<float> fixed = nearest(FixedPoint{wl, wl - 1, true, true}, x);
+    std::size_t different = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      if (block[i] == fixed[i]) continue;
+      ++different;  // ties only (half up there, to even here), as seen after the block's float32 sum
+      const float scaled = std::ldexp(x[i], wl - 1);
+      EXPECT_NEAR(scaled - std::floor(scaled), 0.5f, std::ldexp(1.0f, wl - 1 - 22));
+    }
+    EXPECT_LT(different, 10u);
+  }
+}
+
+TEST(NumberFormat, BlocksScaleWithPowersOfTwo) {
+  const std::vector<float> x = moderate(512);
+  for (const int wl : {1, 2, 5, 8, 22}) {
+    const std::vector<float> y = nearest(BlockFloatingPoint{wl}, x);
+    for (const int power : {-100, -3, 60, 120, 124}) {
+      std::vector<float> scaled = x, expected = y;
+      for (float& v : scaled) v = std::ldexp(v, power);
+      for (float& v : expected) v = std::ldexp(v, power);
+      EXPECT_EQ(bit_mismatches(nearest(BlockFloatingPoint{wl}, scaled), expected), 0u) << wl << " " << power;
+    }
+    if (wl == 1) continue;  // its -2^E is below its own decision point
+    EXPECT_EQ(bit_mismatches(nearest(BlockFloatingPoint{wl}, y), y), 0u) << "idempotent";
+  }
+}
+
+TEST(NumberFormat, BlocksOfEveryDimension) {
+  const Tensor x({3, 4, 5}, moderate(60));
+  for (int dim = 0; dim < 3; ++dim) {
+    const Tensor y = quantize_nearest(BlockFloatingPoint{4, dim}, x);
+    for (std::int64_t index = 0; index < x.dim(dim); ++index) {
+      std::vector<float> block, expected;
+      for (std::int64_t i = 0; i < 60; ++i) {
+        const std::int64_t at[3] = {i / 20, i / 5 % 4, i % 5};
+        if (at[dim] != index) continue;
+        block.push_back(x.data()[i]);
+        expected.push_back(y.data()[i]);
+      }
+      EXPECT_EQ(bit_mismatches(nearest(BlockFloatingPoint{4}, block), expected), 0u) << dim << " " << index;
+    }
+  }
+  const Tensor poisoned = quantize_nearest(BlockFloatingPoint{4, 0}, Tensor({2, 2}, std::vector<float>{nan, 1, 2, 3}));
+  EXPECT_TRUE(std::isnan(poisoned.values()[1])) << "the block of a NaN";
+  EXPECT_EQ(poisoned.values()[3], 3.0f) << "the block beside it";
+}
+
+// Mean of n roundings of x against x, in standard errors of the outcomes' spread.
+bool is_unbiased(const Number& number, float x, float claimed, int n) {
+  const std::vector<float> y = stochastic(number, std::vector<float>(static_cast<std::size_t>(n), x));
+  double sum = 0.0, squares = 0.0;
+  for (const float v : y) {
+    sum += static_cast<double>(v) - claimed;
+    squares += std::pow(static_cast<double>(v) - claimed, 2);
+  }
+  const double mean = sum / n, variance = squares / n - mean * mean;
+  return std::abs(mean) <= 4.9 * std::sqrt(variance / n) + 1e-12;  // one false alarm in 10^6
+}
+
+TEST(NumberFormat, StochasticRoundingIsUnbiased) {
+  constexpr int n = 100000;
+  for (const Number& number :
+       {Number(FixedPoint{8, 4}), Number(FloatingPoint{5, 2}), Number(BlockFloatingPoint{6}), named_number("fp8_e4m3"),
+        named_number("bfloat16"), named_number("int8"), named_number("fp4_e2m1")}) {
+    SCOPED_TRACE(to_string(number));
+    for (const float x : {1.21f, -1.21f, 0.3f, -2.77f}) {
+      if (std::holds_alternative<BlockFloatingPoint>(number) && std::abs(x) < 1.0f) continue;
+      EXPECT_TRUE(is_unbiased(number, x, x, n)) << x;
+      const std::vector<float> y = stochastic(number, std::vector<float>(1000, x));
+      const std::set<float> outcomes(y.begin(), y.end());
+      EXPECT_LE(outcomes.size(), 2u) << "only the two neighbours";
+      // Power: a bias of a fiftieth of the spacing is seen.
+      if (outcomes.size() == 2) {
+        EXPECT_FALSE(is_unbiased(number, x, x + 0.02f * (*outcomes.rbegin() - *outcomes.begin()), n)) << x;
+      }
+    }
+  }
+}
+
+TEST(NumberFormat, SubnormalStochasticRoundingIsUnbiased) {
+  for (const char* name : {"fp16", "fp8_e4m3", "fp8_e5m2"}) {
+    const auto p = std::get<HardwareFloat>(named_number(name));
+    const auto x = static_cast<float>(0.3 * p.smallest());
+    EXPECT_TRUE(is_unbiased(p, x, x, 100000)) << name;
+    EXPECT_FALSE(is_unbiased(p, x, 1.1f * x, 100000)) << name;
+  }
+  EXPECT_TRUE(is_unbiased(FloatingPoint{5, 2}, 0x1p-18f, 0x1p-18f, 100000));
+}
+
+TEST(NumberFormat, ResultsDoNotDependOnHowTheWorkIsCut) {
+  const std::vector<float> x = moderate(5000);
+  for (const Number& number : every_format()) {
+    SCOPED_TRACE(to_string(number));
+    const std::vector<float> whole = nearest(number, x), drawn = stochastic(number, x, 5);
+    std::vector<float> parts(x.size()), drawn_parts(x.size()), in_place = x;
+    for (std::size_t i = 0, step = 1; i < x.size(); i += step, step = step % 97 + 1) {
+      const std::size_t n = std::min(step, x.size() - i);
+      const Shape shape{static_cast<std::int64_t>(n)};
+      quantize_nearest(number, shape, std::span(x).subspan(i, n), std::span(parts).subspan(i, n));
+      quantize_stochastic(number, shape, std::span(x).subspan(i, n), std::span(drawn_parts).subspan(i, n),
+                          {stream, 5, i});
+    }
+    EXPECT_EQ(bit_mismatches(parts, whole), 0u);
+    EXPECT_EQ(bit_mismatches(drawn_parts, drawn), 0u);
+    quantize_stochastic(number, {5000}, in_place, in_place, {stream, 5, 0});
+    EXPECT_EQ(bit_mismatches(in_place, drawn), 0u);
+    if (!std::holds_alternative<std::monostate>(number)) {
+      EXPECT_NE(stochastic(number, x, 6), drawn) << "another event, other words";
+    }
+  }
+}
+
+TEST(NumberFormat, BlockDrawsBelongToElements) {
+  const Tensor x({4, 700}, moderate(2800));
+  const RandomDraws draws{stream, 8, 12345};
+  std::vector<std::uint32_t> words(2800);
+  random::fill_bits(stream, 8, 12345, words);
+  for (const int dim : {-1, 0, 1}) {
+    const BlockFloatingPoint number{5, dim};
+    std::vector<float> expected(2800);
+    quantize_with_words(number, x.shape(), x.values(), words, expected);
+    EXPECT_EQ(bit_mismatches(quantize_stochastic(number, x, draws).values(), expected), 0u) << dim;
+  }
+}
+
+TEST(NumberFormat, AccumulatorRoundsEveryStep) {
+  const Shape shape{1};
+  std::vector<float> sum{0.0f};
+  for (int i = 0; i < 100; ++i) {
+    accumulate(FixedPoint{8, 4}, Rounding::nearest, shape, std::vector<float>{0.02f}, sum, {});
+  }
+  EXPECT_EQ(sum[0], 0.0f) << "additions below half a unit are lost";
+  for (int i = 0; i < 100; ++i) {
+    accumulate(FixedPoint{8, 4}, Rounding::nearest, shape, std::vector<float>{1.0f}, sum, {});
+  }
+  EXPECT_EQ(sum[0], 7.9375f) << "and the sum saturates";
+  std::vector<float> exact{0.0f};
+  for (int i = 0; i < 4; ++i) {
+    accumulate(std::monostate{}, Rounding::nearest, shape, std::vector<float>{0.3f}, exact, {});
+  }
+  EXPECT_EQ(exact[0], 0.3f + 0.3f + 0.3f + 0.3f);
+}
+
+TEST(NumberFormat, PublishedExamplesOfTheForwardBackwardPair) {
+  QuantizerParameters p;
+  p.forward_number = p.backward_number = FixedPoint{5, 4};
+  p.forward_rounding = p.backward_rounding = Rounding::nearest;
+  p.clamping_grad_zero = true;
+  const Quantizer quantizer(p);
+  std::vector<std::uint8_t> mask;
+  const Tensor y = quantizer.forward(Tensor({2}, std::vector<float>{3.0f, 0.5f}), {}, &mask);
+  EXPECT_EQ(y.values()[0], 0.9375f);
+  const Tensor grad = quantizer.backward(Tensor({2}, std::vector<float>{1.0f, 1.0f}), {}, mask);
+  EXPECT_EQ(grad.values()[0], 0.0f);
+  EXPECT_EQ(grad.values()[1], 0.9375f);
+  EXPECT_THROW(quantizer.forward(y, {}), InputError) << "no mask to remember in";
+  EXPECT_THROW(quantizer.backward(y, {}), InputError) << "no mask given back";
+
+  p.forward_rounding = Rounding::stochastic;
+  const Tensor x({1000}, moderate(1000, 0.8f));
+  const Tensor masked = Quantizer(p).forward(x, {stream, 1, 0}, &mask);
+  p.clamping_grad_zero = false;
+  EXPECT_EQ(bit_mismatches(Quantizer(p).forward(x, {stream, 1, 0}).values(), masked.values()), 0u)
+      << "remembering the mask changes no value";
+  EXPECT_GT(std::count(mask.begin(), mask.end(), 1), 0);
+}
+
+TEST(NumberFormat, NamesAndNonsense) {
+  EXPECT_EQ(to_string(named_number("fp8_e4m3")), "fp8_e4m3");
+  EXPECT_EQ(to_string(FixedPoint{8, 4}), "fixed(wl=8, fl=4)");
+  EXPECT_EQ(to_string(IntegerNumber{8, false}), "uint8");
+  EXPECT_EQ(to_string(Number{}), "float32");
+  for (const std::string& name : number_names()) EXPECT_NO_THROW(validate(named_number(name))) << name;
+  try {
+    named_number("bflaot16");
+    ADD_FAILURE();
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("bfloat16"));
+  }
+  for (const Number& bad :
+       {Number(FixedPoint{0, 4}), Number(FixedPoint{40, 4}), Number(FixedPoint{8, 100}), Number(FixedPoint{-1, -1}),
+        Number(BlockFloatingPoint{0}), Number(BlockFloatingPoint{23}), Number(BlockFloatingPoint{8, -2}),
+        Number(FloatingPoint{0, 4}), Number(FloatingPoint{10, 4}), Number(FloatingPoint{5, 24}),
+        Number(FloatingPoint{5, -1}), Number(HardwareFloat{1, 4}), Number(HardwareFloat{9, 4}),
+        Number(HardwareFloat{5, 0}), Number(HardwareFloat{8, 7, 100}), Number(HardwareFloat{8, 7, 4000}),
+        Number(IntegerNumber{0, false}), Number(IntegerNumber{1, true}), Number(IntegerNumber{40, true})}) {
+    EXPECT_THROW(validate(bad), ConfigError) << to_string(bad);
+  }
+  LayerFormats formats;
+  EXPECT_NO_THROW(validate(formats));
+  formats.accumulation = FloatingPoint{0, 1};
+  EXPECT_THROW(validate(formats), ConfigError);
+  std::vector<float> x(3), y(2);
+  EXPECT_THROW(quantize_nearest(FixedPoint{8, 4}, {3}, x, y), InputError);
+  EXPECT_THROW(quantize_nearest(FixedPoint{8, 4}, {2}, x, x), InputError);
+  EXPECT_THROW(quantize_with_words(FixedPoint{8, 4}, {3}, x, std::vector<std::uint32_t>(2), x), InputError);
+}
+
+}  // namespace
+}  // namespace tessera::quant
