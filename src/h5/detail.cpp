@@ -131,6 +131,8 @@ std::size_t utf8_sequence(std::string_view text) {
 }  // namespace
 
 QuietErrors::QuietErrors() {
+  static std::recursive_mutex library;
+  lock_ = std::unique_lock(library);
   H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }

@@ -3,6 +3,7 @@
 #define H5_USE_110_API
 #include <hdf5.h>
 
+#include <mutex>
 #include <string>
 
 #include "tessera/h5/object.hpp"
@@ -11,7 +12,8 @@ namespace tessera::h5::detail {
 
 static_assert(sizeof(hid_t) == sizeof(std::int64_t));
 
-/// Silences HDF5's printing of its error stack while it lives.
+/// Stands at the head of whatever calls HDF5: while it lives HDF5's printing of its error stack is silenced, and other
+/// threads wait, because the library is neither thread-safe nor free of global state.
 class QuietErrors {
  public:
   QuietErrors();
@@ -20,6 +22,7 @@ class QuietErrors {
   QuietErrors& operator=(const QuietErrors&) = delete;
 
  private:
+  std::unique_lock<std::recursive_mutex> lock_;
   H5E_auto2_t function_ = nullptr;
   void* data_ = nullptr;
 };

@@ -15,12 +15,12 @@ namespace {
 
 /// Closing the file closes what was opened through it. Metadata stay in memory until a flush: a process killed between
 /// two flushes leaves the file as of the last one.
-Handle file_access(bool locked_by_caller) {
+Handle file_access(bool locked_by_caller, Format format) {
   Handle access(H5Pcreate(H5P_FILE_ACCESS));
   H5Pset_fclose_degree(access.id(), H5F_CLOSE_STRONG);
-  // The format of 1.8: metadata carry checksums, and no flag keeps a file closed whose writer was killed (1.10 has
-  // one).
-  H5Pset_libver_bounds(access.id(), H5F_LIBVER_V18, H5F_LIBVER_V110);
+  // 1.10 marks a file as open for writing and refuses it afterwards if the mark was never taken off.
+  const H5F_libver_t oldest = format == Format::checked ? H5F_LIBVER_V110 : H5F_LIBVER_V18;
+  H5Pset_libver_bounds(access.id(), oldest, H5F_LIBVER_V110);
   if (locked_by_caller) H5Pset_file_locking(access.id(), false, true);
   H5AC_cache_config_t cache{};
   cache.version = H5AC__CURR_CACHE_CONFIG_VERSION;
@@ -34,11 +34,11 @@ Handle file_access(bool locked_by_caller) {
   return access;
 }
 
-Handle create_file(const std::string& path, bool locked_by_caller) {
+Handle create_file(const std::string& path, bool locked_by_caller, Format format) {
   const Handle creation(H5Pcreate(H5P_FILE_CREATE));
   H5Pset_link_creation_order(creation.id(), H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
   H5Pset_obj_track_times(creation.id(), false);
-  const Handle access = file_access(locked_by_caller);
+  const Handle access = file_access(locked_by_caller, format);
   Handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.id(), access.id()));
   if (!file.valid()) {
     throw RunError(fmt::format("cannot create '{}' ({})", path, detail::hdf5_reason()));
@@ -78,19 +78,19 @@ File File::open(const std::string& path) {
 
 File File::create(const std::string& path) {
   const detail::QuietErrors quiet;
-  return {create_file(path, false), path};
+  return {create_file(path, false, Format::survives_kill), path};
 }
 
-File File::create(const AtomicFile& target) {
+File File::create(const AtomicFile& target, Format format) {
   const detail::QuietErrors quiet;
-  return {create_file(target.partial_path(), true), target.partial_path()};
+  return {create_file(target.partial_path(), true, format), target.partial_path()};
 }
 
 File File::resume(const AtomicFile& target) {
   const std::string& path = target.partial_path();
   require<InputError>(is_hdf5(path), "cannot continue '{}' (it is not an HDF5 file)", path);
   const detail::QuietErrors quiet;
-  const Handle access = file_access(true);
+  const Handle access = file_access(true, Format::survives_kill);
   Handle file(H5Fopen(path.c_str(), H5F_ACC_RDWR, access.id()));
   if (!file.valid()) throw InputError(fmt::format("cannot continue '{}' ({})", path, detail::hdf5_reason()));
   return {std::move(file), path};

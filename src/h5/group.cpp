@@ -201,6 +201,11 @@ Dataset Group::create_dataset(const std::string& path, ElementType type, const S
     H5Pset_shuffle(properties.id());
     H5Pset_deflate(properties.id(), static_cast<unsigned>(options.deflate));
   }
+  if (options.checksum) {
+    require<RunError>(!options.chunk.empty(), "cannot add checksums to {} in '{}' (they need chunks)", where.path,
+                      where.file);
+    H5Pset_fletcher32(properties.id());
+  }
   if (options.allocate_early) H5Pset_alloc_time(properties.id(), H5D_ALLOC_TIME_EARLY);
   if (options.fill) {
     const double fill = *options.fill;

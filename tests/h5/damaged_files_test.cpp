@@ -88,7 +88,7 @@ TEST_F(H5DamagedFile, ChangedBytesAreErrorsOrHarmless) {
   const std::string bytes = testing::read_bytes(path_);
   const std::string damaged = directory_ / "damaged.h5";
   int errors = 0;
-  for (std::size_t position = 0; position < bytes.size(); position += position < 4096 ? 3 : 41) {
+  for (std::size_t position = 0; position < bytes.size(); position += position < 4096 ? 7 : 97) {
     for (const char value : {'\0', '\x01', '\x7f', '\xff'}) {
       if (bytes[position] == value) continue;
       std::string changed = bytes;
@@ -102,6 +102,22 @@ TEST_F(H5DamagedFile, ChangedBytesAreErrorsOrHarmless) {
     }
   }
   EXPECT_GE(errors, 100);
+}
+
+TEST_F(H5DamagedFile, ChecksumsFindChangedValues) {
+  {
+    File file = File::create(path_);
+    file.write("x", {1000}, std::span<const float>(std::vector<float>(1000, 1.5F)), {.chunk = {100}, .checksum = true});
+    EXPECT_THROW(file.create_dataset("y", ElementType::float32, {4}, {.checksum = true}), RunError);
+  }
+  EXPECT_EQ(File::open(path_).dataset("x").read<float>(), std::vector<float>(1000, 1.5F));
+  std::string bytes = testing::read_bytes(path_);
+  const std::string value("\0\0\xc0\x3f\0\0\xc0\x3f", 8);
+  const std::size_t position = bytes.find(value);
+  ASSERT_NE(position, std::string::npos);
+  bytes[position + 2] = '\xc1';
+  testing::write_bytes(path_, bytes);
+  EXPECT_THROW(File::open(path_).dataset("x").read<float>(), InputError);
 }
 
 TEST_F(H5DamagedFile, ClosingInvalidatesQuietly) {

@@ -3,6 +3,7 @@
 #include <hdf5.h>
 
 #include "h5/temporary_directory.hpp"
+#include "tessera/core/parallel.hpp"
 #include "tessera/h5/file.hpp"
 
 namespace tessera::h5 {
@@ -115,6 +116,27 @@ TEST_F(H5Structure, AttributesAreListedAndReplaced) {
               ThrowsMessage<InputError>(HasSubstr("there is no attribute 'cuont' of /")));
   EXPECT_THROW(file.attribute<double>("units"), InputError);
   EXPECT_THROW(file.attribute<std::string>("count"), InputError);
+}
+
+/// libhdf5 is not thread-safe; the module's lock makes up for it.
+TEST_F(H5Structure, ThreadsWaitForEachOther) {
+  constexpr std::int64_t threads = 4;
+  std::vector<double> sums(threads);
+  parallel_for(Parallel{threads}, threads, [&](std::int64_t t) {
+    const std::string path = directory_ / fmt::format("{}.h5", t);
+    for (int round = 0; round < 30; ++round) {
+      {
+        File file = File::create(path);
+        file.create_group("a/b").write("x", std::vector<double>(100, static_cast<double>(t)));
+        file.set_attribute("text", "words");
+      }
+      const File file = File::open(path);
+      EXPECT_THROW(file.dataset("none"), InputError);
+      EXPECT_EQ(file.attribute<std::string>("text"), "words");
+      for (const double value : file.dataset("a/b/x").read<double>()) sums[static_cast<std::size_t>(t)] += value;
+    }
+  });
+  EXPECT_THAT(sums, ElementsAre(0, 3000, 6000, 9000));
 }
 
 /// The error stack is HDF5's business again after each call.

@@ -14,6 +14,8 @@ struct DatasetOptions {
   Shape chunk = {};
   /// 0 (off) to 9. The bytes are shuffled first.
   int deflate = 0;
+  /// Store a checksum with each chunk (Fletcher-32): damaged values are an error when read.
+  bool checksum = false;
   /// What unwritten elements read as. Also stored as the attribute `_FillValue`, by which netCDF and xarray know a
   /// missing value. Must be exact in the element type.
   std::optional<double> fill = {};

@@ -7,10 +7,16 @@ namespace tessera::h5 {
 
 class AtomicFile;
 
+/// What a file is written as.
+enum class Format {
+  survives_kill,  ///< HDF5 1.8: checksummed metadata but for the index of chunks; opens after its writer was killed
+  checked         ///< HDF5 1.10: all metadata have checksums; a file whose writer was killed stays closed
+};
+
 /// An open file; also its root group. Closing (or destroying) it closes every object opened through it.
 ///
-/// Files are written without time stamps, in the format of HDF5 1.8 (checksummed metadata), and groups keep the order of
-/// creation: the same calls give the same bytes.
+/// Files are written without time stamps, in the format of HDF5 1.8 (checksummed metadata), and groups keep the order
+/// of creation: the same calls give the same bytes.
 class File : public Group {
  public:
   /// InputError if the file is missing, unreadable, not HDF5, truncated, or being written by another process.
@@ -21,7 +27,7 @@ class File : public Group {
   /// Replaces an existing file. For a file that others may find, create it through an AtomicFile.
   static File create(const std::string& path);
   /// Creates the file under its temporary name. Close it before AtomicFile::commit().
-  static File create(const AtomicFile& target);
+  static File create(const AtomicFile& target, Format format = Format::survives_kill);
   /// Opens the temporary file of an AtomicFile that continues an earlier one, for reading and writing.
   static File resume(const AtomicFile& target);
 

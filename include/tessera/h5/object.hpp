@@ -14,8 +14,9 @@
 /// Errors: whatever fails while reading is an InputError, while writing a RunError; the message names the file, the
 /// object and HDF5's own reason. HDF5's printing of its error stack is silenced for the duration of each call.
 ///
-/// Threads: the distribution's libhdf5 is not built thread-safe. All calls of this module within a process, on whatever
-/// file, must come from one thread at a time.
+/// Threads: the distribution's libhdf5 is not built thread-safe, so the calls of this module are serialized by one
+/// lock: different objects may be used from different threads (they wait for each other), one object by one thread at a
+/// time.
 ///
 /// Numbers never change silently: a read into another type succeeds only if every stored value exists in that type
 /// (uint8 -> float, int64 -> int32 where all fit), else it is an InputError. Precision::rounded lets float64 round to
