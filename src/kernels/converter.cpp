@@ -174,7 +174,7 @@ bool convert_inputs(const DacBlock& b) {
 }
 
 struct AdcConstants {
-  V step, bound, bound_low, far, far_low, noise_std, half;
+  V step, bound, bound_low, far, far_low, noise_std, variance_factor, half;
   Divisor by_step;
   HWY_INLINE explicit AdcConstants(const AdcBlock& b) : by_step(b.converter.step > 0 ? b.converter.step : 1.0F, false) {
     const D d;
@@ -184,11 +184,12 @@ struct AdcConstants {
     far = hn::Set(d, far_outside(b.converter));
     far_low = hn::Set(d, -far_outside(b.converter));
     noise_std = hn::Set(d, b.noise_std);
+    variance_factor = hn::Set(d, b.variance_factor);
     half = hn::Set(d, 0.5F);
   }
 };
 
-enum class Noise { none, common, per_output };
+enum class Noise { none, common, per_output, with_variance };
 
 template <Noise kNoise, bool kStep, bool kAffine, bool kCount>
 HWY_INLINE void adc_row(const AdcBlock& b, const AdcConstants& c, std::int64_t r) {
@@ -206,6 +207,11 @@ HWY_INLINE void adc_row(const AdcBlock& b, const AdcConstants& c, std::int64_t r
     V t = hn::Add(at.load(v + i), hn::Zero(d));
     if constexpr (kNoise == Noise::common) t = hn::Add(t, hn::Mul(c.noise_std, at.load(noise + i)));
     if constexpr (kNoise == Noise::per_output) t = hn::Add(t, hn::Mul(at.load(b.noise_stds + i), at.load(noise + i)));
+    if constexpr (kNoise == Noise::with_variance) {
+      const V std = b.noise_stds == nullptr ? c.noise_std : at.load(b.noise_stds + i);
+      const V read = hn::Mul(c.variance_factor, at.load(b.variance + r * cols + i));
+      t = hn::Add(t, hn::Mul(hn::Sqrt(hn::Add(hn::Mul(std, std), read)), at.load(noise + i)));
+    }
     if constexpr (kStep) {
       V q = c.by_step.divide(hn::Min(hn::Max(t, c.far_low), c.far));
       if (dither != nullptr) q = hn::Add(q, hn::Sub(at.load(dither + i), c.half));
@@ -253,6 +259,8 @@ HWY_INLINE void adc_stepped(const AdcBlock& b) {
 void convert_outputs(const AdcBlock& b) {
   if (b.noise == nullptr)
     adc_stepped<Noise::none>(b);
+  else if (b.variance != nullptr)
+    adc_stepped<Noise::with_variance>(b);
   else if (b.noise_stds == nullptr)
     adc_stepped<Noise::common>(b);
   else

@@ -23,21 +23,26 @@ void check_shapes(const PackedMatrix& weight, ConstMatrixView x, MatrixView y, s
                       "bias of {} values does not fit {} outputs", bias.size(), weight.outputs());
 }
 
+detail::PanelProduct panel_of(const PackedMatrix& weight, std::int64_t p, ConstMatrixView x, MatrixView y) {
+  const std::int64_t first = p * PackedMatrix::panel_outputs;
+  detail::PanelProduct product;
+  product.panel = weight.panel(p);
+  product.width = weight.panel_width(p);
+  product.outputs = std::min(PackedMatrix::panel_outputs, weight.outputs() - first);
+  product.inputs = weight.inputs();
+  product.x = x.data;
+  product.x_stride = x.stride;
+  product.y = y.data + first;
+  product.y_stride = y.stride;
+  product.rows = x.rows;
+  return product;
+}
+
 void multiply_block(const PackedMatrix& weight, ConstMatrixView x, MatrixView y, std::span<const float> bias,
                     bool magnitudes, std::int64_t first_panel, std::int64_t last_panel, detail::PanelFunction run) {
   for (std::int64_t p = first_panel; p < last_panel; ++p) {
-    const std::int64_t first = p * PackedMatrix::panel_outputs;
-    detail::PanelProduct product;
-    product.panel = weight.panel(p);
-    product.width = weight.panel_width(p);
-    product.outputs = std::min(PackedMatrix::panel_outputs, weight.outputs() - first);
-    product.inputs = weight.inputs();
-    product.x = x.data;
-    product.x_stride = x.stride;
-    product.y = y.data + first;
-    product.y_stride = y.stride;
-    product.rows = x.rows;
-    product.bias = bias.empty() ? nullptr : bias.data() + first;
+    detail::PanelProduct product = panel_of(weight, p, x, y);
+    product.bias = bias.empty() ? nullptr : bias.data() + p * PackedMatrix::panel_outputs;
     product.magnitudes = magnitudes;
     run(product);
   }
@@ -104,6 +109,30 @@ void multiply(const PackedMatrix& weight, ConstMatrixView x, MatrixView y, Paral
 
 void multiply_magnitudes(const PackedMatrix& weight, ConstMatrixView x, MatrixView y, Parallel parallel) {
   multiply_all(weight, x, y, parallel, {}, true);
+}
+
+void multiply_with(const Companions& companions, const PackedMatrix& weight, ConstMatrixView x, MatrixView y) {
+  check_shapes(weight, x, y, {});
+  const bool variance = companions.variance.rows > 0;
+  if (!variance && !companions.ir_drop) return multiply(weight, x, y);
+  TESSERA_EXPECT(!companions.ir_drop ||
+                 (companions.magnitude.rows == x.rows && companions.magnitude.stride == x.stride));
+  TESSERA_EXPECT(!variance || (companions.square.rows == x.rows && companions.square.stride == x.stride));
+  TESSERA_EXPECT(!variance || (companions.variance.rows == y.rows && companions.variance.stride == y.stride));
+  if (x.rows == 0 || weight.outputs() == 0) return;
+  const auto run = detail::companion_function();
+  for (std::int64_t p = 0; p < weight.panel_count(); ++p) {
+    const std::int64_t first = p * PackedMatrix::panel_outputs;
+    detail::CompanionProduct c;
+    c.product = panel_of(weight, p, x, y);
+    c.magnitude = companions.ir_drop ? companions.magnitude.data : nullptr;
+    c.square = variance ? companions.square.data : nullptr;
+    c.variance = variance ? companions.variance.data + first : nullptr;
+    c.ir_drop = companions.ir_drop;
+    c.n_over_g = companions.n_over_g;
+    c.ir_drop_scale = companions.ir_drop_scale;
+    run(c);
+  }
 }
 
 }  // namespace tessera::kernels

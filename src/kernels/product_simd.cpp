@@ -126,6 +126,110 @@ void panel_product(const PanelProduct& p) {
   p.magnitudes ? panel_product_of<true>(p) : panel_product_of<false>(p);
 }
 
+// v = sum w x with what a physical column adds to it, in one sweep over the weights: per row and vector of outputs
+//   sum += w x;  first += sum;  second += first;  current += |w| |x|;  variance += |w| x^2.
+// Prefix sums weigh input j of n by (n - j) and (n - j)(n - j + 1)/2, so the position factor of IR drop,
+// sum w x (1 - (1 - j/n)^2), costs two additions and no multiplication: adders are idle in a product.
+template <int kRows, bool kIrDrop, bool kVariance, class D>
+HWY_NOINLINE void companion_rows(D d, const CompanionProduct& c, std::int64_t row, std::int64_t first,
+                                 std::int64_t rows) {
+  if (rows != kRows) {
+    if constexpr (kRows > 1) companion_rows<kRows - 1, kIrDrop, kVariance>(d, c, row, first, rows);
+    return;
+  }
+  using V = hn::Vec<D>;
+  const PanelProduct& p = c.product;
+  V sum[kRows];
+  V prefix[kRows];
+  V second[kRows];
+  V current[kRows];
+  V variance[kRows];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) sum[r] = prefix[r] = second[r] = current[r] = variance[r] = hn::Zero(d);
+
+  const std::int64_t stride = p.x_stride;
+  const std::int64_t width = p.width;
+  const float* HWY_RESTRICT w = p.panel + first;
+  const float* HWY_RESTRICT x = p.x + row * stride;
+  const float* HWY_RESTRICT magnitude = kIrDrop ? c.magnitude + row * stride : nullptr;
+  const float* HWY_RESTRICT square = kVariance ? c.square + row * stride : nullptr;
+  for (std::int64_t k = 0; k < p.inputs; ++k) {
+    const V weight = hn::LoadU(d, w);
+    const V size = hn::Abs(weight);
+    w += width;
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      sum[r] = hn::MulAdd(hn::Set(d, x[r * stride]), weight, sum[r]);
+      if constexpr (kIrDrop) {
+        prefix[r] = hn::Add(prefix[r], sum[r]);
+        second[r] = hn::Add(second[r], prefix[r]);
+        current[r] = hn::MulAdd(hn::Set(d, magnitude[r * stride]), size, current[r]);
+      }
+      if constexpr (kVariance) variance[r] = hn::MulAdd(hn::Set(d, square[r * stride]), size, variance[r]);
+    }
+    ++x;
+    if constexpr (kIrDrop) ++magnitude;
+    if constexpr (kVariance) ++square;
+  }
+
+  const float n = static_cast<float>(p.inputs);
+  const V inverse = hn::Set(d, 1.0F / (n * n));
+  const std::int64_t left = p.outputs - first;
+  const auto mask = hn::FirstN(d, static_cast<std::size_t>(left));  // all lanes if there are more
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    V v = sum[r];
+    if constexpr (kIrDrop) {
+      const V far = hn::Mul(hn::Sub(hn::Add(second[r], second[r]), prefix[r]), inverse);  // sum w x (1 - j/n)^2
+      const V a = hn::Mul(hn::Set(d, c.n_over_g), current[r]);
+      V drop = hn::Sub(hn::Mul(hn::Set(d, 0.05F), a), hn::Set(d, 0.2F));
+      drop = hn::Add(hn::Mul(a, drop), hn::Set(d, 0.5F));
+      drop = hn::Mul(hn::Set(d, c.ir_drop_scale), hn::Mul(a, drop));
+      v = hn::Sub(v, hn::Mul(drop, hn::Sub(v, far)));
+    }
+    const std::int64_t at = (row + r) * p.y_stride + first;
+    hn::BlendedStore(v, mask, d, p.y + at);
+    if constexpr (kVariance) hn::BlendedStore(variance[r], mask, d, c.variance + at);
+  }
+}
+
+template <bool kIrDrop, bool kVariance, class D>
+HWY_INLINE void companion_all_rows(D d, const CompanionProduct& c, std::int64_t first) {
+  constexpr int kSums = 1 + (kIrDrop ? 3 : 0) + (kVariance ? 1 : 0);
+  constexpr int kRegisters = HWY_TARGET <= HWY_AVX3 ? 26 : 12;
+  constexpr int kRows = kRegisters / kSums < 8 ? kRegisters / kSums : 8;
+  const std::int64_t groups = (c.product.rows + kRows - 1) / kRows;
+  const std::int64_t size = c.product.rows / groups;
+  const std::int64_t larger = c.product.rows % groups;
+  std::int64_t row = 0;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    const std::int64_t rows = size + (g < larger ? 1 : 0);
+    companion_rows<kRows, kIrDrop, kVariance>(d, c, row, first, rows);
+    row += rows;
+  }
+}
+
+template <bool kIrDrop, bool kVariance>
+HWY_INLINE void companion_product_of(const CompanionProduct& c) {
+  const hn::CappedTag<float, 16> full;
+  constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(full));
+  std::int64_t first = 0;
+  for (; first + lanes <= c.product.width; first += lanes) companion_all_rows<kIrDrop, kVariance>(full, c, first);
+  if constexpr (lanes > 8) {
+    const hn::CappedTag<float, 8> half;
+    for (; first < c.product.width; first += 8) companion_all_rows<kIrDrop, kVariance>(half, c, first);
+  }
+}
+
+void companion_product(const CompanionProduct& c) {
+  if (!c.ir_drop)
+    companion_product_of<false, true>(c);
+  else if (c.variance == nullptr)
+    companion_product_of<true, false>(c);
+  else
+    companion_product_of<true, true>(c);
+}
+
 #else  // no fused multiply-add: exact by the C library's, one output at a time
 
 void panel_product(const PanelProduct& p) {
@@ -137,6 +241,39 @@ void panel_product(const PanelProduct& p) {
         sum = std::fma(p.x[r * p.x_stride + k], p.magnitudes ? std::fabs(w) : w, sum);
       }
       p.y[r * p.y_stride + i] = p.bias == nullptr ? sum : sum + p.bias[i];
+    }
+  }
+}
+
+void companion_product(const CompanionProduct& c) {
+  const PanelProduct& p = c.product;
+  const float n = static_cast<float>(p.inputs);
+  const float inverse = 1.0F / (n * n);
+  for (std::int64_t r = 0; r < p.rows; ++r) {
+    for (std::int64_t i = 0; i < p.outputs; ++i) {
+      float sum = 0.0F;
+      float prefix = 0.0F;
+      float second = 0.0F;
+      float current = 0.0F;
+      float variance = 0.0F;
+      for (std::int64_t k = 0; k < p.inputs; ++k) {
+        const float w = p.panel[k * p.width + i];
+        sum = std::fma(p.x[r * p.x_stride + k], w, sum);
+        if (c.ir_drop) {
+          prefix += sum;
+          second += prefix;
+          current = std::fma(c.magnitude[r * p.x_stride + k], std::fabs(w), current);
+        }
+        if (c.variance != nullptr) variance = std::fma(c.square[r * p.x_stride + k], std::fabs(w), variance);
+      }
+      if (c.ir_drop) {
+        const float far = ((second + second) - prefix) * inverse;
+        const float a = c.n_over_g * current;
+        const float drop = c.ir_drop_scale * (a * (a * (0.05F * a - 0.2F) + 0.5F));
+        sum = sum - drop * (sum - far);
+      }
+      p.y[r * p.y_stride + i] = sum;
+      if (c.variance != nullptr) c.variance[r * p.y_stride + i] = variance;
     }
   }
 }
@@ -155,8 +292,12 @@ HWY_AFTER_NAMESPACE();
 namespace tessera::kernels {
 namespace detail {
 HWY_EXPORT(panel_product);
+HWY_EXPORT(companion_product);
 HWY_EXPORT(target_name);
 
+CompanionFunction companion_function() {
+  return HWY_DYNAMIC_DISPATCH(companion_product);
+}
 PanelFunction panel_function() {
   return HWY_DYNAMIC_DISPATCH(panel_product);
 }

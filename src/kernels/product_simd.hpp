@@ -19,8 +19,22 @@ struct PanelProduct {
   bool magnitudes = false;
 };
 
+/// A panel product with its companions (kernels/product.hpp, multiply_with): `x` as above, the others of its shape.
+struct CompanionProduct {
+  PanelProduct product;              ///< y receives v; no bias, not magnitudes
+  const float* magnitude = nullptr;  ///< |x|; with IR drop
+  const float* square = nullptr;     ///< x^2; with variance
+  float* variance = nullptr;         ///< sum |w| x^2, with y's stride; null: not wanted
+  bool ir_drop = false;
+  float n_over_g = 0.0F;
+  float ir_drop_scale = 0.0F;
+};
+
 using PanelFunction = void (*)(const PanelProduct&);
 /// The function of the best instruction set of this machine.
 PanelFunction panel_function();
+
+using CompanionFunction = void (*)(const CompanionProduct&);
+CompanionFunction companion_function();
 
 }  // namespace tessera::kernels::detail

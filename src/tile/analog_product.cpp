@@ -92,14 +92,6 @@ AnalogProduct::AnalogProduct(const IOParameters& io, ConstMatrixView weights, co
       read_noise_(address, random::Purpose::weight_read_noise),
       dac_rounding_(address, random::Purpose::dac_rounding),
       adc_rounding_(address, random::Purpose::adc_rounding) {
-  if (!perfect_ && io.ir_drop > 0.0) {
-    ir_position_.resize(static_cast<std::size_t>(weights.cols));
-    const auto n = static_cast<double>(weights.cols);
-    for (std::size_t j = 0; j < ir_position_.size(); ++j) {
-      const double distance = 1.0 - static_cast<double>(j) / n;
-      ir_position_[j] = static_cast<float>(1.0 - distance * distance);
-    }
-  }
   set_weights(weights);
 }
 
@@ -384,8 +376,8 @@ void AnalogProduct::convert_inputs(const Block& block, ConstMatrixView x, std::u
 void AnalogProduct::one_pass(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const {
   const ConstMatrixView z(s.converted.data(), block.pending, inputs());
   const MatrixView v = view(s.product, block.pending, outputs());
-  analog_chain(block, weights_, z, v, event, s);
-  output_stage(block, v, y, event, true, s);
+  analog_chain(weights_, z, v, s);
+  output_stage(block, v, y, event, true, has_read_noise(), s);
 }
 
 void AnalogProduct::pos_neg(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const {
@@ -394,18 +386,24 @@ void AnalogProduct::pos_neg(const Block& block, MatrixView y, std::uint32_t even
   const MatrixView sum = view(s.sum, block.pending, outputs());
   const MatrixView v = view(s.product, block.pending, outputs());
   const bool digital = io_.mv_type == AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM;
+  const auto convert_half = [&](MatrixView currents, std::uint32_t half_event) {
+    if (digital)
+      output_stage(block, currents, currents, half_event, false, has_read_noise(), s);
+    else if (has_read_noise())
+      add_read_noise(block, currents, half_event, s);
+  };
 
   transform(z, half, [](float t) { return std::min(t, 0.0F); });
-  analog_chain(block, negative_weights_ ? *negative_weights_ : weights_, half, sum, event, s);
-  if (digital) output_stage(block, sum, sum, event, false, s);
+  analog_chain(negative_weights_ ? *negative_weights_ : weights_, half, sum, s);
+  convert_half(sum, event);
   transform(z, half, [](float t) { return std::max(t, 0.0F); });
-  analog_chain(block, weights_, half, v, event + 1, s);
-  if (digital) output_stage(block, v, v, event + 1, false, s);
+  analog_chain(weights_, half, v, s);
+  convert_half(v, event + 1);
   add(v, sum, 1.0F);
   if (digital)
     finish_scaled(block, sum, y, s);
   else
-    output_stage(block, sum, y, event, true, s);
+    output_stage(block, sum, y, event, true, false, s);
 }
 
 // Integer codes of the DAC, sent digit by digit (SPLIT_MODE: low and high part; BIT_WISE: every bit), least significant
@@ -434,51 +432,51 @@ void AnalogProduct::by_digits(const Block& block, MatrixView y, std::uint32_t ev
       }
     }
     const std::uint32_t phase_event = event + static_cast<std::uint32_t>(b);
-    analog_chain(block, weights_, digit, v, phase_event, s);
-    output_stage(block, v, b == 0 ? sum : v, phase_event, false, s);
+    analog_chain(weights_, digit, v, s);
+    output_stage(block, v, b == 0 ? sum : v, phase_event, false, has_read_noise(), s);
     if (b > 0) add(v, sum, weight);
   }
   finish_scaled(block, sum, y, s);
 }
 
 // From the lines' inputs z to the currents in front of the ADC: product and the non-idealities of reference
-// section 4.6.
-void AnalogProduct::analog_chain(const Block& block, const kernels::PackedMatrix& weights, ConstMatrixView z,
-                                 MatrixView v, std::uint32_t event, ProductScratch& s) const {
-  kernels::multiply(weights, z, v);
-  if (io_.ir_drop > 0.0) {
-    const MatrixView f = view(s.function, z.rows, z.cols);
-    const MatrixView current = view(s.second, v.rows, v.cols);
-    const MatrixView positioned = view(s.third, v.rows, v.cols);
-    transform(z, f, [](float t) { return std::fabs(t); });
-    kernels::multiply_magnitudes(weights, f, current);
-    for (std::int64_t r = 0; r < z.rows; ++r) {
-      const float* in = z.data + r * z.stride;
-      float* out = f.row(r);
-      for (std::int64_t j = 0; j < z.cols; ++j) out[j] = in[j] * ir_position_[static_cast<std::size_t>(j)];
-    }
-    kernels::multiply(weights, f, positioned);
-    const auto n_over_g = static_cast<float>(static_cast<double>(z.cols) / io_.ir_drop_g_ratio);
-    kernels::subtract_ir_drop(v, current, positioned, n_over_g, static_cast<float>(io_.ir_drop));
+// section 4.6. The variance of read noise is left in s.variance for add_read_noise or output_stage.
+void AnalogProduct::analog_chain(const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v,
+                                 ProductScratch& s) const {
+  multiply(weights, z, v, s);
+  if (!frozen_.v_offset.empty()) offsets_and_series(z, v);
+  if (!has_read_noise() || io_.w_noise_type == WeightNoiseType::PCM_READ) return;
+  const MatrixView variance = view(s.variance, v.rows, v.cols);
+  for (std::int64_t r = 0; r < z.rows; ++r) {
+    double sum = 0.0;
+    for (const float t : z.row_span(r)) sum += static_cast<double>(t) * static_cast<double>(t);
+    std::fill_n(variance.row(r), variance.cols, static_cast<float>(sum));
   }
-  if (io_.v_offset_std > 0.0 || io_.r_series > 0.0 || !frozen_.v_offset.empty()) offsets_and_series(z, v);
-  if (io_.w_noise <= 0.0 || io_.w_noise_type == WeightNoiseType::NONE) return;
+}
 
-  const auto factor = static_cast<float>(io_.w_noise);
-  const MatrixView variance = view(s.second, v.rows, v.cols);
-  if (io_.w_noise_type == WeightNoiseType::PCM_READ) {
-    const MatrixView f = view(s.function, z.rows, z.cols);
-    transform(z, f, [](float t) { return t * t; });
-    kernels::multiply_magnitudes(weights, f, variance);
-  } else {
-    for (std::int64_t r = 0; r < z.rows; ++r) {
-      double sum = 0.0;
-      for (const float t : z.row_span(r)) sum += static_cast<double>(t) * static_cast<double>(t);
-      std::fill_n(variance.row(r), variance.cols, static_cast<float>(sum));
-    }
+void AnalogProduct::multiply(const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v,
+                             ProductScratch& s) const {
+  kernels::Companions companions;
+  if (io_.ir_drop > 0.0) {
+    const MatrixView magnitude = view(s.magnitude, z.rows, z.cols);
+    transform(z, magnitude, [](float t) { return std::fabs(t); });
+    companions.ir_drop = true;
+    companions.n_over_g = static_cast<float>(static_cast<double>(z.cols) / io_.ir_drop_g_ratio);
+    companions.ir_drop_scale = static_cast<float>(io_.ir_drop);
+    companions.magnitude = magnitude;
   }
+  if (has_read_noise() && io_.w_noise_type == WeightNoiseType::PCM_READ) {
+    const MatrixView square = view(s.square, z.rows, z.cols);
+    transform(z, square, [](float t) { return t * t; });
+    companions.square = square;
+    companions.variance = view(s.variance, v.rows, v.cols);
+  }
+  kernels::multiply_with(companions, weights, z, v);
+}
+
+void AnalogProduct::add_read_noise(const Block& block, MatrixView v, std::uint32_t event, ProductScratch& s) const {
   fill_draws(block, read_noise_, event, v.cols, s, s.draws, false);
-  kernels::add_read_noise(v, variance, s.draws.data(), factor);
+  kernels::add_read_noise(v, {s.variance.data(), v.rows, v.cols}, s.draws.data(), static_cast<float>(io_.w_noise));
 }
 
 void AnalogProduct::offsets_and_series(ConstMatrixView z, MatrixView v) const {
@@ -512,9 +510,13 @@ void AnalogProduct::saturate(MatrixView v) const {
   }
 }
 
-// Saturation, asymmetry, noise, ADC and bound test of one conversion. The last one of a vector applies the scales too.
+// Read noise (if it is still to come), saturation, asymmetry, output noise, ADC and bound test of one conversion; the
+// last one of a vector applies the scales too. Where nothing lies between read noise and output noise, their sum is
+// drawn at once: independent Gaussians add up to one.
 void AnalogProduct::output_stage(const Block& block, MatrixView v, MatrixView y, std::uint32_t event, bool last,
-                                 ProductScratch& s) const {
+                                 bool read_noise, ProductScratch& s) const {
+  const bool together = read_noise && !frozen_.saturates() && io_.out_asymmetry == 0.0;
+  if (read_noise && !together) add_read_noise(block, v, event, s);
   if (frozen_.saturates()) saturate(v);
   if (io_.out_asymmetry != 0.0) {
     const float factor = 1.0F - static_cast<float>(io_.out_asymmetry);
@@ -524,11 +526,15 @@ void AnalogProduct::output_stage(const Block& block, MatrixView v, MatrixView y,
   adc.v = v;
   adc.y = y;
   adc.converter = adc_;
-  if (!frozen_.out_noise_values.empty() || io_.out_noise > 0.0) {
+  if (together || !frozen_.out_noise_values.empty() || io_.out_noise > 0.0) {
     fill_draws(block, output_noise_, event, v.cols, s, s.draws, false);
     adc.noise = s.draws.data();
     adc.noise_std = static_cast<float>(io_.out_noise);
     adc.noise_stds = frozen_.out_noise_values.empty() ? nullptr : frozen_.out_noise_values.data();
+    if (together) {
+      adc.variance = s.variance.data();
+      adc.variance_factor = static_cast<float>(io_.w_noise * io_.w_noise);
+    }
   }
   if (io_.out_sto_round && adc_.step > 0.0F) {
     fill_draws(block, adc_rounding_, event, v.cols, s, s.dither, true);

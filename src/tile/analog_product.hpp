@@ -20,13 +20,13 @@ struct ProductScratch {
   AlignedVector<float> gathered;   // vectors that bound management repeats
   AlignedVector<float> converted;  // z, what the DAC puts on the lines
   AlignedVector<float> phase;      // the part of z that one pass sends
-  AlignedVector<float> function;   // |z|, z^2 or z times position
+  AlignedVector<float> magnitude;  // |z|
+  AlignedVector<float> square;     // z^2
   AlignedVector<float> product;    // v
   AlignedVector<float> sum;        // over passes
-  AlignedVector<float> second;     // further products
-  AlignedVector<float> third;
-  AlignedVector<float> result;  // of repeated vectors
-  AlignedVector<float> draws;   // noise of the DAC, then of the ADC
+  AlignedVector<float> variance;   // of the read noise
+  AlignedVector<float> result;     // of repeated vectors
+  AlignedVector<float> draws;      // noise of the DAC, then of the ADC
   AlignedVector<float> dither;
   std::vector<float> largest;  // per vector of the block
   std::vector<float> a;        // noise-management scale
@@ -87,9 +87,11 @@ class AnalogProduct {
   void one_pass(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const;
   void pos_neg(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const;
   void by_digits(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const;
-  void analog_chain(const Block& block, const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v,
-                    std::uint32_t event, ProductScratch& s) const;
-  void output_stage(const Block& block, MatrixView v, MatrixView y, std::uint32_t event, bool last,
+  void analog_chain(const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v, ProductScratch& s) const;
+  void multiply(const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v, ProductScratch& s) const;
+  bool has_read_noise() const { return io_.w_noise > 0.0 && io_.w_noise_type != WeightNoiseType::NONE; }
+  void add_read_noise(const Block& block, MatrixView v, std::uint32_t event, ProductScratch& s) const;
+  void output_stage(const Block& block, MatrixView v, MatrixView y, std::uint32_t event, bool last, bool read_noise,
                     ProductScratch& s) const;
   void fill_draws(const Block& block, const random::Stream& stream, std::uint32_t event, std::int64_t width,
                   const ProductScratch& s, AlignedVector<float>& out, bool uniform) const;
@@ -106,7 +108,6 @@ class AnalogProduct {
   kernels::PackedMatrix weights_;
   std::optional<kernels::PackedMatrix> negative_weights_;  // W o K of the two-pass modes
   FrozenDraws frozen_;
-  std::vector<float> ir_position_;
   random::Stream input_noise_;
   random::Stream output_noise_;
   random::Stream read_noise_;

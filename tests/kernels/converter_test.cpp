@@ -57,7 +57,11 @@ float reference_dac(const DacBlock& b, std::int64_t r, std::int64_t c) {
 float reference_adc(const AdcBlock& b, std::int64_t r, std::int64_t c) {
   const std::int64_t draw = r * b.v.cols + c;
   float t = b.v(r, c) + 0.0F;
-  if (b.noise != nullptr) t = t + (b.noise_stds == nullptr ? b.noise_std : b.noise_stds[c]) * b.noise[draw];
+  if (b.noise != nullptr) {
+    float std = b.noise_stds == nullptr ? b.noise_std : b.noise_stds[c];
+    if (b.variance != nullptr) std = std::sqrt(std * std + b.variance_factor * b.variance[draw]);
+    t = t + std * b.noise[draw];
+  }
   t = b.dither == nullptr ? reference::quantize(t, b.converter.step)
                           : reference::quantize_stochastic(t, b.converter.step, b.dither[draw]);
   t = std::min(std::max(t, -b.converter.bound), b.converter.bound);
@@ -178,7 +182,7 @@ TEST(ConvertOutputs, EqualsTheScalarDefinition) {
       const Matrix dither = uniforms(rows, cols);
       const Matrix per_row = uniforms(1, rows);
       const Matrix per_column = normals(1, cols, 5, 1.0F);
-      for (int flags = 0; flags < 256; ++flags) {
+      for (int flags = 0; flags < 512; ++flags) {
         Matrix y(rows, cols);
         std::vector<std::int32_t> above(rows);
         std::vector<std::int32_t> below(rows);
@@ -194,6 +198,8 @@ TEST(ConvertOutputs, EqualsTheScalarDefinition) {
         b.row_scale = (flags & 16) != 0 ? per_row.data() : nullptr;
         b.column_scale = (flags & 32) != 0 ? per_column.data() : nullptr;
         b.bias = (flags & 64) != 0 ? per_column.data() : nullptr;
+        b.variance = (flags & 256) != 0 ? dither.data() : nullptr;
+        b.variance_factor = 0.7F;
         if ((flags & 128) != 0) {
           b.above = above.data();
           b.below = below.data();

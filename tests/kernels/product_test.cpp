@@ -7,6 +7,7 @@
 #include <hwy/targets.h>
 
 #include <bit>
+#include <cmath>
 #include <vector>
 
 #include "tessera/kernels/reference.hpp"
@@ -70,6 +71,77 @@ TEST(Product, EqualsTheScalarDefinitionOnEveryInstructionSet) {
     }
   });
   EXPECT_GE(targets, 1);
+}
+
+TEST(Product, CompanionsEqualTheScalarDefinitionOnEveryInstructionSet) {
+  for_each_target([&](const char* name) {
+    SCOPED_TRACE(name);
+    for (const std::int64_t outputs : {1, 8, 17, 24, 32, 45}) {
+      for (const std::int64_t inputs : {1, 2, 27, 64}) {
+        const Matrix w = random_matrix(outputs, inputs, 1);
+        const PackedMatrix packed(w.view());
+        for (const std::int64_t rows : {1, 3, 5, 6, 7, 13, 20}) {
+          const Matrix x = random_matrix(rows, inputs, 2);
+          Matrix magnitude(x.view());
+          Matrix square(x.view());
+          for (float& v : magnitude.values()) v = std::fabs(v);
+          for (float& v : square.values()) v *= v;
+          for (const bool ir_drop : {false, true}) {
+            for (const bool with_variance : {false, true}) {
+              Matrix y(rows, outputs);
+              Matrix variance(rows, outputs);
+              Matrix expected(rows, outputs);
+              Matrix expected_variance(rows, outputs);
+              Companions c;
+              c.ir_drop = ir_drop;
+              c.n_over_g = 0.3F;
+              c.ir_drop_scale = ir_drop ? 1.5F : 0.0F;
+              c.magnitude = magnitude.view();
+              c.square = square.view();
+              if (with_variance) c.variance = variance.view();
+              multiply_with(c, packed, x.view(), y.view());
+              reference::multiply_with(c.n_over_g, c.ir_drop_scale, w.view(), x.view(), expected.view(),
+                                       with_variance ? expected_variance.view() : MatrixView());
+              expect_same_bits(y.view(), expected.view());
+              expect_same_bits(variance.view(), expected_variance.view());
+            }
+          }
+        }
+      }
+    }
+  });
+}
+
+// The running sums weigh the inputs as the formula of the reference does: against a product with explicit positions.
+TEST(Product, PrefixSumsAreThePositionFactor) {
+  const std::int64_t n = 300;
+  const Matrix w = random_matrix(4, n, 1);
+  const Matrix x = random_matrix(3, n, 2);
+  Matrix magnitude(x.view());
+  for (float& v : magnitude.values()) v = std::fabs(v);
+  Companions c;
+  c.ir_drop = true;
+  c.n_over_g = 0.01F;
+  c.ir_drop_scale = 1.0F;
+  c.magnitude = magnitude.view();
+  Matrix y(3, 4);
+  multiply_with(c, PackedMatrix(w.view()), x.view(), y.view());
+  for (std::int64_t r = 0; r < 3; ++r) {
+    for (std::int64_t i = 0; i < 4; ++i) {
+      double v = 0.0;
+      double current = 0.0;
+      double positioned = 0.0;
+      for (std::int64_t j = 0; j < n; ++j) {
+        const double p = static_cast<double>(w(i, j)) * static_cast<double>(x(r, j));
+        const double distance = 1.0 - static_cast<double>(j) / static_cast<double>(n);
+        v += p;
+        current += std::fabs(p);
+        positioned += p * (1.0 - distance * distance);
+      }
+      const double a = 0.01 * current;
+      EXPECT_NEAR(y(r, i), v - a * (a * (0.05 * a - 0.2) + 0.5) * positioned, 3e-5) << r << " " << i;
+    }
+  }
 }
 
 TEST(Product, IsIndependentOfBatchSplitAndThreads) {

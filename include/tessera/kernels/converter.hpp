@@ -51,7 +51,8 @@ struct DacBlock {
 bool convert_inputs(const DacBlock& block);
 
 /// y = ADC(v) and the affine scale behind it, element by element:
-///     noise given:   t = v + std * noise                 (std = noise_std, or noise_stds[i] of output i if given)
+///     noise given:   t = v + std * noise                 (std = noise_std, or noise_stds[i] of output i if given;
+///                                                         with variance: sqrt(std^2 + variance_factor * variance))
 ///     step > 0:      t = step * rint(t / step)           (dither as above)
 ///     bound test and clamp to [-bound, bound]
 ///     row_scale given:    t = t * row_scale[row]
@@ -63,6 +64,8 @@ struct AdcBlock {
   const float* noise = nullptr;  ///< standard normal draws, rows x cols contiguous, or null
   float noise_std = 0.0F;
   const float* noise_stds = nullptr;  ///< one per output, or null
+  const float* variance = nullptr;    ///< rows x cols contiguous, or null
+  float variance_factor = 0.0F;
   Converter converter;
   const float* dither = nullptr;
   const float* row_scale = nullptr;     ///< one per row, or null

@@ -53,6 +53,23 @@ void multiply(const PackedMatrix& weight, ConstMatrixView x, MatrixView y, Paral
 /// The same product with |w| in place of w: the current through a column, and the variance of read noise, need it.
 void multiply_magnitudes(const PackedMatrix& weight, ConstMatrixView x, MatrixView y, Parallel parallel = {});
 
+/// What a physical column adds to the product, computed in the same sweep over the weights.
+struct Companions {
+  bool ir_drop = false;  ///< quadratic IR drop (reference section 4.6.1)
+  float n_over_g = 0.0F;
+  float ir_drop_scale = 0.0F;
+  MatrixView variance;  ///< if it has rows: receives sum_k |w[i][k]| x[r][k]^2; same stride as y
+
+  ConstMatrixView magnitude;  ///< |x| if ir_drop; same stride as x
+  ConstMatrixView square;     ///< x^2 if variance is wanted; same stride as x
+};
+
+/// y = sum w x as by multiply(), less its IR drop:
+///     current = sum_k |w| |x|,  A = n_over_g current,  C = ir_drop_scale A (A (0.05 A - 0.2) + 0.5),
+///     far = sum_k w x (1 - k/n)^2  =  (2 second - prefix) / n^2,  y = v - C (v - far)
+/// with prefix and second the running sums of v and of prefix over k. Strict order, all instruction sets bit for bit.
+void multiply_with(const Companions& companions, const PackedMatrix& weight, ConstMatrixView x, MatrixView y);
+
 /// Name of the instruction set that the dispatcher chose ("AVX3", "AVX2", "SSE2"), for provenance.
 const char* instruction_set();
 

@@ -19,6 +19,10 @@ inline float dot(std::span<const float> x, std::span<const float> w) {
 void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::span<const float> bias = {},
               bool magnitudes = false);
 
+/// kernels::multiply_with; `variance` may be empty.
+void multiply_with(float n_over_g, float ir_drop_scale, ConstMatrixView weight, ConstMatrixView x, MatrixView y,
+                   MatrixView variance);
+
 /// step * rint(v / step), ties to even, in float32 (reference section 4.2), zero always +0; v itself for step <= 0.
 inline float quantize(float v, float step) {
   return step > 0.0F ? step * std::rint(v / step) + 0.0F : v;
