@@ -1,0 +1,107 @@
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+
+#include "cli/commands.hpp"
+#include "cli/console_environment.hpp"
+#include "cli/interrupt.hpp"
+#include "cli/load.hpp"
+#include "cli/run_summary.hpp"
+#include "tessera/core/hash.hpp"
+#include "tessera/kernels/product.hpp"
+#include "tessera/sim/recording.hpp"
+#include "tessera/spec/glob.hpp"
+#include "tessera/spec/layers.hpp"
+
+namespace tessera::cli {
+
+namespace {
+
+struct RunOptions {
+  std::string config;
+  std::string output;
+  CommonOptions common;
+};
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+}
+
+/// One result file: provenance, the evaluation, the summary.
+void run(const RunOptions& options, const Invocation& invocation) {
+  const auto start = std::chrono::steady_clock::now();
+  ConsoleEnvironment console(invocation.console, options.common);
+  const InterruptGuard interrupt;
+  const Environment environment = console.environment(interrupt.flag());
+  const Parallel parallel = options.common.parallel();
+
+  config::Report report;
+  const spec::RunConfig config = spec::read_run_config(options.config, options.common.overrides(), &report);
+  if (const std::string note = spec::unused_note(report); !note.empty()) environment.note(note);
+  const std::string output = !options.output.empty() ? options.output : config.output.file;
+  if (output.empty()) throw UsageError("where should the results go? Give -o results.h5 or output.file");
+
+  const io::DataSet data(config.data);
+  const nn::Executor executor = load_executor(config.model, data.sample_shape(), environment);
+  spec::resolve_layers(config, layer_names(executor));
+
+  sim::EvaluationRequest request{.executor = executor,
+                                 .data = data,
+                                 .batch_size = config.data.batch_size,
+                                 .seed = config.seed,
+                                 .evaluation = config.evaluation,
+                                 .resolve = spec::layer_resolver(config),
+                                 .statistics = config.output.record.statistics,
+                                 .record_output = {}};
+  std::vector<std::string> names;
+  for (const nn::LinearLayer& layer : executor.layers()) names.push_back(layer.name);
+  request.record_output = spec::select_names(config.output.record.tensors, names, "output.record.tensors");
+
+  results::Header header;
+  header.command = invocation.command_line;
+  header.config_text = read_text_file(options.config);
+  header.resolved_text = spec::resolved_text(config);
+  header.task_id = sha256_hex(header.resolved_text);
+  sim::describe_run(header, request, config.output.record);
+  results::Writer writer(output, std::move(header));
+
+  const sim::EvaluationResult result =
+      sim::evaluate(request, sim::recording_sink(writer, request), parallel, environment);
+  console.finish_progress();
+
+  results::Runtime runtime;
+  runtime.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  runtime.reference_seconds = result.reference_seconds;
+  runtime.analog_seconds = result.analog_seconds;
+  runtime.reference_samples = result.reference_samples;
+  runtime.analog_samples = result.analog_samples;
+  runtime.threads = parallel.threads;
+  runtime.batch_size = config.data.batch_size;
+  runtime.instruction_set = kernels::instruction_set();
+  runtime.host = host_name();
+  writer.write_runtime(runtime);
+  writer.commit();
+  print_run_summary(invocation.console.out, request, result, config.name);
+  invocation.console.out << "\nresults: " << output << "\n";
+  if (!result.complete)
+    throw RunError(fmt::format("interrupted; {} holds the {} points that were finished", output, result.points.size()));
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& app, Invocation& invocation) {
+  CLI::App* command = app.add_subcommand("run", "Simulate a network on analog tiles, layer by layer");
+  auto options = std::make_shared<RunOptions>();
+  command->add_option("CONFIG", options->config, "Configuration file (YAML)")->required();
+  command->add_option("-o,--output", options->output, "Result file (HDF5); default: output.file of the configuration");
+  add_common_flags(*command, options->common);
+  command->footer(
+      "Example: tessera run configs/quickstart.yaml -o results.h5 --set rpu_config.forward.out_noise=0.02\n"
+      "All keys: docs/formats/config.md; starting points for rpu_config: tessera help presets");
+  command->callback(
+      [&invocation, options] { invocation.action = [&invocation, options] { run(*options, invocation); }; });
+}
+
+}  // namespace tessera::cli

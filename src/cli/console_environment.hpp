@@ -1,0 +1,32 @@
+#pragma once
+#include <memory>
+
+#include "cli/commands.hpp"
+#include "cli/progress_bar.hpp"
+#include "tessera/core/messages.hpp"
+
+namespace spdlog {
+class logger;
+}
+
+namespace tessera::cli {
+
+/// Notes, warnings and progress of a library call, as lines and a bar on standard error. Notes and warnings appear
+/// unless -q, the bar on a terminal unless --no-progress.
+class ConsoleEnvironment {
+ public:
+  ConsoleEnvironment(const Console& console, const CommonOptions& options);
+  ~ConsoleEnvironment();
+  ConsoleEnvironment(const ConsoleEnvironment&) = delete;
+  ConsoleEnvironment& operator=(const ConsoleEnvironment&) = delete;
+
+  /// Refers to this object.
+  Environment environment(CancelFlag cancel = nullptr);
+  void finish_progress() { bar_.clear(); }
+
+ private:
+  std::shared_ptr<spdlog::logger> logger_;
+  ProgressBar bar_;
+};
+
+}  // namespace tessera::cli

@@ -1,0 +1,76 @@
+#include <algorithm>
+#include <cmath>
+
+#include "cli/format.hpp"
+#include "cli/inspect.hpp"
+#include "cli/text_table.hpp"
+#include "tessera/core/statistics.hpp"
+#include "tessera/results/reader.hpp"
+
+namespace tessera::cli {
+
+namespace {
+
+/// Mean over everything that is there; NaN if nothing is.
+double mean_of(const results::Reader& reader, const std::string& variable) {
+  if (!reader.has(variable)) return results::missing;
+  Moments moments;
+  for (const double value : reader.read(variable).values)
+    if (!std::isnan(value)) moments.add(value);
+  return moments.mean();
+}
+
+std::string values_text(const results::Axis& axis) {
+  const auto join = [](const auto& list) {
+    constexpr std::size_t most = 8;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(most, list.size()); ++i) text += fmt::format("{}{}", i ? ", " : "", list[i]);
+    return list.size() > most ? text + fmt::format(", ... {}", list.back()) : text;
+  };
+  return std::visit(join, axis.values);
+}
+
+void print_layers(const results::Reader& reader, std::ostream& out) {
+  TextTable table;
+  for (const char* heading : {"layer", "kind"}) table.add_column(heading, TextTable::Align::left);
+  for (const char* heading :
+       {"vector in", "out", "SQNR dB", "alone dB", "clipped in", "saturated out", "ADC bits used"})
+    table.add_column(heading);
+  for (const results::LayerInfo& layer : reader.layers()) {
+    const auto mean = [&](const char* name) { return mean_of(reader, layer.group + "/" + name); };
+    const double bits = mean("adc_effective_bits");
+    table.add_row({layer.name, layer.op + (layer.analog ? "" : " (digital)"), format_count(layer.inputs),
+                   format_count(layer.outputs), format_decibel(mean("sqnr_db")),
+                   format_decibel(mean("sqnr_db_isolated")), format_percent(mean("input_clip_fraction")),
+                   format_percent(mean("adc_saturation_fraction")),
+                   std::isnan(bits) ? "-" : fmt::format("{:.1f}", bits)});
+  }
+  out << table.text();
+}
+
+}  // namespace
+
+void inspect_results(const std::string& path, std::ostream& out) {
+  const results::Reader reader(path);
+  out << path << ": results of tessera " << reader.tessera_version() << ", " << reader.created_utc()
+      << (reader.complete() ? "" : ", INCOMPLETE") << "\n";
+  if (const std::string note = reader.version_note(); !note.empty()) out << "  note: " << note << "\n";
+  out << "  command  " << reader.command() << "\n  seed     " << reader.seed() << "\n  task     " << reader.task_id()
+      << "\n\n";
+  TextTable axes;
+  axes.add_column("axis", TextTable::Align::left);
+  axes.add_column("length");
+  axes.add_column("unit", TextTable::Align::left);
+  axes.add_column("values", TextTable::Align::left);
+  for (const results::Axis& axis : reader.axes())
+    axes.add_row({axis.name, format_count(axis.size()), axis.units, values_text(axis)});
+  out << axes.text() << "\n";
+  if (reader.has("/accuracy"))
+    out << "  accuracy " << format_percent(mean_of(reader, "/accuracy")) << " (mean over all points), float32 "
+        << format_percent(mean_of(reader, "/reference/accuracy")) << "\n\n";
+  print_layers(reader, out);
+  out << "\n  " << reader.variables().size() << " variables; in Python: xarray.open_dataset(\"" << path
+      << "\", engine=\"h5netcdf\")\n";
+}
+
+}  // namespace tessera::cli

@@ -1,0 +1,145 @@
+// Does `tessera run` do its job on what the repository ships, and give the same bits however it is asked to work?
+#include <gmock/gmock.h>
+
+#include "cli/command_fixture.hpp"
+#include "tessera/h5/file.hpp"
+#include "tessera/results/compare.hpp"
+#include "tessera/results/reader.hpp"
+#include "tessera/results/schema.hpp"
+
+namespace tessera::cli {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class RunTest : public CommandTest {
+ protected:
+  /// A small noisy run with everything recorded.
+  std::string noisy_config() const {
+    return write("noisy.yaml", fmt::format(R"(
+base: {}
+output: {{record: {{statistics: true, predictions: true, tensors: [conv2]}}}}
+data: {{limit: 60}}
+evaluation: {{repeats: 2}}
+)",
+                                           config("quickstart.yaml")));
+  }
+};
+
+double accuracy(const std::string& file, const std::string& variable) {
+  return results::Reader(file).read(variable).values.at(0);
+}
+
+TEST_F(RunTest, EveryShippedConfigurationRuns) {
+  int ran = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(config(""))) {
+    if (entry.path().extension() != ".yaml") continue;
+    const std::string name = entry.path().filename().string();
+    std::vector<std::string> arguments{"run",    entry.path().string(), "-o", path(name + ".h5"), "--limit", "48",
+                                       "--quiet"};
+    if (name == "mnist.yaml") {
+      if (real_data("mnist/lenet5-relu.onnx").empty()) continue;
+      for (const auto& [key, file] :
+           std::vector<std::pair<std::string, std::string>>{{"model.file", "mnist/lenet5-relu.onnx"},
+                                                            {"data.inputs", "mnist/t10k-images-idx3-ubyte"},
+                                                            {"data.labels", "mnist/t10k-labels-idx1-ubyte"}}) {
+        arguments.emplace_back("--set");
+        arguments.push_back(key + "=" + real_data(file));
+      }
+    }
+    const CommandResult result = run_command(arguments);
+    EXPECT_EQ(result.code, 0) << name << "\n" << result.err;
+    EXPECT_THAT(result.out, HasSubstr("float32")) << name;
+    EXPECT_THAT(result.err, IsEmpty()) << name;
+    ASSERT_TRUE(std::filesystem::exists(path(name + ".h5"))) << name;
+    EXPECT_THAT(results::check_schema(h5::File::open(path(name + ".h5"))), IsEmpty()) << name;
+    ++ran;
+  }
+  EXPECT_GE(ran, 3);
+}
+
+TEST_F(RunTest, SameBitsForAnyThreadsAndBatchAndAgain) {
+  const std::string noisy = noisy_config();
+  ASSERT_EQ(run_command({"run", noisy, "-o", path("a.h5"), "--threads", "1"}).code, 0);
+  const std::vector<std::vector<std::string>> ways{{"--threads", "1"},    {"--threads", "2"},
+                                                   {"--threads", "3"},    {"--batch-size", "1"},
+                                                   {"--batch-size", "7"}, {"--batch-size", "128"}};
+  for (const auto& way : ways) {
+    std::vector<std::string> arguments{"run", noisy, "-o", path("b.h5")};
+    arguments.insert(arguments.end(), way.begin(), way.end());
+    const CommandResult result = run_command(arguments);
+    ASSERT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(results::compare(path("a.h5"), path("b.h5")), IsEmpty()) << way[0] << " " << way[1];
+  }
+}
+
+TEST_F(RunTest, TheComparisonCanFail) {
+  const std::string noisy = noisy_config();
+  ASSERT_EQ(run_command({"run", noisy, "-o", path("a.h5")}).code, 0);
+  ASSERT_EQ(run_command({"run", noisy, "-o", path("b.h5"), "--seed", "2"}).code, 0);
+  EXPECT_THAT(results::compare(path("a.h5"), path("b.h5")), testing::Not(IsEmpty()));
+}
+
+TEST_F(RunTest, TheResolvedTextAloneReproducesTheFile) {
+  ASSERT_EQ(run_command({"run", noisy_config(), "-o", path("a.h5")}).code, 0);
+  const std::string again = write("again.yaml", results::Reader(path("a.h5")).resolved_text());
+  const CommandResult result = run_command({"run", again, "-o", path("b.h5")});
+  ASSERT_EQ(result.code, 0) << result.err;
+  std::vector<std::string> ignored = results::not_compared;
+  ignored.emplace_back("/config/text");
+  EXPECT_THAT(results::compare(path("a.h5"), path("b.h5"), ignored), IsEmpty());
+}
+
+TEST_F(RunTest, IdealIsIdeal) {
+  for (const char* network : {"models/glyphs_cnn.onnx", "models/glyphs_mlp.onnx"}) {
+    const CommandResult result = run_command({"run", config("ideal.yaml"), "-o", path("ideal.h5"), "--limit", "500",
+                                              "--set", std::string("model.file=") + config(network)});
+    ASSERT_EQ(result.code, 0) << result.err;
+    const results::Reader reader(path("ideal.h5"));
+    EXPECT_EQ(accuracy(path("ideal.h5"), "/accuracy"), accuracy(path("ideal.h5"), "/reference/accuracy"));
+    for (const results::LayerInfo& layer : reader.layers())
+      EXPECT_GT(reader.read(layer.group + "/sqnr_db").values.at(0), 120.0) << layer.name;
+  }
+}
+
+TEST_F(RunTest, NoiseCostsAccuracyAndTheFileSaysSo) {
+  const auto run = [&](const std::string& noise, const std::string& file) {
+    const CommandResult result = run_command({"run", config("quickstart.yaml"), "-o", path(file), "--limit", "300",
+                                              "--set", "rpu_config.forward.out_noise=" + noise});
+    ASSERT_EQ(result.code, 0) << result.err;
+  };
+  run("0", "quiet.h5");
+  run("2.0", "loud.h5");
+  EXPECT_LT(accuracy(path("loud.h5"), "/accuracy"), accuracy(path("quiet.h5"), "/accuracy") - 0.2);
+  EXPECT_EQ(accuracy(path("loud.h5"), "/reference/accuracy"), accuracy(path("quiet.h5"), "/reference/accuracy"));
+}
+
+TEST_F(RunTest, InspectShowsWhatIsInEveryKindOfFile) {
+  ASSERT_EQ(run_command({"run", noisy_config(), "-o", path("a.h5")}).code, 0);
+  const CommandResult results = run_command({"inspect", path("a.h5")});
+  EXPECT_EQ(results.code, 0) << results.err;
+  EXPECT_THAT(results.out, HasSubstr("conv2"));
+  const CommandResult model_text = run_command({"inspect", model("glyphs_cnn.onnx")});
+  EXPECT_EQ(model_text.code, 0) << model_text.err;
+  EXPECT_THAT(model_text.out, HasSubstr("MACs"));
+  EXPECT_EQ(run_command({"import", model("glyphs_cnn.onnx"), "-o", path("cnn.h5")}).code, 0);
+  const CommandResult native = run_command({"inspect", path("cnn.h5")});
+  EXPECT_EQ(native.code, 0) << native.err;
+  EXPECT_THAT(native.out, HasSubstr("conv1"));
+  EXPECT_EQ(run_command({"inspect", config("quickstart.yaml")}).code, 0);
+}
+
+TEST_F(RunTest, ANativeModelGivesTheSameResultsAsItsOnnx) {
+  ASSERT_EQ(run_command({"import", model("glyphs_cnn.onnx"), "-o", path("cnn.h5")}).code, 0);
+  ASSERT_EQ(run_command({"run", noisy_config(), "-o", path("a.h5")}).code, 0);
+  const CommandResult native =
+      run_command({"run", noisy_config(), "-o", path("b.h5"), "--set", "model.file=" + path("cnn.h5")});
+  ASSERT_EQ(native.code, 0) << native.err;
+  std::vector<std::string> ignored = results::not_compared;
+  ignored.insert(ignored.end(), {"/config", "/@task_id"});
+  EXPECT_THAT(results::compare(path("a.h5"), path("b.h5"), ignored), IsEmpty());
+}
+
+}  // namespace
+}  // namespace tessera::cli
