@@ -1,6 +1,7 @@
 #include "tessera/config/schema.hpp"
 
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "scalars.hpp"
@@ -181,33 +182,29 @@ class MarkdownWriter {
       for (const auto& [name, type] : info.alternatives) section(*type);
       return;
     }
-    std::vector<std::string> unused;
-    table(info.keys, unused);
-    for (const std::string& line : unused) out += line + "\n";
-    if (!unused.empty()) out += '\n';
+    table(info.keys);
     for (const KeyInfo& key : info.keys) below(*key.type);
   }
 
  private:
-  void table(const std::vector<KeyInfo>& keys, std::vector<std::string>& unused) {
-    if (keys.empty()) {
-      out += "No keys.\n\n";
-      return;
-    }
-    out += "| key | type | default | unit | meaning |\n|---|---|---|---|---|\n";
+  void table(const std::vector<KeyInfo>& keys) {
+    std::string rows;
+    std::map<std::string, std::vector<std::string>> unused;
     for (const KeyInfo& key : keys) {
       if (!key.unused_because.empty()) {
-        unused.push_back(fmt::format("{}`{}`: accepted without effect ({}).", unused.empty() ? "" : "\n", key.name,
-                                     key.unused_because));
+        unused[key.unused_because].push_back(fmt::format("`{}`", key.name));
         continue;
       }
       const std::string shown = key.required        ? "required"
                                 : key.default_value ? fmt::format("`{}`", to_flow(*key.default_value))
                                                     : "";
-      out += fmt::format("| `{}` | {} | {} | {} | {} |\n", key.name, cell(linked_type(*key.type)), cell(shown),
-                         cell(key.unit), cell(key.help));
+      rows += fmt::format("| `{}` | {} | {} | {} | {} |\n", key.name, cell(linked_type(*key.type)), cell(shown),
+                          cell(key.unit), cell(key.help));
     }
-    out += '\n';
+    out += rows.empty() ? "No keys.\n\n"
+                        : "| key | type | default | unit | meaning |\n|---|---|---|---|---|\n" + rows + "\n";
+    for (const auto& [why, names] : unused)
+      out += fmt::format("Accepted without effect: {} ({}).\n\n", fmt::join(names, ", "), why);
   }
 
   void below(const TypeInfo& info) {

@@ -17,7 +17,7 @@ bool applies(const LayerRule& rule, const LayerName& layer) {
 /// Resolves layers of one configuration and collects the problems.
 class Resolver {
  public:
-  explicit Resolver(const RunConfig& config) : config_(config), table_(rpu_config_table()) {}
+  explicit Resolver(const RunConfig& config) : config_(config), table_(rpu_config_keys()) {}
 
   LayerConfig resolve(const LayerName& layer) {
     LayerConfig result{true, config_.rpu_config};
@@ -82,7 +82,7 @@ class Resolver {
   }
 
   const RunConfig& config_;
-  config::Type<RpuConfig> table_;
+  const config::Type<RpuConfig>& table_;
   config::Report report_;
 };
 

@@ -39,6 +39,8 @@ void start_from_preset(const Node& node, const std::string& key, RpuConfig& conf
 
 }  // namespace
 
+namespace {
+
 config::Section<RpuConfig> rpu_config_table() {
   const std::string training = "training only";
   const std::string python = "chooses Python classes of the peer";
@@ -77,6 +79,13 @@ config::Section<RpuConfig> rpu_config_table() {
       .unused("simulator_tile_class", python);
 }
 
+}  // namespace
+
+const config::Type<RpuConfig>& rpu_config_keys() {
+  static const config::Type<RpuConfig> type = rpu_config_table();
+  return type;
+}
+
 void validate(const RpuConfig& config) {
   std::vector<Problem> problems;
   const auto collect = [&](const auto& check) {
@@ -105,8 +114,10 @@ RpuConfig preset(const std::string& name) {
   return config;
 }
 
-config::Type<RpuConfig> rpu_config_type() {
-  return rpu_config_table().check([](const RpuConfig& config) { validate(config); });
+const config::Type<RpuConfig>& rpu_config_type() {
+  static const config::Type<RpuConfig> type =
+      rpu_config_table().check([](const RpuConfig& config) { validate(config); });
+  return type;
 }
 
 RpuConfig read_rpu_config(const Node& node, const RpuConfig& start, Report* report) {

@@ -5,7 +5,7 @@
 namespace tessera::spec {
 
 /// The table of `rpu_config` without the check of the whole, for partial keys that are read over something else.
-config::Section<RpuConfig> rpu_config_table();
+const config::Type<RpuConfig>& rpu_config_keys();
 
 /// Throws ConfigError with keys relative to the `rpu_config`.
 void validate(const RpuConfig& config);

@@ -87,7 +87,7 @@ Node canonical(const Node& partial, const Node& full, const config::TypeInfo& in
 /// Reads the partial configurations of the rules over the global one, each over those before it, and makes them
 /// canonical.
 void check_rules(RunConfig& config, Report& report) {
-  const Type<RpuConfig> table = rpu_config_table();
+  const Type<RpuConfig>& table = rpu_config_keys();
   RpuConfig accumulated = config.rpu_config;
   for (std::size_t i = 0; i < config.layers.size(); ++i) {
     Node& partial = config.layers[i].rpu_config;
@@ -116,7 +116,9 @@ void check_times(const Node& root, const RunConfig& config, Report& report) {
 
 }  // namespace
 
-Type<RunConfig> run_config_type() {
+namespace {
+
+Type<RunConfig> make_run_config_type() {
   return Section<RunConfig>("Configuration", "The top of a file.")
       .field("name", &RunConfig::name, {.help = "of the run; \"\": the file's name without extension"})
       .field("seed", &RunConfig::seed, {.help = "of every random effect of the simulation"})
@@ -126,6 +128,13 @@ Type<RunConfig> run_config_type() {
       .field("layers", &RunConfig::layers, config::list(layer_rule()), {.help = "exceptions; later entries win"})
       .field("evaluation", &RunConfig::evaluation, evaluation_parameters(), {.help = "repeats and times"})
       .field("output", &RunConfig::output, output_parameters(), {.help = "what is written"});
+}
+
+}  // namespace
+
+const Type<RunConfig>& run_config_type() {
+  static const Type<RunConfig> type = make_run_config_type();
+  return type;
 }
 
 RunConfig read_run_config(const Node& root, Report* report) {

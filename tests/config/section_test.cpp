@@ -278,7 +278,7 @@ TEST(Markdown, SaysWhatTheTableSays) {
   EXPECT_THAT(page, HasSubstr("| `noise_model` | [Noise](#noise), or null | `null` |  |  |\n"));
   EXPECT_THAT(page, HasSubstr("| `scale` | number > 0 | `1.0` |  | a\\|b |\n"));
   EXPECT_THAT(page, HasSubstr("| [PcmModel](#pcm) | Phase change. |\n"));
-  EXPECT_THAT(page, HasSubstr("`backward`: accepted without effect (training only)."));
+  EXPECT_THAT(page, HasSubstr("Accepted without effect: `backward` (training only)."));
   EXPECT_THAT(page, HasSubstr("| `g_max` | number > 0 | `25.0` | uS | largest |\n"));
 }
 

@@ -37,7 +37,7 @@ RpuConfig preset(const std::string& name);
 
 /// The key table of `rpu_config`. `preset: <name>` comes first whatever its place in the file: it replaces everything
 /// that was there, and the keys beside it are read over it.
-config::Type<RpuConfig> rpu_config_type();
+const config::Type<RpuConfig>& rpu_config_type();
 
 /// Reads the node over `start` and validates the result. Throws ConfigError with every problem. Keys without effect go
 /// to `report` if one is given.

@@ -48,7 +48,7 @@ struct RunConfig {
 };
 
 /// The key table of a configuration.
-config::Type<RunConfig> run_config_type();
+const config::Type<RunConfig>& run_config_type();
 
 /// Reads a file with its bases, applies overrides ("a.b.c=value", as --set gives them), reads strictly and validates.
 /// Throws ConfigError with every problem and its position; UsageError for an override that is no key=value. Keys
