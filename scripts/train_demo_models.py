@@ -188,6 +188,18 @@ def dense_weights(name, layer, value=None):
     return {f"{name}.weight": weight.T, f"{name}.bias": layer.bias.value}
 
 
+def make_linear(rng):
+    return [Flatten(), Dense(rng, 784, 10)]
+
+
+def write_linear(path, layers, notes):
+    nodes = [
+        helper.make_node("Flatten", ["input"], ["pixels"], name="flatten", axis=1),
+        gemm("fc", "pixels", "logits"),
+    ]
+    write_onnx(path, "glyphs_linear", nodes, dense_weights("fc", layers[1]), notes)
+
+
 def make_mlp(rng):
     return [Flatten(), Dense(rng, 784, 128), Relu(), Dense(rng, 128, 64), Relu(), Dense(rng, 64, 10)]
 
@@ -263,7 +275,7 @@ def main():
     parser.add_argument("train")
     parser.add_argument("test")
     parser.add_argument("output", help="folder of the models")
-    parser.add_argument("--only", choices=["mlp", "cnn"])
+    parser.add_argument("--only", choices=["linear", "mlp", "cnn"])
     options = parser.parse_args()
     os.makedirs(options.output, exist_ok=True)
 
@@ -274,6 +286,7 @@ def main():
     images, labels = load(options.train)
     test_images, test_labels = load(options.test)
     recipes = {
+        "linear": (make_linear, write_linear, 4, 2e-3, 1e-2),
         "mlp": (make_mlp, write_mlp, 12, 2e-3, 1e-2),
         "cnn": (make_cnn, write_cnn, 8, 4e-3, 1e-3),
     }

@@ -1,5 +1,7 @@
 #include "cli/run_summary.hpp"
 
+#include <algorithm>
+
 #include "cli/format.hpp"
 #include "cli/text_table.hpp"
 #include "tessera/core/statistics.hpp"
@@ -9,12 +11,17 @@ namespace tessera::cli {
 
 namespace {
 
+/// "2 of 392x10": how many tiles the layer takes, and the lines of the largest.
 std::string tiles_text(const nn::LinearLayer& layer, const tile::MappingParameter& mapping) {
   std::size_t tiles = 0;
-  for (const nn::LinearPart& part : layer.parts)
-    tiles += tile::place_tiles(part.weight.rows(), part.weight.cols(), mapping).size();
-  const Matrix& weight = layer.parts.front().weight;
-  return fmt::format("{} of {}x{}", tiles, weight.cols(), weight.rows());
+  tile::TilePlace largest;
+  for (const nn::LinearPart& part : layer.parts) {
+    const auto places = tile::place_tiles(part.weight.rows(), part.weight.cols(), mapping);
+    tiles += places.size();
+    largest.inputs = std::max(largest.inputs, places.front().inputs);
+    largest.outputs = std::max(largest.outputs, places.front().outputs);
+  }
+  return fmt::format("{} of {}x{}", tiles, largest.inputs, largest.outputs);
 }
 
 /// Means over all finished points of one layer.
