@@ -222,7 +222,9 @@ HWY_INLINE void adc_row(const AdcBlock& b, const AdcConstants& c, std::int64_t r
       below += hn::CountTrue(d, hn::Lt(t, c.bound_low));
     }
     t = hn::Min(hn::Max(t, c.bound_low), c.bound);
-    if constexpr (kCount) peak = hn::Max(peak, hn::Abs(t));
+    if constexpr (kCount) {
+      if (b.peaks != nullptr) peak = hn::Max(peak, hn::Abs(t));
+    }
     t = hn::Mul(t, scale);
     if constexpr (kAffine) {
       if (b.column_scale != nullptr) t = hn::Mul(t, at.load(b.column_scale + i));
@@ -233,7 +235,7 @@ HWY_INLINE void adc_row(const AdcBlock& b, const AdcConstants& c, std::int64_t r
   if constexpr (kCount) {
     b.above[r] = static_cast<std::int32_t>(above);
     b.below[r] = static_cast<std::int32_t>(below);
-    b.peaks[r] = hn::GetLane(hn::MaxOfLanes(d, peak));
+    if (b.peaks != nullptr) b.peaks[r] = hn::GetLane(hn::MaxOfLanes(d, peak));
   }
 }
 

@@ -548,14 +548,14 @@ void AnalogProduct::output_stage(const Block& block, MatrixView v, MatrixView y,
   if (block.counting) {
     adc.above = sized(s.phase_above, v.rows);
     adc.below = sized(s.phase_below, v.rows);
-    adc.peaks = sized(s.phase_peaks, v.rows);
+    if (block.call.statistics != nullptr) adc.peaks = sized(s.phase_peaks, v.rows);
   }
   kernels::convert_outputs(adc);
   if (!block.counting) return;
   for (std::size_t r = 0; r < static_cast<std::size_t>(v.rows); ++r) {
     s.above[r] += s.phase_above[r];
     s.below[r] += s.phase_below[r];
-    s.peaks[r] = std::max(s.peaks[r], s.phase_peaks[r]);
+    if (adc.peaks != nullptr) s.peaks[r] = std::max(s.peaks[r], s.phase_peaks[r]);
   }
 }
 

@@ -71,9 +71,9 @@ struct AdcBlock {
   const float* row_scale = nullptr;     ///< one per row, or null
   const float* column_scale = nullptr;  ///< one per output, or null
   const float* bias = nullptr;          ///< one per output, or null
-  std::int32_t* above = nullptr;        ///< per row: values above the bound; with `below` and `peaks`, all or none
+  std::int32_t* above = nullptr;        ///< per row: values above the bound; both or none
   std::int32_t* below = nullptr;        ///< per row: values below minus the bound
-  float* peaks = nullptr;               ///< per row: largest magnitude after clipping
+  float* peaks = nullptr;               ///< per row: largest magnitude after clipping; with above and below, or null
 };
 void convert_outputs(const AdcBlock& block);
 
