@@ -100,6 +100,37 @@ std::vector<LinearPart> recurrent_parts(const Graph& graph, const Node& node) {
   return parts;
 }
 
+/// What the functions above rely on; the rest is checked against the input's shape when a run is planned.
+void check_weights(const Graph& graph, const Node& node) {
+  const Shape& w = graph.tensor(node.input(1))->shape();
+  const std::string where = fmt::format("node '{}' ({})", node.name, node.op);
+  const bool recurrent = node.op == "LSTM" || node.op == "GRU" || node.op == "RNN";
+  const ValueId bias_id = node.input(recurrent ? 3 : 2);
+  const Tensor* bias = graph.tensor(bias_id);
+  require<InputError>(bias_id == no_value || bias != nullptr, "{}: the bias is not a floating-point constant", where);
+  std::int64_t biases = 0;
+  if (recurrent) {
+    const std::int64_t gates = node.op == "LSTM" ? 4 : node.op == "GRU" ? 3 : 1;
+    const std::int64_t directions = node.text("direction", "forward") == "bidirectional" ? 2 : 1;
+    const Shape& r = graph.tensor(node.input(2))->shape();
+    require<InputError>(
+        r.size() == 3 && r[2] > 0 && w[0] == directions && r[0] == directions && w[1] == gates * r[2] && r[1] == w[1],
+        "{}: weights of shape {} and {} for {} gates and {} directions", where, to_string(w), to_string(r), gates,
+        directions);
+    biases = directions * 2 * w[1];
+  } else if (node.op == "Conv" || node.op == "ConvTranspose") {
+    const std::int64_t groups = node.integer("group", 1);
+    require<InputError>(groups >= 1 && w[0] >= 1 && w[1] >= 1 && w[0] % groups == 0, "{}: {} groups for a weight of {}",
+                        where, groups, to_string(w));
+    biases = node.op == "Conv" ? w[0] : w[1] * groups;
+  } else {
+    biases = node.op == "Gemm" && node.integer("transB", 0) != 0 ? w[0] : w[1];
+    if (bias != nullptr && bias->size() == 1) biases = 1;
+  }
+  require<InputError>(bias == nullptr || bias->size() == biases, "{}: a bias of shape {} for a weight of {}", where,
+                      bias == nullptr ? "" : to_string(bias->shape()), to_string(w));
+}
+
 }  // namespace
 
 std::string LinearLayer::part_name(std::size_t part) const {
@@ -122,9 +153,7 @@ std::vector<LinearLayer> linear_layers(const Graph& graph) {
   for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
     const Node& node = graph.nodes[n];
     if (!is_linear(graph, node)) continue;
-    const ValueId bias = node.input(node.op == "LSTM" || node.op == "GRU" || node.op == "RNN" ? 3 : 2);
-    require<InputError>(bias == no_value || graph.tensor(bias) != nullptr,
-                        "node '{}' ({}): the bias is not a floating-point constant", node.name, node.op);
+    check_weights(graph, node);
     LinearLayer layer;
     layer.node = static_cast<int>(n);
     layer.name = node.name;

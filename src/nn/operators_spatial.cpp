@@ -231,7 +231,8 @@ std::vector<ResizeAxis> resize_axes(const std::string& where, const Node& node, 
 double source_coordinate(const ResizeAxis& axis, std::int64_t i, const std::string& mode) {
   const auto x = static_cast<double>(i);
   const auto in = static_cast<double>(axis.in), out = static_cast<double>(axis.out);
-  if (mode == "align_corners") return axis.out == 1 ? 0.0 : x * (in - 1.0) / (out - 1.0);
+  // The reference implementation of ONNX takes the resized length before it is rounded down.
+  if (mode == "align_corners") return axis.out == 1 ? 0.0 : x * (in - 1.0) / (in * axis.scale - 1.0);
   if (mode == "asymmetric") return x / axis.scale;
   if (mode == "pytorch_half_pixel") return axis.out > 1 ? (x + 0.5) / axis.scale - 0.5 : 0.0;
   if (mode == "half_pixel_symmetric") {

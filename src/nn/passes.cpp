@@ -66,10 +66,10 @@ void set_bias(Graph& graph, std::size_t n, const std::vector<double>& bias) {
   node.attributes.erase("beta");
 }
 
-/// The layer's output takes over the identity (and name) of the removed node's output.
-void absorb(Graph& graph, std::size_t layer, std::size_t removed, std::vector<bool>& dead) {
+/// The layer's output takes over the identity (and name) of the output of the node after it, which disappears.
+void absorb(Graph& graph, std::size_t layer, std::size_t removed) {
   graph.nodes[layer].outputs[0] = graph.nodes[removed].outputs[0];
-  dead[removed] = true;
+  graph.nodes.erase(graph.nodes.begin() + static_cast<std::ptrdiff_t>(removed));
 }
 
 void erase_nodes(Graph& graph, const std::vector<bool>& dead) {
@@ -190,92 +190,95 @@ bool is_bias_shape(const Graph& graph, const Node& node, const Shape& shape, std
 }  // namespace
 
 void merge_bias(Graph& graph) {
-  std::vector<bool> dead(graph.nodes.size());
-  for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
-    if (graph.nodes[n].op != "Add") continue;
-    const std::vector<int> producer = producers(graph);
-    const std::vector<std::vector<int>> readers = consumers(graph);
-    for (const std::size_t side : {std::size_t{0}, std::size_t{1}}) {
-      const Tensor* constant = graph.tensor(graph.nodes[n].inputs[1 - side]);
-      const int layer = sole_linear_producer(graph, graph.nodes[n].inputs[side], producer, readers);
-      if (constant == nullptr || layer < 0) continue;
-      const auto l = static_cast<std::size_t>(layer);
-      const std::int64_t outputs = outputs_of(graph, graph.nodes[l]);
-      if (!is_bias_shape(graph, graph.nodes[l], constant->shape(), outputs)) continue;
-      if (constant->size() != 1 && constant->size() != outputs) continue;
-      std::vector<double> bias = effective_bias(graph, graph.nodes[l], outputs);
-      for (std::size_t i = 0; i < bias.size(); ++i)
-        bias[i] += static_cast<double>(constant->data()[constant->size() == 1 ? 0 : i]);
-      set_bias(graph, l, bias);
-      absorb(graph, l, n, dead);
-      // The absorbed node stays in the list until the end; without inputs and outputs it no longer counts.
-      graph.nodes[n].inputs.assign(2, no_value);
-      graph.nodes[n].outputs.assign(1, no_value);
-      break;
+  for (std::size_t n = 0; n < graph.nodes.size();) {
+    const std::size_t before = graph.nodes.size();
+    if (graph.nodes[n].op == "Add") {
+      const std::vector<int> producer = producers(graph);
+      const std::vector<std::vector<int>> readers = consumers(graph);
+      for (const std::size_t side : {std::size_t{0}, std::size_t{1}}) {
+        const Tensor* constant = graph.tensor(graph.nodes[n].inputs[1 - side]);
+        const int layer = sole_linear_producer(graph, graph.nodes[n].inputs[side], producer, readers);
+        if (constant == nullptr || layer < 0) continue;
+        const auto l = static_cast<std::size_t>(layer);
+        const std::int64_t outputs = outputs_of(graph, graph.nodes[l]);
+        if (!is_bias_shape(graph, graph.nodes[l], constant->shape(), outputs)) continue;
+        std::vector<double> bias = effective_bias(graph, graph.nodes[l], outputs);
+        for (std::size_t i = 0; i < bias.size(); ++i)
+          bias[i] += static_cast<double>(constant->data()[constant->size() == 1 ? 0 : i]);
+        set_bias(graph, l, bias);
+        absorb(graph, l, n);
+        break;
+      }
     }
+    if (graph.nodes.size() == before) ++n;
   }
-  erase_nodes(graph, dead);
   compact_values(graph);
 }
 
-int fold_batchnorm(Graph& graph) {
-  std::vector<bool> dead(graph.nodes.size());
-  int folded = 0;
-  for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
-    const Node norm = graph.nodes[n];
-    if (norm.op != "BatchNormalization" || norm.inputs.size() != 5) continue;
-    const int layer = sole_linear_producer(graph, norm.inputs[0], producers(graph), consumers(graph));
-    if (layer < 0) continue;
-    const auto l = static_cast<std::size_t>(layer);
-    const Node node = graph.nodes[l];
-    const std::int64_t outputs = outputs_of(graph, node);
-    std::array<const Tensor*, 4> p{};
-    bool usable = true;
-    for (std::size_t i = 0; i < 4; ++i) {
-      p[i] = graph.tensor(norm.inputs[i + 1]);
-      usable = usable && p[i] != nullptr && p[i]->size() == outputs;
-    }
-    // The channel of a product is its last axis only where the output is a matrix.
-    if (usable && node.op == "MatMul") {
-      try {
-        usable =
-            infer_shapes(graph, input_shapes(graph, 1))[static_cast<std::size_t>(norm.inputs[0])].shape.size() == 2;
-      } catch (const InputError&) {
-        usable = false;
-      }
-    }
-    if (!usable) continue;
-    const auto epsilon = static_cast<double>(norm.real("epsilon", 1e-5F));
-    std::vector<double> bias = effective_bias(graph, node, outputs), scale(bias.size());
-    for (std::size_t i = 0; i < bias.size(); ++i) {
-      scale[i] = static_cast<double>(p[0]->data()[i]) / std::sqrt(static_cast<double>(p[3]->data()[i]) + epsilon);
-      bias[i] = (bias[i] - static_cast<double>(p[2]->data()[i])) * scale[i] + static_cast<double>(p[1]->data()[i]);
-    }
-    Tensor weight = *graph.tensor(node.input(1));
-    // Outputs lie along the first axis (Conv, transposed Gemm), the last (MatMul, Gemm), or, per group, the second.
-    const bool first = node.op == "Conv" || (node.op == "Gemm" && node.integer("transB", 0) != 0);
-    const std::int64_t groups = node.op == "ConvTranspose" ? node.integer("group", 1) : 1;
-    const std::int64_t rows = weight.dim(0), cols = weight.dim(1), tail = weight.size() / (rows * cols);
-    for (std::int64_t r = 0; r < rows; ++r)
-      for (std::int64_t c = 0; c < cols; ++c) {
-        const std::int64_t output = first ? r : r / (rows / groups) * cols + c;
-        const double s = scale[static_cast<std::size_t>(node.op == "ConvTranspose" ? output : first ? r : c)];
-        for (std::int64_t i = (r * cols + c) * tail; i < (r * cols + c + 1) * tail; ++i)
-          weight.data()[i] = static_cast<float>(static_cast<double>(weight.data()[i]) * s);
-      }
-    const ValueId folded_weight = graph.add_value(value_of(graph, node.input(1)).name, std::move(weight));
-    graph.nodes[l].inputs[1] = folded_weight;
-    set_bias(graph, l, bias);
-    absorb(graph, l, n, dead);
-    graph.nodes[n].inputs.assign(1, no_value);
-    graph.nodes[n].outputs.assign(1, no_value);
-    ++folded;
+namespace {
+
+/// Folds node n into the layer before it if it is a BatchNormalization that allows it.
+bool fold_into_producer(Graph& graph, std::size_t n) {
+  const Node norm = graph.nodes[n];
+  if (norm.op != "BatchNormalization" || norm.inputs.size() != 5) return false;
+  const int layer = sole_linear_producer(graph, norm.inputs[0], producers(graph), consumers(graph));
+  if (layer < 0) return false;
+  const auto l = static_cast<std::size_t>(layer);
+  const Node node = graph.nodes[l];
+  const std::int64_t outputs = outputs_of(graph, node);
+  std::array<const Tensor*, 4> p{};
+  bool usable = true;
+  for (std::size_t i = 0; i < 4; ++i) {
+    p[i] = graph.tensor(norm.inputs[i + 1]);
+    usable = usable && p[i] != nullptr && p[i]->size() == outputs;
   }
-  erase_nodes(graph, dead);
+  // The channel of a product is its last axis only where the output is a matrix.
+  if (usable && node.op == "MatMul") {
+    try {
+      usable = infer_shapes(graph, input_shapes(graph, 1))[static_cast<std::size_t>(norm.inputs[0])].shape.size() == 2;
+    } catch (const InputError&) {
+      usable = false;
+    }
+  }
+  if (!usable || graph.tensor(node.input(1))->size() == 0) return false;
+  const auto epsilon = static_cast<double>(norm.real("epsilon", 1e-5F));
+  std::vector<double> bias = effective_bias(graph, node, outputs), scale(bias.size());
+  for (std::size_t i = 0; i < bias.size(); ++i) {
+    scale[i] = static_cast<double>(p[0]->data()[i]) / std::sqrt(static_cast<double>(p[3]->data()[i]) + epsilon);
+    bias[i] = (bias[i] - static_cast<double>(p[2]->data()[i])) * scale[i] + static_cast<double>(p[1]->data()[i]);
+  }
+  Tensor weight = *graph.tensor(node.input(1));
+  // Outputs lie along the first axis (Conv, transposed Gemm), the last (MatMul, Gemm), or, per group, the second.
+  const bool first = node.op == "Conv" || (node.op == "Gemm" && node.integer("transB", 0) != 0);
+  const std::int64_t groups = node.op == "ConvTranspose" ? node.integer("group", 1) : 1;
+  const std::int64_t rows = weight.dim(0), cols = weight.dim(1), tail = weight.size() / (rows * cols);
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t c = 0; c < cols; ++c) {
+      const std::int64_t output = first ? r : r / (rows / groups) * cols + c;
+      const double s = scale[static_cast<std::size_t>(node.op == "ConvTranspose" ? output : first ? r : c)];
+      for (std::int64_t i = (r * cols + c) * tail; i < (r * cols + c + 1) * tail; ++i)
+        weight.data()[i] = static_cast<float>(static_cast<double>(weight.data()[i]) * s);
+    }
+  const ValueId folded_weight = graph.add_value(value_of(graph, node.input(1)).name, std::move(weight));
+  graph.nodes[l].inputs[1] = folded_weight;
+  set_bias(graph, l, bias);
+  absorb(graph, l, n);
+  return true;
+}
+
+}  // namespace
+
+int fold_batchnorm(Graph& graph) {
+  int folded = 0;
+  for (std::size_t n = 0; n < graph.nodes.size();) {
+    if (fold_into_producer(graph, n))
+      ++folded;
+    else
+      ++n;
+  }
   compact_values(graph);
   return folded;
 }
-
 void simplify(Graph& graph, const Environment& environment) {
   fold_constants(graph);
   remove_dead_nodes(graph);

@@ -41,9 +41,9 @@ using LinearOverrides = std::vector<std::vector<const LinearOperator*>>;
 
 struct RunOptions {
   std::uint64_t first_sample = 0;  ///< number of the first sample of the batch in the data set
-  Parallel parallel;
+  Parallel parallel = {};
   const LinearOverrides* overrides = nullptr;  ///< layers().size() entries
-  LinearObserver observer;                     ///< called in layer order on the calling thread
+  LinearObserver observer = {};                ///< called in layer order on the calling thread
 };
 
 struct ExecutorOptions {
