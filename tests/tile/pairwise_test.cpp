@@ -164,5 +164,27 @@ TEST(Pairwise, EveryPairWorksOrIsRefusedWithAReason) {
   EXPECT_LT(refused.size(), 200U);
 }
 
+// Batches large enough to be shared out.
+TEST(Pairwise, NoOptionDependsOnTheThreadCount) {
+  const Matrix w = testing::normals(24, 30, 1, 0.4F);
+  const Matrix x = testing::normals(700, 30, 3);
+  int worked = 0;
+  for (const Option& option : options()) {
+    SCOPED_TRACE(option.name);
+    RpuParameters p;
+    p.forward.out_bound = 1.5;
+    option.set(p);
+    if (p.forward.bound_management == BoundManagementType::SHIFT || p.act_quant_config) continue;
+    const AnalogLayer layer(p, w.view(), {}, {.seed = 3});
+    const Matrix one = testing::run(layer, x);
+    for (const int threads : {2, 3}) {
+      const Matrix many = testing::run(layer, x, {.parallel = {threads}});
+      for (std::size_t i = 0; i < one.values().size(); ++i) ASSERT_EQ(one.values()[i], many.values()[i]);
+    }
+    ++worked;
+  }
+  EXPECT_GT(worked, 55);
+}
+
 }  // namespace
 }  // namespace tessera::tile
