@@ -139,8 +139,10 @@ void validate(const QuantizationMap& map, const std::string& key) {
   std::vector<Problem> problems;
   collect(problems, [&] { validate(map.default_qconfig, key + ".default_qconfig"); });
   std::map<std::string, std::string> seen;
-  for (const auto& [type, entry] : map.module_qconfig_map) {
-    const std::string at = key + ".module_qconfig_map." + type;
+  for (const auto& typed : map.module_qconfig_map) {
+    const std::string& type = typed.first;
+    const QuantizedModuleConfig& entry = typed.second;
+    const std::string at = fmt::format("{}.module_qconfig_map.{}", key, type);
     collect(problems, [&] { validate(entry.module_qconfig, at + ".module_qconfig"); });
     if (kind_of(type) == nullptr) {
       problems.push_back({.file = {}, .key = at, .message = "modules of this type have no quantized form"});
@@ -154,14 +156,15 @@ void validate(const QuantizationMap& map, const std::string& key) {
                           .message = fmt::format("the same type as '{}' above; keep one of them", first->second)});
     }
   }
-  for (const auto& [name, entry] : map.instance_qconfig_map) {
-    const std::string at = key + ".instance_qconfig_map." + name;
+  for (const auto& named : map.instance_qconfig_map) {
+    const QuantizedModuleConfig& entry = named.second;
+    const std::string at = fmt::format("{}.instance_qconfig_map.{}", key, named.first);
     collect(problems, [&] { validate(entry.module_qconfig, at + ".module_qconfig"); });
     check_form(problems, at, entry.quantized_module, "");
   }
-  for (const auto& [name, entry] : map.input_activation_qconfig_map) {
-    const std::string at = key + ".input_activation_qconfig_map." + name;
-    collect(problems, [&] { validate(entry, at); });
+  for (const auto& named : map.input_activation_qconfig_map) {
+    const std::string at = fmt::format("{}.input_activation_qconfig_map.{}", key, named.first);
+    collect(problems, [&] { validate(named.second, at); });
   }
   if (!problems.empty()) throw ConfigError(std::move(problems));
 }

@@ -32,6 +32,7 @@ std::vector<float> uniform_levels(const Limits& limits, int count) {
   const auto low = static_cast<float>(limits.low), high = static_cast<float>(limits.high);
   const float step = (high - low) / static_cast<float>(count - 1);
   std::vector<float> levels;
+  levels.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
     levels.push_back(i < count / 2 ? low + step * static_cast<float>(i)
                                    : high - step * static_cast<float>(count - 1 - i));
