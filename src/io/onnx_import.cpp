@@ -144,6 +144,14 @@ class Import {
         const nn::ValueId id = builder_.value(info.name());
         if (builder_.is_constant(id)) continue;
       }
+      if (const auto given = options_.constants.find(info.name()); given != options_.constants.end()) {
+        defined_.insert(info.name());
+        const nn::ValueId id = builder_.value(info.name());
+        graph_.values[static_cast<std::size_t>(id)].constant = given->second;
+        builder_.mark_constant(id);
+        builder_.set_onnx_type(id, info.type().tensor_type().elem_type());
+        continue;
+      }
       if (info.name().empty() || !defined_.insert(info.name()).second) {
         problem("input '{}' has no name or occurs twice", info.name());
         continue;
@@ -232,7 +240,9 @@ class Import {
         require<InputError>(opset >= entry->info.first_opset && opset <= entry->info.last_opset,
                             "is known in opset {} to {} only; convert or re-export the model", entry->info.first_opset,
                             entry->info.last_opset);
-      require<InputError>(node.output_size() > 0 && !node.output(0).empty(), "has no first output");
+      const auto& outputs = node.output();
+      require<InputError>(std::any_of(outputs.begin(), outputs.end(), [](const auto& name) { return !name.empty(); }),
+                          "has no outputs");
       const std::size_t before = graph_.nodes.size();
       entry->import(NodeImport(node, opset, folder_, builder_));
       for (std::size_t n = before; n < graph_.nodes.size(); ++n) source_.push_back(index);
@@ -307,8 +317,12 @@ void Import::check_shapes() {
   for (const nn::GraphInput& input : graph_.inputs)
     for (std::size_t d = 0; d < input.shape.size(); ++d)
       if (input.shape[d] < 0 && !(d == 0 && input.batched)) return;  // free extents: known when the data is
-  for (const nn::NodeProblem& bad : nn::shape_problems(graph_, nn::input_shapes(graph_, 1)))
-    problem("{}: {}", place(source_[static_cast<std::size_t>(bad.node)]), bad.reason);
+  for (const nn::NodeProblem& bad : nn::shape_problems(graph_, nn::input_shapes(graph_, 1))) {
+    const auto n = static_cast<std::size_t>(bad.node);
+    const std::string own_place = fmt::format("node '{}' ({}): ", graph_.nodes[n].name, graph_.nodes[n].op);
+    const bool repeated = bad.reason.starts_with(own_place);
+    problem("{}: {}", place(source_[n]), repeated ? bad.reason.substr(own_place.size()) : bad.reason);
+  }
 }
 
 }  // namespace

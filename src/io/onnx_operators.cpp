@@ -82,6 +82,7 @@ void import_recurrent(N n) {
   std::vector<nn::ValueId> outputs;
   for (std::size_t i = 0; i < (lstm ? 3U : 2U); ++i) outputs.push_back(n.output(i));
   while (outputs.size() > 1 && outputs.back() == nn::no_value) outputs.pop_back();
+  if (outputs[0] == nn::no_value) outputs[0] = n.fresh("Y");  // what observers of the layer see
   const std::vector<nn::ValueId> wanted = outputs;
   if (batch_first) {
     // X [batch, step, in], states [batch, direction, hidden], Y [batch, step, direction, hidden]

@@ -98,6 +98,10 @@ std::string check_shapes(const Graph& graph) {
 std::string check_values(const Graph& graph) {
   for (const GraphInput& input : graph.inputs)
     if (input.type != ElementType::float32) return {};
+  // Not worth gigabytes: very large networks are judged by their shapes.
+  constexpr std::int64_t most_elements = std::int64_t{1} << 26;
+  for (const ValueInfo& info : infer_shapes(graph, input_shapes(graph, 3)))
+    if (element_count(info.shape) > most_elements) return {};
   Graph single = graph;
   single.batch = BatchMode::per_sample;
   const Executor together(graph), one_by_one(std::move(single));

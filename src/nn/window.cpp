@@ -23,6 +23,11 @@ void check_list(const Node& node, const char* key, const std::vector<std::int64_
                         node.name, node.op, key, value, smallest);
 }
 
+void check_extents(const Node& node, const std::array<std::int64_t, 2>& in) {
+  require<InputError>(in[0] < largest_extent && in[1] < largest_extent, "node '{}' ({}): an input extent of {}",
+                      node.name, node.op, std::max(in[0], in[1]));
+}
+
 std::int64_t reach(const WindowAxis& axis) {
   return (axis.kernel - 1) * axis.dilation + 1;
 }
@@ -74,6 +79,7 @@ std::array<std::int64_t, 2> spatial_extents(const Shape& shape) {
 
 std::array<WindowAxis, 2> resolve_window(const Node& node, const Window& window, std::array<std::int64_t, 2> in,
                                          bool ceil_mode) {
+  check_extents(node, in);
   std::array<WindowAxis, 2> axes;
   for (std::size_t i = 0; i < 2; ++i) {
     WindowAxis& axis = axes[i];
@@ -104,6 +110,7 @@ std::array<WindowAxis, 2> resolve_window(const Node& node, const Window& window,
 
 std::array<WindowAxis, 2> resolve_transposed_window(const Node& node, const Window& window,
                                                     std::array<std::int64_t, 2> in) {
+  check_extents(node, in);
   std::array<WindowAxis, 2> axes;
   const std::vector<std::int64_t> wanted = node.integers("output_shape");
   const auto spatial = static_cast<std::size_t>(window.axes);

@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <span>
 #include <string>
 
@@ -12,6 +13,8 @@ namespace tessera::io {
 struct OnnxImportOptions {
   /// Dimension 0 of every input is the batch (nn/batching.hpp). False: the graph is evaluated exactly as it is.
   bool batched = true;
+  /// Inputs that are to be constants with these values: weights or shapes that the file leaves open.
+  std::map<std::string, nn::Constant> constants;
 };
 
 /// Reads a network. What is stored beside the file (external data) is looked for in its folder.

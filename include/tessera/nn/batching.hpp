@@ -13,8 +13,9 @@ namespace tessera::nn {
 ///    must grow with it along one axis, and, for float inputs, three random samples must give the same outputs together
 ///    as one by one (relative 1e-4 of the largest output).
 /// Where the check fails the changes of step 2 are undone, graph.batch becomes per_sample, and the environment gets a
-/// note with the reason. Graphs with free extents other than the batch are not checked; graphs with integer inputs by
-/// their shapes only. InputError for a graph that does not fit together for one sample either.
+/// note with the reason. Graphs with free extents other than the batch are not checked; graphs with integer inputs,
+/// or with activations of more than 2^26 elements, by their shapes only. InputError for a graph that does not fit
+/// together for one sample either.
 void make_batchable(Graph& graph, const Environment& environment);
 
 }  // namespace tessera::nn
