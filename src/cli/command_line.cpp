@@ -8,9 +8,7 @@
 
 namespace tessera::cli {
 
-namespace {
-
-std::string quoted(const std::string& word) {
+std::string shell_quoted(const std::string& word) {
   const bool plain = !word.empty() && word.find_first_not_of(
                                           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                           "._-/=,:+@%") == std::string::npos;
@@ -19,6 +17,8 @@ std::string quoted(const std::string& word) {
   for (const char c : word) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return result + "'";
 }
+
+namespace {
 
 int fail(const Console& console, ExitCode code, const std::string& message) {
   const char* const red = console.err_is_terminal ? "\033[1;31m" : "";
@@ -79,7 +79,7 @@ int run_command_line(const std::vector<std::string>& arguments, const Console& c
       "Start with: tessera run configs/quickstart.yaml -o results.h5");
 
   Invocation invocation{console, "tessera", {}};
-  for (const std::string& argument : arguments) invocation.command_line += " " + quoted(argument);
+  for (const std::string& argument : arguments) invocation.command_line += " " + shell_quoted(argument);
   add_run_command(app, invocation);
   add_inspect_command(app, invocation);
   add_config_command(app, invocation);

@@ -29,6 +29,22 @@ std::string host_name() {
   return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
 }
 
+/// The command without what cannot change a result: output, threads, batch size, verbosity.
+std::string neutral_command(const RunOptions& options) {
+  CommonOptions common = options.common;
+  common.batch_size.reset();
+  std::string command = "tessera run " + shell_quoted(options.config);
+  for (const std::string& override_text : common.overrides()) command += " --set " + shell_quoted(override_text);
+  return command;
+}
+
+/// The resolved configuration with the default batch size, which changes no result, and no output file.
+std::string neutral_resolved_text(spec::RunConfig config) {
+  config.data.batch_size = io::DataParameters{}.batch_size;
+  config.output.file.clear();
+  return spec::resolved_text(config);
+}
+
 /// One result file: provenance, the evaluation, the summary.
 void run(const RunOptions& options, const Invocation& invocation) {
   const auto start = std::chrono::steady_clock::now();
@@ -60,9 +76,9 @@ void run(const RunOptions& options, const Invocation& invocation) {
   request.record_output = spec::select_names(config.output.record.tensors, names, "output.record.tensors");
 
   results::Header header;
-  header.command = invocation.command_line;
+  header.command = neutral_command(options);
   header.config_text = read_text_file(options.config);
-  header.resolved_text = spec::resolved_text(config);
+  header.resolved_text = neutral_resolved_text(config);
   header.task_id = sha256_hex(header.resolved_text);
   sim::describe_run(header, request, config.output.record);
   results::Writer writer(output, std::move(header));
@@ -77,6 +93,7 @@ void run(const RunOptions& options, const Invocation& invocation) {
   runtime.analog_seconds = result.analog_seconds;
   runtime.reference_samples = result.reference_samples;
   runtime.analog_samples = result.analog_samples;
+  runtime.command = invocation.command_line;
   runtime.threads = parallel.threads;
   runtime.batch_size = config.data.batch_size;
   runtime.instruction_set = kernels::instruction_set();

@@ -32,6 +32,9 @@ void add_common_flags(CLI::App& command, CommonOptions& options);
 /// --set and the flags that stand for overrides, without --threads and progress: for commands that only read.
 void add_override_flags(CLI::App& command, CommonOptions& options);
 
+/// A word as a shell would need it: quoted where it has to be.
+std::string shell_quoted(const std::string& word);
+
 /// What a chosen command does after parsing. Set by the callbacks of the commands below.
 using Action = std::function<void()>;
 

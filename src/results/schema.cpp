@@ -135,6 +135,7 @@ std::vector<Variable> make_variables() {
       {"/runtime", "threads", {}, i32, "1", "threads", P::always},
       {"/runtime", "batch_size", {}, i64, "1", "samples per batch", P::always},
       {"/runtime", "peak_memory", {}, i64, "byte", "largest resident memory", P::always},
+      {"/runtime", "command", {}, text, "1", "the command as typed", P::always},
       {"/runtime", "instruction_set", {}, text, "1", "instruction set of the kernels", P::always},
       {"/runtime", "host", {}, text, "1", "name of the machine", P::always},
   };
@@ -230,7 +231,7 @@ const std::vector<FileAttribute>& attributes() {
       {"/", "seed", ElementType::uint64, "seed of every random effect"},
       {"/", "rng_layout", ElementType::uint32, "how random numbers are addressed"},
       {"/", "task_id", ElementType::string, "hash of everything that determines the results"},
-      {"/", "command", ElementType::string, "the command as typed; never compared"},
+      {"/", "command", ElementType::string, "the command, without options that cannot change a result"},
       {"/", "complete", ElementType::uint8, "1 if every point was evaluated, 0 if the run was stopped"},
       {"/", "swept", ElementType::string, "names of the swept axes, in order; absent for a plain run"},
       {"/layers/<layer>", "name", ElementType::string, "name of the layer, where the group's name had to differ"},

@@ -27,7 +27,7 @@ fc2.sqnr_db.mean("repeat")
   tells which points are there.
 - A layer's group is named after the layer. Where the name holds a '/', which HDF5 cannot keep, it becomes '.', a leading
   one is dropped, and "~2", "~3", ... tell names apart that became equal; the attribute `name` is always the layer's own.
-- `/runtime`, `created_utc` and `command` say how the file came about. Everything else is bit-identical for the same seed
+- `/runtime` and `created_utc` say how the file came about. Everything else is bit-identical for the same seed
   and configuration on one instruction set, whatever the threads, batch size or ranks.
 - A file appears under its name when it is complete or the run was stopped in good order. Until then, and after a crash,
   there is "<name>.partial", readable up to the last finished point.

@@ -458,6 +458,7 @@ void Writer::write_runtime(const Runtime& runtime) {
   to.put("/runtime", "threads", {}, runtime.threads);
   to.put("/runtime", "batch_size", {}, runtime.batch_size);
   to.put("/runtime", "peak_memory", {}, runtime.peak_memory_bytes);
+  to.put_text("/runtime", "command", runtime.command);
   to.put_text("/runtime", "instruction_set", runtime.instruction_set);
   to.put_text("/runtime", "host", runtime.host);
 }

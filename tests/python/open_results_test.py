@@ -33,12 +33,12 @@ def check_h5py(path):
             nonlocal count
             if not isinstance(item, h5py.Dataset):
                 return
-            if item.is_scale and item.attrs["NAME"].startswith(b"This is a netCDF dimension"):
+            if h5py.h5ds.is_scale(item.id) and item.attrs["NAME"].startswith(b"This is a netCDF dimension"):
                 return
             check(isinstance(item.attrs["units"], str), name)
             check(len(item.attrs["long_name"]) > 3, name)
             count += 1
-            if not item.is_scale:
+            if not h5py.h5ds.is_scale(item.id):
                 for axis in range(item.ndim):
                     check(len(item.dims[axis]) == 1, f"axis {axis} of {name} has no scale")
 

@@ -58,8 +58,8 @@ TEST_F(ResultSchema, RowsAreUniqueAndSpeak) {
 
 TEST_F(ResultSchema, WhateverIsUndeclaredIsFound) {
   const auto problems = [&](const std::function<void(h5::File&)>& change) {
+    testing::write_bytes(h5::partial_path(directory_ / "changed.h5"), testing::read_bytes(path_));
     const h5::AtomicFile target(directory_ / "changed.h5", h5::AtomicFile::Start::resume);
-    testing::write_bytes(target.partial_path(), testing::read_bytes(path_));
     h5::File file = h5::File::resume(target);
     change(file);
     return check_schema(file);

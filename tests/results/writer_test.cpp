@@ -134,7 +134,6 @@ TEST_F(ResultWriter, BatchesDoNotShow) {
     const std::string other = directory_ / "other.h5";
     Header again = header;
     again.created_utc = "";
-    again.command += " --threads 3";
     sample::write_file(other, again, batch, 2.0);
     EXPECT_THAT(compare(path_, other), IsEmpty()) << batch;
     EXPECT_FALSE(compare(path_, other, {}).empty());

@@ -4,9 +4,9 @@
 
 namespace tessera::results {
 
-/// Parts of a result file that say how it was made, not what came out: "/runtime", and the attributes created_utc and
-/// command of the root, written "/@name".
-inline const std::vector<std::string> not_compared{"/runtime", "/@created_utc", "/@command"};
+/// Parts of a result file that say how it was made, not what came out: "/runtime", and the attribute created_utc of
+/// the root, written "/@name".
+inline const std::vector<std::string> not_compared{"/runtime", "/@created_utc"};
 
 /// Compares two HDF5 files bit for bit: objects, types, shapes, names of axes, attributes, values (NaN equals the same
 /// NaN). Order of creation and storage do not matter. One line per difference, at most `limit`; empty: equal.

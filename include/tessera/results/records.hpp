@@ -45,8 +45,8 @@ struct LayerHeader {
 struct Header {
   std::uint64_t seed = 0;
   std::uint32_t rng_layout = 0;
-  std::string task_id = {};        ///< hash of everything that determines the results
-  std::string command = {};        ///< as typed
+  std::string task_id = {};  ///< hash of everything that determines the results
+  std::string command = {};  ///< what was asked for, without what cannot change a result (threads, batch size, output)
   std::string created_utc = {};    ///< "2024-05-01T12:00:00Z"; empty: now
   std::string config_text = {};    ///< configuration as given
   std::string resolved_text = {};  ///< every key with its value: reproduces the file
@@ -154,6 +154,7 @@ struct Runtime {
   std::int32_t threads = 0;
   std::int64_t batch_size = 0;
   std::int64_t peak_memory_bytes = 0;
+  std::string command = {};  ///< as typed
   std::string instruction_set = {};
   std::string host = {};
 };
