@@ -24,7 +24,7 @@ add_library(tessera_hdf5 INTERFACE)
 target_include_directories(tessera_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_link_libraries(tessera_hdf5 INTERFACE ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES})
 
-# Highway: AVX-512, AVX2 with FMA, and the SSE2 baseline; other targets only cost compile time.
+# Highway: AVX-512, AVX2 with FMA, and a scalar fallback with the same bits; other targets only cost compile time.
 add_library(tessera_highway INTERFACE)
 target_link_libraries(tessera_highway INTERFACE hwy::hwy)
 target_compile_definitions(tessera_highway INTERFACE

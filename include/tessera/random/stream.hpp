@@ -8,13 +8,13 @@
 ///
 /// Layout `rng_layout` 1. A stream belongs to (seed, purpose, layer, tile, repeat); its 64-bit Philox key is
 ///     (k0, k1) = first two words of philox4x32_10(counter = {purpose, layer, tile, repeat}, key = seed).
-/// Within a stream a draw is addressed by a 32-bit `event` (bound-management round, pass, read time, ... of the purpose)
-/// and a 64-bit element index e. Groups of 64 elements share 16 Philox blocks so that any vector width fills them without
-/// shuffles:
+/// Within a stream a draw is addressed by a 32-bit `event` (bound-management round, pass, read time, ... of the
+/// purpose) and a 64-bit element index e. Groups of 64 elements share 16 Philox blocks so that any vector width fills
+/// them without shuffles:
 ///     q = e / 64,  w = (e % 64) / 16,  l = e % 16,
 ///     word(e) = philox4x32_10(counter = {lo(16 q + l), hi(16 q + l), event, 0}, key = (k0, k1))[w].
-/// A noise sample of sample s and output i of a layer with D outputs has e = s * D + i, where s counts the vectors of the
-/// whole data set (image * positions + position).
+/// A noise sample of sample s and output i of a layer with D outputs has e = s * D + i, where s counts the vectors of
+/// the whole data set (image * positions + position).
 namespace tessera::random {
 
 /// Stored in every result file; changes whenever the addressing does.
