@@ -81,25 +81,29 @@ AnalogLayer::Impl::Impl(const RpuParameters& rpu, ConstMatrixView weight, std::s
   if (!analog_bias) bias.assign(layer_bias.begin(), layer_bias.end());
   if (places.size() > 1) output_quantizer = activation_manager(rpu.act_quant_config);
 
+  AlignedVector<float> workspace;  // one for all tiles: places that aligned blocks leave free are rarely used again
+  tiles.reserve(places.size());    // growing would copy packed weights
   for (const TilePlace& place : places) {
     LayerTile t;
     t.place = place;
-    Matrix w = Matrix::uninitialized(place.outputs, place.inputs + (analog_bias ? 1 : 0));
+    const std::int64_t lines = place.inputs + (analog_bias ? 1 : 0);
+    workspace.resize(static_cast<std::size_t>(place.outputs * lines));
+    const MatrixView w(workspace.data(), place.outputs, lines);
     for (std::int64_t i = 0; i < place.outputs; ++i) {
       const float* from = weight.row(place.first_output + i) + place.first_input;
-      std::copy(from, from + place.inputs, w.view().row(i));
+      std::copy(from, from + place.inputs, w.row(i));
       if (analog_bias) w(i, place.inputs) = layer_bias[static_cast<std::size_t>(i)];
     }
-    t.mapping_scale = mapping_scales(w.view(), rpu.mapping);
+    t.mapping_scale = mapping_scales(w, rpu.mapping);
     if (!t.mapping_scale.empty()) {
-      for (std::int64_t i = 0; i < w.rows(); ++i) {
+      for (std::int64_t i = 0; i < w.rows; ++i) {
         const float m = t.mapping_scale[t.mapping_scale.size() == 1 ? 0 : static_cast<std::size_t>(i)];
-        for (float& v : w.view().row_span(i)) v /= m;
+        for (float& v : w.row_span(i)) v /= m;
       }
     }
     random::Address tile_address = where;
     tile_address.tile = static_cast<std::uint32_t>(tiles.size());
-    t.product = AnalogProduct(rpu.forward, w.view(), tile_address);
+    t.product = AnalogProduct(rpu.forward, w, tile_address);
     t.output_quantizer = activation_manager(rpu.act_quant_config);
     tiles.push_back(std::move(t));
 
