@@ -37,7 +37,9 @@ inline std::string read_bytes(const std::string& path) {
   return bytes.str();
 }
 
+/// A new file each time: file systems are slow to make overwritten files safe.
 inline void write_bytes(const std::string& path, const std::string& bytes) {
+  std::filesystem::remove(path);
   std::ofstream(path, std::ios::binary) << bytes;
 }
 

@@ -24,6 +24,7 @@ inline Header run_header() {
   LayerHeader conv{.name = "conv1", .op = "Conv", .analog = true, .inputs = 9, .outputs = 4, .output_shape = {4, 3, 2}};
   conv.record_output = true;
   conv.periphery_codes = true;
+  conv.devices = conv.compensation = conv.column_compensation = true;
   LayerHeader fc{.name = "block/fc", .op = "Gemm", .analog = false, .inputs = 24, .outputs = 3, .output_shape = {3}};
   fc.record_output = true;
   header.layers = {conv, fc};
@@ -99,6 +100,26 @@ inline LayerHardware hardware(std::int32_t tiles = 2) {
   return layer;
 }
 
+inline LayerProgramming programming(std::int64_t repeat) {
+  LayerProgramming programming;
+  programming.g_max = 25.0;
+  programming.error_mean = 0.25 * static_cast<double>(repeat);
+  programming.error_std = 0.5;
+  programming.pulses = 1.0;
+  programming.unconverged_fraction = 0.0;
+  programming.stuck_fraction = 0.125;
+  programming.histogram.assign(static_cast<std::size_t>(conductance_bins), 3 + repeat);
+  programming.target_histogram.assign(static_cast<std::size_t>(conductance_bins), 3);
+  return programming;
+}
+
+inline LayerWeights weights(const PointIndex& index, std::int32_t tiles = 2) {
+  LayerWeights weights{.gain = 0.75, .error = 0.0625, .sqnr_db = number(index, 40), .alpha = {}, .column_alpha = {}};
+  for (std::int32_t t = 0; t < tiles; ++t) weights.alpha.push_back(1.0F + static_cast<float>(index.time));
+  weights.column_alpha.assign(static_cast<std::size_t>(4 * tiles), 1.5F);
+  return weights;
+}
+
 inline float output_value(const PointIndex& index, std::size_t layer, std::int64_t element) {
   return static_cast<float>(number(index, 0)) + static_cast<float>(layer) * 0.5F + static_cast<float>(element) * 1e-3F;
 }
@@ -149,10 +170,14 @@ inline void write(Writer& writer, std::int64_t batch = 3, std::int64_t points = 
       writer.write_reference_predictions(swept, 0, std::vector<std::int32_t>(static_cast<std::size_t>(header.samples)));
     }
     if (header.hardware) writer.write_hardware(swept, 0, hardware());
+    if (header.layers[0].devices)
+      for (std::int64_t repeat = 0; repeat < header.repeats; ++repeat)
+        writer.write_programming(swept, repeat, 0, programming(repeat));
     for (std::int64_t time = 0; time < static_cast<std::int64_t>(header.times.size()); ++time) {
       for (std::int64_t repeat = 0; repeat < header.repeats; ++repeat) {
         if (points-- <= 0) continue;
         const PointIndex index{swept, time, repeat};
+        if (header.layers[0].devices) writer.write_weights(index, 0, weights(index));
         write_samples(writer, index, batch);
         writer.write_point(index, point(index));
       }

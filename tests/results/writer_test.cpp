@@ -75,6 +75,20 @@ TEST_F(ResultWriter, ARunIsReadBack) {
   EXPECT_THAT(reader.read("/layers/conv1/bias_code").values, ElementsAre(0, 1, 1, 2));
   EXPECT_THAT(reader.read("/layers/conv1/input_range").values, Each(2.5));
 
+  EXPECT_THAT(reader.read("/program").values, ElementsAre(0, 1));
+  EXPECT_THAT(reader.read("/read").values, ElementsAre(0, 0));
+  const NamedArray alpha = reader.read("/layers/conv1/alpha");
+  EXPECT_THAT(alpha.dims, ElementsAre("time", "repeat", "tile"));
+  EXPECT_THAT(alpha.values, ElementsAre(1, 1, 1, 1, 2, 2, 2, 2));
+  EXPECT_EQ(reader.read("/layers/conv1/alpha_column").shape, (Shape{2, 2, 8}));
+  EXPECT_THAT(reader.read("/layers/conv1/weight_sqnr_db").values, ElementsAre(40, 41, 50, 51));
+  EXPECT_THAT(reader.read("/layers/conv1/programming_error_mean").values, ElementsAre(0, 0.25));
+  EXPECT_THAT(reader.read("/layers/conv1/conductance_max").values, ElementsAre(25));
+  const NamedArray histogram = reader.read("/layers/conv1/conductance_histogram");
+  EXPECT_THAT(histogram.dims, ElementsAre("repeat", "conductance"));
+  EXPECT_EQ(histogram.values[static_cast<std::size_t>(conductance_bins)], 4);
+  EXPECT_FALSE(reader.has("/layers/block.fc/alpha"));
+
   const NamedArray output = reader.read("/layers/conv1/output");
   EXPECT_THAT(output.dims, ElementsAre("time", "repeat", "sample", "channel", "height", "width"));
   EXPECT_EQ(output.shape, (Shape{2, 2, 7, 4, 3, 2}));
