@@ -22,7 +22,7 @@ constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
 // Correctly rounded division by a constant without the divider: Markstein's correction of a faithful quotient. With
 // hi + lo = 1/d to twice the precision, q = fma(v, hi, v lo) is within one ulp, and fma(fma(-q, d, v), hi, q) is the
 // rounded quotient unless the remainder underflows (|v| below about 1e-30). Where that could be seen, `exact` divides.
-// Inputs are never -0: the quotient of +-0 would be +0.
+// The quotient of -0 is +0, everywhere.
 struct Divisor {
   V d;
   V hi;
@@ -38,12 +38,12 @@ struct Divisor {
     lo = hn::Set(tag, static_cast<float>(reciprocal - static_cast<double>(high)));
   }
   HWY_INLINE V divide(V v) const {
-    if (exact) return hn::Div(v, d);
 #if HWY_NATIVE_FMA
+    if (exact) return hn::Div(hn::Add(v, hn::Zero(D())), d);
     const V q = hn::MulAdd(v, hi, hn::Mul(v, lo));
     return hn::MulAdd(hn::NegMulAdd(q, d, v), hi, q);
 #else
-    return hn::Div(v, d);
+    return hn::Div(hn::Add(v, hn::Zero(D())), d);
 #endif
   }
 };
@@ -51,6 +51,15 @@ struct Divisor {
 // Values beyond this are clipped whatever they are; limiting them first keeps quotients finite.
 HWY_INLINE float far_outside(const Converter& c) {
   return 2.0F * (c.bound + c.step);
+}
+
+// To the nearest integer, ties to even; keeps the sign of what becomes zero.
+HWY_INLINE V rounded(V q) {
+#if HWY_NATIVE_FMA
+  return hn::Round(q);
+#else
+  return hn::CopySign(hn::Round(q), q);
+#endif
 }
 
 // A whole vector, or the first `left` lanes of one at the end of a row: loop bodies are compiled for both.
@@ -110,7 +119,7 @@ HWY_INLINE void dac_span(const DacBlock& b, const DacConstants& c, std::int64_t 
   const V scale = hn::Set(d, kScale ? b.scale[row] : 1.0F);
   const V zero = hn::Zero(d);
   for_vectors(n, [&](const auto& at, std::int64_t i) TESSERA_LOOP_BODY {
-    V t = hn::Add(at.load(x + i), zero);
+    V t = at.load(x + i);
     sums.poison = hn::MulAdd(t, zero, sums.poison);
     if constexpr (kRange) {
       if constexpr (kCount)
@@ -120,9 +129,10 @@ HWY_INLINE void dac_span(const DacBlock& b, const DacConstants& c, std::int64_t 
     }
     if constexpr (kScale) t = hn::Mul(t, scale);
     if constexpr (kStep) {
-      V q = c.by_step.divide(hn::Min(hn::Max(t, c.far_low), c.far));
+      if constexpr (!kRange || kScale) t = hn::Min(hn::Max(t, c.far_low), c.far);
+      V q = c.by_step.divide(t);
       if (b.dither != nullptr) q = hn::Add(q, hn::Sub(at.load(b.dither + first_draw + i), c.half));
-      t = hn::Add(hn::Mul(c.step, hn::Round(q)), hn::Zero(d));
+      t = hn::Mul(c.step, rounded(q));
     }
     if constexpr (kCount) sums.clipped += static_cast<std::int64_t>(hn::CountTrue(d, hn::Gt(hn::Abs(t), c.bound)));
     t = hn::Min(hn::Max(t, c.bound_low), c.bound);
@@ -204,7 +214,7 @@ HWY_INLINE void adc_row(const AdcBlock& b, const AdcConstants& c, std::int64_t r
   std::size_t below = 0;
   V peak = hn::Zero(d);
   for_vectors(cols, [&](const auto& at, std::int64_t i) TESSERA_LOOP_BODY {
-    V t = hn::Add(at.load(v + i), hn::Zero(d));
+    V t = at.load(v + i);
     if constexpr (kNoise == Noise::common) t = hn::Add(t, hn::Mul(c.noise_std, at.load(noise + i)));
     if constexpr (kNoise == Noise::per_output) t = hn::Add(t, hn::Mul(at.load(b.noise_stds + i), at.load(noise + i)));
     if constexpr (kNoise == Noise::with_variance) {
@@ -215,7 +225,7 @@ HWY_INLINE void adc_row(const AdcBlock& b, const AdcConstants& c, std::int64_t r
     if constexpr (kStep) {
       V q = c.by_step.divide(hn::Min(hn::Max(t, c.far_low), c.far));
       if (dither != nullptr) q = hn::Add(q, hn::Sub(at.load(dither + i), c.half));
-      t = hn::Add(hn::Mul(c.step, hn::Round(q)), hn::Zero(d));
+      t = hn::Mul(c.step, rounded(q));
     }
     if constexpr (kCount) {
       above += hn::CountTrue(d, hn::Gt(t, c.bound));

@@ -43,8 +43,8 @@ Matrix uniforms(std::int64_t rows, std::int64_t cols) {
 
 float reference_dac(const DacBlock& b, std::int64_t r, std::int64_t c) {
   const std::int64_t draw = r * b.x.cols + c;
-  float t = b.x(r, c) + 0.0F;
-  if (b.range > 0.0F) t = std::min(std::max(t, -b.range), b.range) / b.range;
+  float t = b.x(r, c);
+  if (b.range > 0.0F) t = (std::min(std::max(t, -b.range), b.range) + 0.0F) / b.range;
   if (b.scale != nullptr) t = t * b.scale[r];
   t = b.dither == nullptr ? reference::quantize(t, b.converter.step)
                           : reference::quantize_stochastic(t, b.converter.step, b.dither[draw]);
@@ -56,7 +56,7 @@ float reference_dac(const DacBlock& b, std::int64_t r, std::int64_t c) {
 
 float reference_adc(const AdcBlock& b, std::int64_t r, std::int64_t c) {
   const std::int64_t draw = r * b.v.cols + c;
-  float t = b.v(r, c) + 0.0F;
+  float t = b.v(r, c);
   if (b.noise != nullptr) {
     float std = b.noise_stds == nullptr ? b.noise_std : b.noise_stds[c];
     if (b.variance != nullptr) std = std::sqrt(std * std + b.variance_factor * b.variance[draw]);

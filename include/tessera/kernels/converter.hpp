@@ -7,8 +7,8 @@
 
 /// Digital-to-analog and analog-to-digital conversion of blocks of vectors, and the reductions that go with them
 /// (reference sections 4.2 to 4.5). Every operation is one float32 operation, none is fused across the written ones, so
-/// all instruction sets agree bit for bit with the scalar text below. Zeros read and
-/// zeros made by a quantizer are positive.
+/// all instruction sets agree bit for bit with the scalar text below. A negative
+/// zero is divided as zero.
 namespace tessera::kernels {
 
 /// A uniform mid-tread converter: q(v) = step * rint(v / step), ties to even, then clipped to [-bound, bound].

@@ -23,14 +23,15 @@ void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::span
 void multiply_with(float n_over_g, float ir_drop_scale, ConstMatrixView weight, ConstMatrixView x, MatrixView y,
                    MatrixView variance);
 
-/// step * rint(v / step), ties to even, in float32 (reference section 4.2), zero always +0; v itself for step <= 0.
+/// step * rint(v / step), ties to even, in float32 (reference section 4.2); v itself for step <= 0. A negative
+/// zero counts as zero.
 inline float quantize(float v, float step) {
-  return step > 0.0F ? step * std::rint(v / step) + 0.0F : v;
+  return step > 0.0F ? step * std::rint((v + 0.0F) / step) : v;
 }
 
 /// The same with a stochastic decision: step * rint(v / step + (u - 1/2)), u uniform on (0, 1).
 inline float quantize_stochastic(float v, float step, float u) {
-  return step > 0.0F ? step * std::rint(v / step + (u - 0.5F)) + 0.0F : v;
+  return step > 0.0F ? step * std::rint((v + 0.0F) / step + (u - 0.5F)) : v;
 }
 
 }  // namespace tessera::kernels::reference
