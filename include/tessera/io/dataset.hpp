@@ -14,7 +14,8 @@ namespace tessera::io {
 
 class SampleSource;
 
-/// An opened data set: an immutable value, cheap to copy, safe to read from several threads.
+/// An opened data set: an immutable value, cheap to copy, safe to read from several threads (format hdf5: as long as no
+/// other thread uses HDF5 for something else at that time, see h5/object.hpp).
 ///
 /// Opening checks headers, sizes and labels completely; sample values are checked when they are read. Files stay on
 /// disk and are read batch by batch; a gzipped file is unpacked once into memory in the file's own element type.
