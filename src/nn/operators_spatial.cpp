@@ -103,20 +103,61 @@ void infer_pool(const InferContext& c) {
   c.set(0, ElementType::float32, spatial_shape(in, in[1], pool.axes));
 }
 
+namespace {
+
+/// y = max(y, x), keeping NaN of either.
+inline void raise(float* y, const float* x, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) y[i] = x[i] > y[i] || x[i] != x[i] ? x[i] : y[i];
+}
+
+}  // namespace
+
+/// First the largest of the window's lines, which is one long run, then of its columns.
 void compute_max_pool(const ComputeContext& c) {
   const PoolShape pool = pool_shape(c.node, c.in[0].shape);
-  const std::int64_t channels = pool.channels;
-  for_each_window(c, pool, [&](float* out, const std::vector<const float*>& taps, std::int64_t, std::int64_t) {
-    if (taps.empty()) {
-      std::fill_n(out, channels, -std::numeric_limits<float>::infinity());
-      return;
-    }
-    std::copy_n(taps[0], channels, out);
-    for (std::size_t t = 1; t < taps.size(); ++t) {
-      const float* x = taps[t];
-      for (std::int64_t ch = 0; ch < channels; ++ch) out[ch] = x[ch] > out[ch] || x[ch] != x[ch] ? x[ch] : out[ch];
-    }
-  });
+  const auto& [vertical, horizontal] = pool.axes;
+  const std::int64_t channels = pool.channels, line = horizontal.in * channels;
+  const std::int64_t block = std::max<std::int64_t>(1, 256 / horizontal.out);
+  parallel_for_blocks(c.parallel, pool.batch * vertical.out, block,
+                      [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+                        std::vector<float> largest(static_cast<std::size_t>(line));
+                        for (std::int64_t row = begin; row < end; ++row) {
+                          const std::int64_t top = vertical.origin(row % vertical.out);
+                          const auto ky = inside(vertical, top);
+                          const float* image = c.in[0].floats() + row / vertical.out * vertical.in * line;
+                          float* out = c.out[0].floats() + row * horizontal.out * channels;
+                          if (ky[0] >= ky[1]) {
+                            std::fill_n(out, horizontal.out * channels, -std::numeric_limits<float>::infinity());
+                            continue;
+                          }
+                          std::copy_n(image + (top + ky[0] * vertical.dilation) * line, line, largest.data());
+                          for (std::int64_t y = ky[0] + 1; y < ky[1]; ++y)
+                            raise(largest.data(), image + (top + y * vertical.dilation) * line, line);
+                          for (std::int64_t ox = 0; ox < horizontal.out; ++ox, out += channels) {
+                            const std::int64_t left = horizontal.origin(ox);
+                            const auto kx = inside(horizontal, left);
+                            if (kx[0] >= kx[1]) {
+                              std::fill_n(out, channels, -std::numeric_limits<float>::infinity());
+                              continue;
+                            }
+                            const float* x = largest.data() + (left + kx[0] * horizontal.dilation) * channels;
+                            const std::int64_t step = horizontal.dilation * channels;
+                            if (channels >= 16) {
+                              std::copy_n(x, channels, out);
+                              for (std::int64_t k = kx[0] + 1; k < kx[1]; ++k) raise(out, x += step, channels);
+                              continue;
+                            }
+                            for (std::int64_t ch = 0; ch < channels; ++ch) {
+                              float value = x[ch];
+                              for (std::int64_t k = 1; k < kx[1] - kx[0]; ++k) {
+                                const float other = x[k * step + ch];
+                                value = other > value || other != other ? other : value;
+                              }
+                              out[ch] = value;
+                            }
+                          }
+                        }
+                      });
 }
 
 void compute_average_pool(const ComputeContext& c) {
