@@ -79,10 +79,22 @@ Node Node::real(double value) {
   return plain(format_real(value));
 }
 
+Node Node::list() {
+  Node node;
+  node.kind = Kind::list;
+  return node;
+}
+
 Node Node::list(std::vector<Node> items) {
   Node node;
   node.kind = Kind::list;
   node.items = std::move(items);
+  return node;
+}
+
+Node Node::map() {
+  Node node;
+  node.kind = Kind::map;
   return node;
 }
 

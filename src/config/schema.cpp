@@ -110,7 +110,8 @@ class SchemaWriter {
     Node names = Node::list();
     for (const auto& [name, type] : info.alternatives) {
       names.items.push_back(Node::text(name));
-      define(type->name, [&] { return alternative(name, *type); });
+      define(type->name,
+             [&, &alternative_name = name, &section = *type] { return alternative(alternative_name, section); });
       choices.items.push_back(reference(type->name));
     }
     choices.items.push_back(Node::map({{"enum", std::move(names), {}}}));

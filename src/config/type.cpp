@@ -225,7 +225,7 @@ Type<std::uint64_t> detail::unsigned_integer(Range range, Range storage) {
   });
 }
 
-Type<std::size_t> detail::choice_of_words(std::vector<Word> words) {
+Type<std::size_t> detail::choice_of_words(const std::vector<Word>& words) {
   auto info = std::make_shared<TypeInfo>();
   info->kind = TypeInfo::Kind::choice;
   for (const Word& word : words) {

@@ -43,8 +43,10 @@ struct Node {
   static Node boolean(bool value);
   static Node integer(std::int64_t value);
   static Node real(double value);
-  static Node list(std::vector<Node> items = {});
-  static Node map(std::vector<Entry> entries = {});
+  static Node list();
+  static Node list(std::vector<Node> items);
+  static Node map();
+  static Node map(std::vector<Entry> entries);
 
   bool is_null() const { return kind == Kind::null; }
   bool is_scalar() const { return kind == Kind::scalar; }

@@ -95,7 +95,7 @@ struct Word {
   std::string name;
   std::vector<std::string> also;
 };
-Type<std::size_t> choice_of_words(std::vector<Word> words);
+Type<std::size_t> choice_of_words(const std::vector<Word>& words);
 void expect_list(const Node& node, const std::string& key, const TypeInfo& info, Report& report, bool& ok);
 void read_map_entries(const Node& node, const std::string& key, Report& report,
                       const std::function<void(const Node::Entry&, const std::string&)>& read_entry);
@@ -142,7 +142,7 @@ Type<T> choice(std::vector<Choice<T>> choices) {
     words.push_back({c.word, c.also});
     values.push_back(c.value);
   }
-  const Type<std::size_t> index = detail::choice_of_words(std::move(words));
+  const Type<std::size_t> index = detail::choice_of_words(words);
   return {index.info,
           [index, values](const Node& node, const std::string& key, T& value, Report& report) {
             std::size_t chosen = values.size();
