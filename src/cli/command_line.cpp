@@ -81,6 +81,8 @@ int run_command_line(const std::vector<std::string>& arguments, const Console& c
   Invocation invocation{console, "tessera", {}};
   for (const std::string& argument : arguments) invocation.command_line += " " + shell_quoted(argument);
   add_run_command(app, invocation);
+  add_sweep_command(app, invocation);
+  add_merge_command(app, invocation);
   add_inspect_command(app, invocation);
   add_config_command(app, invocation);
   add_schema_command(app, invocation);

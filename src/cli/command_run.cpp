@@ -1,17 +1,13 @@
-#include <unistd.h>
-
-#include <array>
 #include <chrono>
 
 #include "cli/commands.hpp"
 #include "cli/console_environment.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/load.hpp"
+#include "cli/provenance.hpp"
 #include "cli/run_summary.hpp"
 #include "tessera/core/hash.hpp"
-#include "tessera/kernels/product.hpp"
 #include "tessera/sim/recording.hpp"
-#include "tessera/spec/glob.hpp"
 #include "tessera/spec/layers.hpp"
 
 namespace tessera::cli {
@@ -23,27 +19,6 @@ struct RunOptions {
   std::string output;
   CommonOptions common;
 };
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
-
-/// The command without what cannot change a result: output, threads, batch size, verbosity.
-std::string neutral_command(const RunOptions& options) {
-  CommonOptions common = options.common;
-  common.batch_size.reset();
-  std::string command = "tessera run " + shell_quoted(options.config);
-  for (const std::string& override_text : common.overrides()) command += " --set " + shell_quoted(override_text);
-  return command;
-}
-
-/// The resolved configuration with the default batch size, which changes no result, and no output file.
-std::string neutral_resolved_text(spec::RunConfig config) {
-  config.data.batch_size = io::DataParameters{}.batch_size;
-  config.output.file.clear();
-  return spec::resolved_text(config);
-}
 
 /// One result file: provenance, the evaluation, the summary.
 void run(const RunOptions& options, const Invocation& invocation) {
@@ -62,21 +37,10 @@ void run(const RunOptions& options, const Invocation& invocation) {
   const io::DataSet data(config.data);
   const nn::Executor executor = load_executor(config.model, data.sample_shape(), environment);
   spec::resolve_layers(config, layer_names(executor));
-
-  sim::EvaluationRequest request{.executor = executor,
-                                 .data = data,
-                                 .batch_size = config.data.batch_size,
-                                 .seed = config.seed,
-                                 .evaluation = config.evaluation,
-                                 .resolve = spec::layer_resolver(config),
-                                 .statistics = config.output.record.statistics,
-                                 .record_output = {}};
-  std::vector<std::string> names;
-  for (const nn::LinearLayer& layer : executor.layers()) names.push_back(layer.name);
-  request.record_output = spec::select_names(config.output.record.tensors, names, "output.record.tensors");
+  const sim::EvaluationRequest request = make_request(config, executor, data);
 
   results::Header header;
-  header.command = neutral_command(options);
+  header.command = neutral_command("run", options.config, options.common);
   header.config_text = read_text_file(options.config);
   header.resolved_text = neutral_resolved_text(config);
   header.task_id = sha256_hex(header.resolved_text);
@@ -84,20 +48,14 @@ void run(const RunOptions& options, const Invocation& invocation) {
   results::Writer writer(output, std::move(header));
 
   const sim::EvaluationResult result =
-      sim::evaluate(request, sim::recording_sink(writer, request), parallel, environment);
+      sim::evaluate(request, sim::recording_sink(writer, request, {}, parallel), parallel, environment);
   console.finish_progress();
 
-  results::Runtime runtime;
-  runtime.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  results::Runtime runtime = make_runtime(invocation, parallel, config.data.batch_size, start);
   runtime.reference_seconds = result.reference_seconds;
   runtime.analog_seconds = result.analog_seconds;
   runtime.reference_samples = result.reference_samples;
   runtime.analog_samples = result.analog_samples;
-  runtime.command = invocation.command_line;
-  runtime.threads = parallel.threads;
-  runtime.batch_size = config.data.batch_size;
-  runtime.instruction_set = kernels::instruction_set();
-  runtime.host = host_name();
   writer.write_runtime(runtime);
   writer.commit();
   print_run_summary(invocation.console.out, request, result, config.name);

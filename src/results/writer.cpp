@@ -7,6 +7,7 @@
 
 #include "results/layout.hpp"
 #include "tessera/core/version.hpp"
+#include "tessera/results/assemble.hpp"
 #include "tessera/h5/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
 
@@ -68,6 +69,7 @@ struct Writer::Impl {
     put_text("/config", "text", header.config_text);
     put_text("/config", "resolved", header.resolved_text);
     put_layer_table();
+    put_repeats();
     if (datasets.contains("/label")) put("/", "label", {}, header.labels);
     file->flush();
   }
@@ -170,7 +172,13 @@ struct Writer::Impl {
       return coordinate(group.write(name, header.times), "s", "time after programming");
     }
     if (name == to_string(Dim::repeat)) {
-      return coordinate(group.write(name, counting<std::int32_t>(length)), "1", "programmed chip");
+      return coordinate(group.write(name, counting<std::int32_t>(length)), "1", "programmed chip and read of it");
+    }
+    if (name == to_string(Dim::conductance)) {
+      std::vector<double> centres;
+      for (std::int64_t i = 0; i < length; ++i)
+        centres.push_back((static_cast<double>(i) + 0.5) / static_cast<double>(length));
+      return coordinate(group.write(name, centres), "1", "centre of the bin, fraction of g_max");
     }
     if (name == to_string(Dim::sample)) {
       return coordinate(group.write(name, counting<std::int64_t>(length)), "1", "index in the data set");
@@ -205,6 +213,16 @@ struct Writer::Impl {
     dataset("/layers", "analog").write(analog);
     dataset("/layers", "inputs").write(inputs);
     dataset("/layers", "outputs").write(outputs);
+  }
+
+  void put_repeats() {
+    std::vector<std::int32_t> program, read;
+    for (std::int64_t repeat = 0; repeat < header.repeats; ++repeat) {
+      program.push_back(static_cast<std::int32_t>(repeat / header.reads));
+      read.push_back(static_cast<std::int32_t>(repeat % header.reads));
+    }
+    dataset("/", "program").write(program);
+    dataset("/", "read").write(read);
   }
 
   // --- writing -------------------------------------------------------------------------------------------------------
@@ -314,6 +332,8 @@ struct Writer::Impl {
   }
 
   void put_hardware(const Shape& at, std::size_t i, const LayerHardware& hardware);
+  void put_programming(const Shape& swept, std::int64_t repeat, std::size_t i, const LayerProgramming& programming);
+  void put_weights(const Shape& at, std::size_t i, const LayerWeights& weights);
 
   std::int64_t point_count() const {
     std::int64_t count = static_cast<std::int64_t>(header.times.size()) * header.repeats;
@@ -399,6 +419,36 @@ void Writer::Impl::put_hardware(const Shape& at, std::size_t i, const LayerHardw
   put(group, "bias_sqnr_db", at, hardware.bias_sqnr_db);
 }
 
+void Writer::Impl::put_programming(const Shape& swept, std::int64_t repeat, std::size_t i,
+                                   const LayerProgramming& programming) {
+  require<RunError>(i < header.layers.size() && header.layers[i].devices && repeat >= 0 && repeat < header.repeats,
+                    "layer {}, repeat {}: no such devices are announced", i, repeat);
+  const std::string& group = layer_groups[i];
+  Shape at = swept;
+  at.push_back(repeat);
+  put(group, "conductance_max", swept, programming.g_max);
+  if (!header.statistics) return;
+  put(group, "programming_error_mean", at, programming.error_mean);
+  put(group, "programming_error_std", at, programming.error_std);
+  put(group, "programming_pulses", at, programming.pulses);
+  put(group, "unconverged_fraction", at, programming.unconverged_fraction);
+  put(group, "stuck_fraction", at, programming.stuck_fraction);
+  put(group, "conductance_histogram", at, programming.histogram);
+  put(group, "target_conductance_histogram", swept, programming.target_histogram);
+}
+
+void Writer::Impl::put_weights(const Shape& at, std::size_t i, const LayerWeights& weights) {
+  require<RunError>(i < header.layers.size() && header.layers[i].devices, "layer {} has no devices", i);
+  const std::string& group = layer_groups[i];
+  const LayerHeader& layer = header.layers[i];
+  if (is_present(Presence::compensation, header, &layer)) put(group, "alpha", at, weights.alpha);
+  if (is_present(Presence::column_compensation, header, &layer)) put(group, "alpha_column", at, weights.column_alpha);
+  if (!header.statistics) return;
+  put(group, "weight_gain", at, weights.gain);
+  put(group, "weight_error", at, weights.error);
+  put(group, "weight_sqnr_db", at, weights.sqnr_db);
+}
+
 Writer::Writer(const std::string& path, Header header) : impl_(std::make_unique<Impl>(path, std::move(header))) {}
 Writer::~Writer() = default;
 Writer::Writer(Writer&&) noexcept = default;
@@ -420,6 +470,15 @@ void Writer::write_hardware(const std::vector<std::int64_t>& swept, std::size_t 
   require<RunError>(layer < impl_->header.layers.size(), "there is no layer {} among {}", layer,
                     impl_->header.layers.size());
   impl_->put_hardware(impl_->swept_place(swept), layer, hardware);
+}
+
+void Writer::write_programming(const std::vector<std::int64_t>& swept, std::int64_t repeat, std::size_t layer,
+                               const LayerProgramming& programming) {
+  impl_->put_programming(impl_->swept_place(swept), repeat, layer, programming);
+}
+
+void Writer::write_weights(const PointIndex& index, std::size_t layer, const LayerWeights& weights) {
+  impl_->put_weights(impl_->place(index), layer, weights);
 }
 
 void Writer::write_predictions(const PointIndex& index, std::int64_t first_sample,
@@ -445,6 +504,12 @@ void Writer::write_point(const PointIndex& index, const Point& point) {
   // First the numbers, then the mark that they are there.
   impl_->file->flush();
   impl_->put("/", "finished", at, std::uint8_t{1});
+  impl_->file->flush();
+}
+
+void Writer::copy_point(const std::vector<std::int64_t>& swept, const std::string& point_file) {
+  impl_->swept_place(swept);
+  results::copy_point(*impl_->file, h5::File::open(point_file), swept);
   impl_->file->flush();
 }
 

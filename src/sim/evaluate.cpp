@@ -44,7 +44,8 @@ class Evaluation {
         environment_(environment),
         layer_count_(request.executor.layers().size()),
         kind_(output_kind(request.executor.graph())),
-        input_shape_(fitted_sample_shape(request.executor.graph(), request.data.sample_shape())) {
+        input_shape_(fitted_sample_shape(request.executor.graph(), request.data.sample_shape())),
+        faults_(read_fault_maps(request.executor, request.resolve)) {
     const std::vector<Shape> outputs = request.executor.output_shapes(1);
     if (request.data.has_labels()) request.data.require_labels_below(element_count(outputs.at(0)));
   }
@@ -57,6 +58,7 @@ class Evaluation {
       PointGroup group = open_group(points, next);
       next += group.points.size();
       if (!run_group(group, first_group)) return std::move(result_);
+      if (request_.known_reference && !request_.statistics) result_.reference = *request_.known_reference;
       if (first_group && sink_.reference) sink_.reference(result_.reference);
       for (PointResult& point : group.points) {
         if (sink_.point) sink_.point(point);
@@ -92,7 +94,8 @@ class Evaluation {
     const EvaluationParameters& evaluation = request_.evaluation;
     const std::int64_t program = point.repeat / evaluation.read_repeats;
     if (program != programmed_) {
-      chip_.emplace(request_.executor, request_.resolve, request_.seed, static_cast<std::uint32_t>(program), parallel_);
+      chip_.emplace(request_.executor, request_.resolve, request_.seed, static_cast<std::uint32_t>(program), parallel_,
+                    faults_);
       programmed_ = program;
       if (sink_.programmed) sink_.programmed(program, *chip_);
     }
@@ -135,7 +138,7 @@ class Evaluation {
         measure_isolated(group, record, first);
         observed_seconds += watch.seconds();
       };
-    } else if (!count_score) {
+    } else if (!count_score || request_.known_reference) {
       return;
     }
     const Stopwatch watch;
@@ -204,6 +207,7 @@ class Evaluation {
   std::size_t layer_count_;
   OutputKind kind_;
   Shape input_shape_;
+  FaultMaps faults_;
   std::vector<nn::Activation> reference_outputs_;
   EvaluationResult result_;
   std::optional<ProgrammedChip> chip_;

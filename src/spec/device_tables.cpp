@@ -348,13 +348,4 @@ Type<device::ProgramAndVerify> program_and_verify() {
       .field("read_noise", &P::read_noise, {.unit = "uS", .range = non_negative, .help = "error of a verifying read"});
 }
 
-Type<device::FaultParameters> fault_parameters() {
-  using P = device::FaultParameters;
-  return Section<P>("FaultParameters", "Devices that neither take a value nor drift.")
-      .field("stuck_at_zero_rate", &P::stuck_at_zero_rate,
-             {.range = Range::between(0.0, 1.0), .help = "probability per device"})
-      .field("stuck_at_max_rate", &P::stuck_at_max_rate,
-             {.range = Range::between(0.0, 1.0), .help = "probability per device"});
-}
-
 }  // namespace tessera::spec

@@ -13,6 +13,5 @@ config::Type<device::NoiseModel> noise_model();
 config::Type<device::DriftCompensation> drift_compensation();
 config::Type<device::DriftFrom> drift_from();
 config::Type<device::ProgramAndVerify> program_and_verify();
-config::Type<device::FaultParameters> fault_parameters();
 
 }  // namespace tessera::spec

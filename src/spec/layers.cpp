@@ -109,7 +109,7 @@ sim::LayerResolver layer_resolver(const RunConfig& config) {
   return [config](const std::string& name, const std::string& op) {
     const LayerConfig layer = resolve_layer(config, {name, op});
     return sim::LayerParameters{layer.analog, layer.rpu_config.tile, device_parameters(layer.rpu_config),
-                                layer.rpu_config.drift_compensation};
+                                layer.rpu_config.drift_compensation, layer.rpu_config.fault_map};
   };
 }
 

@@ -41,6 +41,20 @@ void start_from_preset(const Node& node, const std::string& key, RpuConfig& conf
 
 namespace {
 
+config::Type<RpuConfig> fault_keys() {
+  const config::Range probability = config::Range::between(0.0, 1.0);
+  return config::Section<RpuConfig>("FaultParameters", "Devices that neither take a value nor drift.")
+      .field(
+          "stuck_at_zero_rate", [](auto& c) -> auto& { return c.faults.stuck_at_zero_rate; }, config::real(probability),
+          {.help = "probability per device"})
+      .field(
+          "stuck_at_max_rate", [](auto& c) -> auto& { return c.faults.stuck_at_max_rate; }, config::real(probability),
+          {.help = "probability per device"})
+      .field("map", &RpuConfig::fault_map, config::path_or_null(),
+             {.help = "file that names the stuck devices instead: .npy for one layer, HDF5 with a data set for each; "
+                      "docs/models/device_faults.md"});
+}
+
 config::Section<RpuConfig> rpu_config_table() {
   const std::string training = "training only";
   const std::string python = "chooses Python classes of the peer";
@@ -66,7 +80,7 @@ config::Section<RpuConfig> rpu_config_table() {
              {.help = "devices: each device drifts (physical); weights: the peer's two-stage conversion"})
       .field("program_and_verify", &RpuConfig::program_and_verify, config::optional(program_and_verify()),
              {.help = "closed-loop programming; null: one pulse"})
-      .field("faults", &RpuConfig::faults, fault_parameters())
+      .group("faults", fault_keys())
       .unused("backward", training)
       .unused("update", training)
       .unused("device", training)
@@ -97,6 +111,10 @@ void validate(const RpuConfig& config) {
   };
   collect([&] { tile::validate(config.tile); });
   if (const auto device = device_parameters(config)) collect([&] { device::validate(*device); });
+  if (!config.fault_map.empty() && config.noise_model && config.drift_from == device::DriftFrom::weights)
+    collect([] {
+      throw ConfigError("faults.map", "has no meaning with drift_from: weights, which forgets the individual devices");
+    });
   if (!problems.empty()) throw ConfigError(std::move(problems));
 }
 

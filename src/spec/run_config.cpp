@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <map>
 
 #include "rpu_table.hpp"
@@ -98,20 +99,34 @@ void check_rules(RunConfig& config, Report& report) {
   }
 }
 
-/// Times at which the global noise model has no meaning, and times that have none at all.
-void check_times(const Node& root, const RunConfig& config, Report& report) {
+/// Times at which the global noise model has no meaning, and what has none without any noise model.
+void check_devices(const Node& root, const RunConfig& config, Report& report) {
+  if (!report.problems().empty()) return;
   const std::vector<double>& times = config.evaluation.times;
-  if (times.empty() || !report.problems().empty()) return;
+  const auto check = [&](const std::function<void()>& function) {
+    config::detail::run_check(root, {}, report, function);
+  };
+  if (config.rpu_config.noise_model) {
+    check([&] { device::validate_times(*config.rpu_config.noise_model, times, "evaluation.times"); });
+    return;
+  }
   const auto has_model = [](const LayerRule& rule) {
     const Node* preset = rule.rpu_config.find("preset");
     const Node* model = rule.rpu_config.find("noise_model");
     return (preset != nullptr && !preset->is_null()) || (model != nullptr && !model->is_null());
   };
-  if (config.rpu_config.noise_model)
-    config::detail::run_check(
-        root, {}, report, [&] { device::validate_times(*config.rpu_config.noise_model, times, "evaluation.times"); });
-  else if (std::none_of(config.layers.begin(), config.layers.end(), has_model))
-    report.unused("evaluation.times", "nothing drifts without a noise_model");
+  if (std::any_of(config.layers.begin(), config.layers.end(), has_model)) return;
+  const auto needs_model = [&](bool given, const char* key, const char* why) {
+    if (given)
+      check([&] {
+        throw ConfigError(key, fmt::format("{} without a noise_model; give rpu_config.noise_model, or leave it out", why));
+      });
+  };
+  needs_model(!times.empty(), "evaluation.times", "nothing is programmed and nothing drifts");
+  needs_model(config.rpu_config.faults != device::FaultParameters{} || !config.rpu_config.fault_map.empty(),
+              "rpu_config.faults", "there are no devices that could be stuck");
+  needs_model(config.rpu_config.program_and_verify.has_value(), "rpu_config.program_and_verify",
+              "there are no devices to program");
 }
 
 }  // namespace
@@ -127,7 +142,8 @@ Type<RunConfig> make_run_config_type() {
       .field("rpu_config", &RunConfig::rpu_config, rpu_config_type(), {.help = "every analog layer"})
       .field("layers", &RunConfig::layers, config::list(layer_rule()), {.help = "exceptions; later entries win"})
       .field("evaluation", &RunConfig::evaluation, evaluation_parameters(), {.help = "repeats and times"})
-      .field("output", &RunConfig::output, output_parameters(), {.help = "what is written"});
+      .field("output", &RunConfig::output, output_parameters(), {.help = "what is written"})
+      .field("sweep", &RunConfig::sweep, config::optional(sweep_parameters()), {.help = "many runs (tessera sweep)"});
 }
 
 }  // namespace
@@ -143,7 +159,7 @@ RunConfig read_run_config(const Node& root, Report* report) {
   RunConfig config;
   run_config_type().read(root, {}, config, used);
   check_rules(config, used);
-  check_times(root, config, used);
+  check_devices(root, config, used);
   used.throw_if_any();
   if (config.name.empty()) config.name = std::filesystem::path(root.position.file()).stem().string();
   return config;

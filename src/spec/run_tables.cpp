@@ -40,6 +40,28 @@ Type<sim::RecordParameters> record_parameters() {
       .field("predictions", &P::predictions, {.help = "the predicted class of every sample"});
 }
 
+/// A number of chips, or a map with the number of reads besides.
+Type<sim::EvaluationParameters> repeat_counts() {
+  using P = sim::EvaluationParameters;
+  const Type<int> chips = config::integer<int>(Range::between(1.0, 1e6));
+  const Type<P> table =
+      Section<P>("RepeatParameters", "How many chips, and how often each is read. A number alone is `program`.")
+          .field("program", &P::repeats, chips, {.help = "independently programmed chips, each with its own noise"})
+          .field("read", &P::read_repeats,
+                 {.range = Range::between(1.0, 10000.0),
+                  .help = "independent reads and passes of every chip at every time"});
+  auto info = std::make_shared<config::TypeInfo>(*table.info);
+  info->scalar_allowed = true;
+  info->element = chips.info;
+  return {info,
+          [table, chips](const config::Node& node, const std::string& key, P& value, config::Report& report) {
+            if (!node.is_scalar()) return table.read(node, key, value, report);
+            chips.read(node, key, value.repeats, report);
+            value.read_repeats = 1;
+          },
+          table.write};
+}
+
 }  // namespace
 
 Type<sim::ModelParameters> model_parameters() {
@@ -86,10 +108,22 @@ Type<io::DataParameters> data_parameters() {
 Type<sim::EvaluationParameters> evaluation_parameters() {
   using P = sim::EvaluationParameters;
   return Section<P>("EvaluationParameters", "How often and when the programmed network is evaluated.")
-      .field("repeats", &P::repeats,
-             {.range = Range::between(1.0, 1e6), .help = "independently programmed chips, each with its own noise"})
+      .group("repeats", repeat_counts())
       .field("times", &P::times,
              {.unit = "s", .range = Range::at_least(0.0), .help = "after programming; []: right after programming"});
+}
+
+Type<SweepParameters> sweep_parameters() {
+  using P = SweepParameters;
+  return Section<P>("SweepParameters",
+                    "Many runs from one file. Values of an axis: a list, {range: [first, last, step]}, "
+                    "{linspace: [first, last, count]} or {logspace: [first, last, count]}.")
+      .field("mode", &P::mode,
+             choice<SweepMode>({{"grid", SweepMode::grid}, {"zip", SweepMode::zip}, {"list", SweepMode::list}}),
+             {.help = "every combination; the axes together; the points as given"})
+      .field("axes", &P::axes, config::map_of(config::anything()),
+             {.help = "any configuration key, dotted, and its values"})
+      .field("points", &P::points, config::list(config::anything()), {.help = "mode list: maps from keys to values"});
 }
 
 Type<OutputParameters> output_parameters() {

@@ -11,5 +11,6 @@ config::Type<sim::ModelParameters> model_parameters();
 config::Type<io::DataParameters> data_parameters();
 config::Type<sim::EvaluationParameters> evaluation_parameters();
 config::Type<OutputParameters> output_parameters();
+config::Type<SweepParameters> sweep_parameters();
 
 }  // namespace tessera::spec

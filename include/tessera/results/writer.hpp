@@ -11,7 +11,7 @@ namespace tessera::results {
 /// Writes a result file. It appears under its name only with commit(); until then it is "<name>.partial", complete up
 /// to the last finished point even if the process is killed. Destroyed without commit: removed.
 ///
-/// Order of calls: write_hardware, write_predictions, write_output for a point in any order and any number of blocks of
+/// Order of calls: write_hardware, write_programming, write_weights, write_predictions, write_output for a point in any order and any number of blocks of
 /// samples, then write_point, which finishes and flushes the point. Points in any order. One thread at a time.
 /// Memory does not grow with the data set.
 ///
@@ -32,11 +32,19 @@ class Writer {
                                    std::span<const std::int32_t> classes);
   void write_hardware(const std::vector<std::int64_t>& swept, std::size_t layer, const LayerHardware& hardware);
 
+  /// Of the chip `repeat`; layers with devices only.
+  void write_programming(const std::vector<std::int64_t>& swept, std::int64_t repeat, std::size_t layer,
+                         const LayerProgramming& programming);
+  /// After write_hardware of the layer; layers with devices only.
+  void write_weights(const PointIndex& index, std::size_t layer, const LayerWeights& weights);
   void write_predictions(const PointIndex& index, std::int64_t first_sample, std::span<const std::int32_t> classes);
   /// `values` are [samples, features...] row-major, from sample `first_sample` on.
   void write_output(const PointIndex& index, std::size_t layer, std::int64_t first_sample,
                     std::span<const float> values);
   void write_point(const PointIndex& index, const Point& point);
+
+  /// Copies a finished point from a file of its own (without swept axes) to `swept`.
+  void copy_point(const std::vector<std::int64_t>& swept, const std::string& point_file);
 
   void write_runtime(const Runtime& runtime);
   /// Points finished so far.

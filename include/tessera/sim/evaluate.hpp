@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -64,7 +65,9 @@ struct EvaluationRequest {
   EvaluationParameters evaluation;
   LayerResolver resolve;
   bool statistics = true;
-  std::vector<bool> record_output;                    ///< by layer; may be empty
+  std::vector<bool> record_output;  ///< by layer; may be empty
+  /// The float32 score, if it is known already: without statistics the float32 pass is then left out.
+  std::optional<ClassificationScore> known_reference = std::nullopt;
   std::int64_t memory_bytes = std::int64_t{2} << 30;  ///< for chips held at the same time; at least one is
 };
 

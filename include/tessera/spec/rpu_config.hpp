@@ -24,6 +24,7 @@ struct RpuConfig {
   device::DriftFrom drift_from = device::DriftFrom::devices;
   std::optional<device::ProgramAndVerify> program_and_verify;
   device::FaultParameters faults;
+  std::string fault_map;  ///< file of stuck devices (sim::read_fault_maps) instead of drawn ones; empty: none
 
   bool operator==(const RpuConfig&) const = default;
 };

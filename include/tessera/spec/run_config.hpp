@@ -34,6 +34,17 @@ struct OutputParameters {
   bool operator==(const OutputParameters&) const = default;
 };
 
+enum class SweepMode { grid, zip, list };
+
+/// The `sweep:` section as written; spec/sweep.hpp turns it into configurations.
+struct SweepParameters {
+  SweepMode mode = SweepMode::grid;
+  std::vector<std::pair<std::string, config::Node>> axes;  ///< key -> values
+  std::vector<config::Node> points;                        ///< mode list: maps from keys to values
+
+  bool operator==(const SweepParameters&) const = default;
+};
+
 struct RunConfig {
   std::string name;        ///< of the run; default: the configuration file's name without extension
   std::uint64_t seed = 0;  ///< of every random effect of the simulation
@@ -43,6 +54,7 @@ struct RunConfig {
   std::vector<LayerRule> layers;
   sim::EvaluationParameters evaluation;
   OutputParameters output;
+  std::optional<SweepParameters> sweep;  ///< `tessera sweep` only
 
   bool operator==(const RunConfig&) const = default;
 };

@@ -1,0 +1,21 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tessera/h5/file.hpp"
+
+/// Putting sweeps together from parts.
+namespace tessera::results {
+
+/// Copies the values of a file without swept axes (one point) to `index` on the swept axes of `to`. What the point does
+/// not have stays missing. InputError if the files do not describe the same network, times, repeats and samples.
+void copy_point(h5::File& to, const h5::File& point, const std::vector<std::int64_t>& index);
+
+/// Puts the finished points of several files of the same sweep (shards) into one. Points that are in several files must
+/// be the same. The output appears under its name when it is complete; its attribute `complete` is 1 if no point is
+/// missing. InputError if the files are not parts of one sweep (their task_id differs).
+/// Returns how many points are still missing.
+std::int64_t merge_files(const std::vector<std::string>& files, const std::string& output);
+
+}  // namespace tessera::results

@@ -1,0 +1,64 @@
+#include "cli/provenance.hpp"
+
+#include <unistd.h>
+
+#include <array>
+
+#include "tessera/kernels/product.hpp"
+#include "tessera/spec/glob.hpp"
+#include "tessera/spec/layers.hpp"
+
+namespace tessera::cli {
+
+namespace {
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+}
+
+}  // namespace
+
+std::string neutral_command(const std::string& command, const std::string& config, CommonOptions common) {
+  common.batch_size.reset();
+  std::string text = "tessera " + command + " " + shell_quoted(config);
+  for (const std::string& override_text : common.overrides()) text += " --set " + shell_quoted(override_text);
+  return text;
+}
+
+std::string neutral_resolved_text(spec::RunConfig config) {
+  config.data.batch_size = io::DataParameters{}.batch_size;
+  config.output.file.clear();
+  config.sweep.reset();
+  return spec::resolved_text(config);
+}
+
+sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Executor& executor,
+                                    const io::DataSet& data) {
+  sim::EvaluationRequest request{.executor = executor,
+                                 .data = data,
+                                 .batch_size = config.data.batch_size,
+                                 .seed = config.seed,
+                                 .evaluation = config.evaluation,
+                                 .resolve = spec::layer_resolver(config),
+                                 .statistics = config.output.record.statistics,
+                                 .record_output = {}};
+  std::vector<std::string> names;
+  for (const nn::LinearLayer& layer : executor.layers()) names.push_back(layer.name);
+  request.record_output = spec::select_names(config.output.record.tensors, names, "output.record.tensors");
+  return request;
+}
+
+results::Runtime make_runtime(const Invocation& invocation, Parallel parallel, std::int64_t batch_size,
+                              std::chrono::steady_clock::time_point start) {
+  results::Runtime runtime;
+  runtime.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  runtime.command = invocation.command_line;
+  runtime.threads = parallel.threads;
+  runtime.batch_size = batch_size;
+  runtime.instruction_set = kernels::instruction_set();
+  runtime.host = host_name();
+  return runtime;
+}
+
+}  // namespace tessera::cli

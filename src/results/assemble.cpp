@@ -1,0 +1,150 @@
+#include "tessera/results/assemble.hpp"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "tessera/h5/atomic_file.hpp"
+
+namespace tessera::results {
+
+namespace {
+
+/// A block of a dataset: one place along the leading axes, the others whole or their front.
+struct Block {
+  Shape start;
+  Shape count;
+  std::int64_t size() const { return element_count(count); }
+};
+
+/// The block at `place`, of the extents `rest` along the axes behind it.
+Block block_at(const std::vector<std::int64_t>& place, const Shape& rest) {
+  Block block;
+  block.start = place;
+  block.count.assign(place.size(), 1);
+  block.start.resize(place.size() + rest.size(), 0);
+  block.count.insert(block.count.end(), rest.begin(), rest.end());
+  return block;
+}
+
+template <class T>
+void copy_numbers(h5::Dataset& to, const Block& target, const h5::Dataset& from, const Block& source) {
+  std::vector<T> values(static_cast<std::size_t>(source.size()));
+  from.read_block(source.start, source.count, std::span<T>(values));
+  to.write_block(target.start, target.count, std::span<const T>(values));
+}
+
+void copy_values(h5::Dataset& to, const Block& target, const h5::Dataset& from, const Block& source) {
+  if (source.size() == 0) return;
+  switch (to.type()) {
+    case h5::ElementType::float64:
+      return copy_numbers<double>(to, target, from, source);
+    case h5::ElementType::float32:
+      return copy_numbers<float>(to, target, from, source);
+    case h5::ElementType::int64:
+      return copy_numbers<std::int64_t>(to, target, from, source);
+    case h5::ElementType::int32:
+      return copy_numbers<std::int32_t>(to, target, from, source);
+    case h5::ElementType::uint8:
+      return copy_numbers<std::uint8_t>(to, target, from, source);
+    default:
+      throw InputError("a variable along swept axes has a type that cannot be copied");
+  }
+}
+
+std::vector<std::string> swept_names(const h5::File& file) {
+  return file.has_attribute("swept") ? file.attribute_values<std::string>("swept") : std::vector<std::string>{};
+}
+
+/// Paths of all datasets of `file` whose leading axes are the swept ones.
+std::vector<std::string> swept_datasets(const h5::File& file) {
+  const std::vector<std::string> swept = swept_names(file);
+  std::vector<std::string> paths;
+  file.visit([&](const std::string& path, h5::Kind kind) {
+    if (kind != h5::Kind::dataset) return;
+    const h5::Dataset dataset = file.dataset(path);
+    if (h5::is_scale(dataset)) return;
+    const std::vector<std::string> names = h5::dimension_names(dataset);
+    if (names.size() >= swept.size() && std::equal(swept.begin(), swept.end(), names.begin())) paths.push_back(path);
+  });
+  return paths;
+}
+
+/// Calls visit(index) for every place on the swept axes, row-major.
+template <class Visit>
+void for_each_place(const Shape& extents, const Visit& visit) {
+  const std::int64_t count = element_count(extents);
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::vector<std::int64_t> index(extents.size());
+    std::int64_t rest = i;
+    for (std::size_t axis = extents.size(); axis-- > 0;) {
+      index[axis] = rest % extents[axis];
+      rest /= extents[axis];
+    }
+    visit(index);
+  }
+}
+
+bool is_finished(const h5::Dataset& finished, const std::vector<std::int64_t>& index) {
+  const Shape rest(finished.shape().begin() + std::ssize(index), finished.shape().end());
+  const Block block = block_at(index, rest);
+  std::vector<std::uint8_t> marks(static_cast<std::size_t>(block.size()));
+  finished.read_block(block.start, block.count, std::span<std::uint8_t>(marks));
+  return std::all_of(marks.begin(), marks.end(), [](std::uint8_t mark) { return mark == 1; });
+}
+
+}  // namespace
+
+void copy_point(h5::File& to, const h5::File& point, const std::vector<std::int64_t>& index) {
+  for (const std::string& path : swept_datasets(to)) {
+    if (!point.contains(path)) continue;
+    h5::Dataset target = to.dataset(path);
+    const h5::Dataset source = point.dataset(path);
+    const Shape& shape = source.shape();
+    const bool fits = target.rank() == source.rank() + std::ssize(index) &&
+                      std::equal(shape.begin(), shape.end(), target.shape().begin() + std::ssize(index),
+                                 [](std::int64_t part, std::int64_t whole) { return part <= whole; });
+    require<InputError>(fits,
+                        "{} of a sweep's point has shape {}, the sweep {}: what is swept must not change the "
+                        "number of samples, times or repeats",
+                        path, to_string(shape), to_string(target.shape()));
+    copy_values(target, block_at(index, shape), source, block_at({}, shape));
+  }
+}
+
+std::int64_t merge_files(const std::vector<std::string>& files, const std::string& output) {
+  require<InputError>(!files.empty(), "no files to merge");
+  h5::AtomicFile target(output);
+  std::filesystem::copy_file(files.front(), target.partial_path(), std::filesystem::copy_options::overwrite_existing);
+  h5::File merged = h5::File::resume(target);
+  const std::string task = merged.attribute<std::string>("task_id", "");
+  const std::vector<std::string> paths = swept_datasets(merged);
+  const std::size_t axes = swept_names(merged).size();
+  require<InputError>(axes > 0, "{}: no result file of a sweep", files.front());
+  const Shape whole = merged.dataset("finished").shape();
+  const Shape extents(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(axes));
+  for (std::size_t f = 1; f < files.size(); ++f) {
+    const h5::File part = h5::File::open(files[f]);
+    require<InputError>(part.attribute<std::string>("task_id", "") == task,
+                        "{} and {} are not parts of one sweep: their task_id differs", files.front(), files[f]);
+    for_each_place(extents, [&](const std::vector<std::int64_t>& index) {
+      if (!is_finished(part.dataset("finished"), index) || is_finished(merged.dataset("finished"), index)) return;
+      for (const std::string& path : paths) {
+        if (!part.contains(path)) continue;
+        h5::Dataset to = merged.dataset(path);
+        const h5::Dataset from = part.dataset(path);
+        const Shape rest(from.shape().begin() + static_cast<std::ptrdiff_t>(axes), from.shape().end());
+        copy_values(to, block_at(index, rest), from, block_at(index, rest));
+      }
+    });
+  }
+  std::int64_t missing_points = 0;
+  for_each_place(extents, [&](const std::vector<std::int64_t>& index) {
+    missing_points += is_finished(merged.dataset("finished"), index) ? 0 : 1;
+  });
+  merged.set_attribute("complete", missing_points == 0);
+  merged.close();
+  target.commit();
+  return missing_points;
+}
+
+}  // namespace tessera::results
