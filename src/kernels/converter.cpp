@@ -108,9 +108,17 @@ struct DacConstants {
 struct DacSums {
   V poison;  // NaN as soon as an input is not finite
   V peak;
-  std::int64_t range_clipped = 0;
-  std::int64_t clipped = 0;
+  V range_clipped;  // per lane; exact as long as a block has fewer than 2^24 vectors of lanes
+  V clipped;
 };
+
+HWY_INLINE std::int64_t total(V counts) {
+  HWY_ALIGN float lane[lanes];
+  hn::Store(counts, D(), lane);
+  std::int64_t sum = 0;
+  for (const float count : lane) sum += static_cast<std::int64_t>(count);
+  return sum;
+}
 
 template <bool kRange, bool kScale, bool kStep, bool kCount>
 HWY_INLINE void dac_span(const DacBlock& b, const DacConstants& c, std::int64_t row, const float* HWY_RESTRICT x,
@@ -118,12 +126,13 @@ HWY_INLINE void dac_span(const DacBlock& b, const DacConstants& c, std::int64_t 
   const D d;
   const V scale = hn::Set(d, kScale ? b.scale[row] : 1.0F);
   const V zero = hn::Zero(d);
+  const V one = hn::Set(d, 1.0F);
   for_vectors(n, [&](const auto& at, std::int64_t i) TESSERA_LOOP_BODY {
     V t = at.load(x + i);
     sums.poison = hn::MulAdd(t, zero, sums.poison);
     if constexpr (kRange) {
       if constexpr (kCount)
-        sums.range_clipped += static_cast<std::int64_t>(hn::CountTrue(d, hn::Gt(hn::Abs(t), c.range)));
+        sums.range_clipped = hn::Add(sums.range_clipped, hn::IfThenElseZero(hn::Gt(hn::Abs(t), c.range), one));
       t = hn::Min(hn::Max(t, c.range_low), c.range);
       t = c.by_range.divide(t);
     }
@@ -134,7 +143,7 @@ HWY_INLINE void dac_span(const DacBlock& b, const DacConstants& c, std::int64_t 
       if (b.dither != nullptr) q = hn::Add(q, hn::Sub(at.load(b.dither + first_draw + i), c.half));
       t = hn::Mul(c.step, rounded(q));
     }
-    if constexpr (kCount) sums.clipped += static_cast<std::int64_t>(hn::CountTrue(d, hn::Gt(hn::Abs(t), c.bound)));
+    if constexpr (kCount) sums.clipped = hn::Add(sums.clipped, hn::IfThenElseZero(hn::Gt(hn::Abs(t), c.bound), one));
     t = hn::Min(hn::Max(t, c.bound_low), c.bound);
     if constexpr (kCount) sums.peak = hn::Max(sums.peak, hn::Abs(t));
     if (b.noise != nullptr) t = hn::Add(t, hn::Mul(c.noise_std, at.load(b.noise + first_draw + i)));
@@ -148,8 +157,7 @@ HWY_INLINE bool dac_block(const DacBlock& b) {
   const D d;
   const DacConstants constants(b);
   DacSums sums;
-  sums.poison = hn::Zero(d);
-  sums.peak = hn::Zero(d);
+  sums.poison = sums.peak = sums.range_clipped = sums.clipped = hn::Zero(d);
   const std::int64_t cols = b.x.cols;
   if (!kScale && b.x.stride == cols && b.z.stride == cols) {
     dac_span<kRange, kScale, kStep, kCount>(b, constants, 0, b.x.data, b.z.data, 0, b.x.rows * cols, sums);
@@ -159,8 +167,8 @@ HWY_INLINE bool dac_block(const DacBlock& b) {
                                               r * cols, cols, sums);
   }
   if constexpr (kCount) {
-    b.counts->range_clipped += sums.range_clipped;
-    b.counts->clipped += sums.clipped;
+    b.counts->range_clipped += total(sums.range_clipped);
+    b.counts->clipped += total(sums.clipped);
     const float peak = hn::GetLane(hn::MaxOfLanes(d, sums.peak));
     if (peak > b.counts->peak) b.counts->peak = peak;
   }
@@ -202,7 +210,7 @@ struct AdcConstants {
 enum class Noise { none, common, per_output, with_variance };
 
 template <Noise kNoise, bool kStep, bool kAffine, bool kCount>
-HWY_INLINE void adc_row(const AdcBlock& b, const AdcConstants& c, std::int64_t r) {
+HWY_INLINE void adc_row(const AdcBlock& b, const AdcConstants& c, std::int64_t r, V& block_peak) {
   const D d;
   const std::int64_t cols = b.v.cols;
   const float* v = b.v.data + r * b.v.stride;
@@ -233,7 +241,7 @@ HWY_INLINE void adc_row(const AdcBlock& b, const AdcConstants& c, std::int64_t r
     }
     t = hn::Min(hn::Max(t, c.bound_low), c.bound);
     if constexpr (kCount) {
-      if (b.peaks != nullptr) peak = hn::Max(peak, hn::Abs(t));
+      peak = hn::Max(peak, hn::Abs(t));
     }
     t = hn::Mul(t, scale);
     if constexpr (kAffine) {
@@ -245,19 +253,22 @@ HWY_INLINE void adc_row(const AdcBlock& b, const AdcConstants& c, std::int64_t r
   if constexpr (kCount) {
     b.above[r] = static_cast<std::int32_t>(above);
     b.below[r] = static_cast<std::int32_t>(below);
+    block_peak = hn::Max(block_peak, peak);
     if (b.peaks != nullptr) b.peaks[r] = hn::GetLane(hn::MaxOfLanes(d, peak));
   }
 }
 
 template <Noise kNoise, bool kStep, bool kAffine>
 HWY_INLINE void adc_block(const AdcBlock& b) {
+  const D d;
   const AdcConstants constants(b);
-  for (std::int64_t r = 0; r < b.v.rows; ++r) {
-    if (b.above != nullptr)
-      adc_row<kNoise, kStep, kAffine, true>(b, constants, r);
-    else
-      adc_row<kNoise, kStep, kAffine, false>(b, constants, r);
+  V peak = hn::Zero(d);
+  if (b.above == nullptr) {
+    for (std::int64_t r = 0; r < b.v.rows; ++r) adc_row<kNoise, kStep, kAffine, false>(b, constants, r, peak);
+    return;
   }
+  for (std::int64_t r = 0; r < b.v.rows; ++r) adc_row<kNoise, kStep, kAffine, true>(b, constants, r, peak);
+  if (b.block_peak != nullptr) *b.block_peak = hn::GetLane(hn::MaxOfLanes(d, peak));
 }
 template <Noise kNoise, bool kStep>
 HWY_INLINE void adc_scaled(const AdcBlock& b) {

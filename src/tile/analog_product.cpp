@@ -133,8 +133,7 @@ void AnalogProduct::run(const ProductCall& call, ProductScratch& s) const {
     call.statistics->adc_conversions += rows * outputs() * conversions_;
     if (call.input_range > 0.0F) call.statistics->inputs += rows * call.x.cols;
   }
-  const bool managed_bounds = io_.bound_management != BoundManagementType::NONE;
-  block.counting = managed_bounds || call.statistics != nullptr;
+  block.counting = managed_bounds() || call.statistics != nullptr;
   initial_scales(block, s);
   s.pending.resize(static_cast<std::size_t>(rows));
   std::iota(s.pending.begin(), s.pending.end(), 0);
@@ -299,7 +298,7 @@ void AnalogProduct::run_round(const Block& whole, std::uint32_t round, ProductSc
   }
   const std::uint32_t event = (block.call.event << 16U) + (round << 8U);
   convert_inputs(block, x, event, s);
-  if (block.counting) {
+  if (managed_bounds()) {
     s.above.assign(static_cast<std::size_t>(n), 0);
     s.below.assign(static_cast<std::size_t>(n), 0);
     s.peaks.assign(static_cast<std::size_t>(n), 0.0F);
@@ -545,17 +544,32 @@ void AnalogProduct::output_stage(const Block& block, MatrixView v, MatrixView y,
     adc.column_scale = block.call.scale;
     adc.bias = block.call.bias;
   }
+  float block_peak = 0.0F;
   if (block.counting) {
     adc.above = sized(s.phase_above, v.rows);
     adc.below = sized(s.phase_below, v.rows);
-    if (block.call.statistics != nullptr) adc.peaks = sized(s.phase_peaks, v.rows);
+    adc.block_peak = &block_peak;
+    // Which round of a vector counts is known only after its bound test.
+    if (managed_bounds()) adc.peaks = sized(s.phase_peaks, v.rows);
   }
   kernels::convert_outputs(adc);
-  if (!block.counting) return;
-  for (std::size_t r = 0; r < static_cast<std::size_t>(v.rows); ++r) {
+  if (block.counting) count_conversion(block, v.rows, block_peak, s);
+}
+
+void AnalogProduct::count_conversion(const Block& block, std::int64_t rows, float peak, ProductScratch& s) const {
+  if (!managed_bounds()) {
+    LayerStatistics& statistics = *block.call.statistics;
+    std::int64_t clipped = 0;
+    for (std::int64_t r = 0; r < rows; ++r)
+      clipped += s.phase_above[static_cast<std::size_t>(r)] + s.phase_below[static_cast<std::size_t>(r)];
+    statistics.adc_saturated += clipped;
+    statistics.adc_peak = std::max(statistics.adc_peak, peak);
+    return;
+  }
+  for (std::size_t r = 0; r < static_cast<std::size_t>(rows); ++r) {
     s.above[r] += s.phase_above[r];
     s.below[r] += s.phase_below[r];
-    if (adc.peaks != nullptr) s.peaks[r] = std::max(s.peaks[r], s.phase_peaks[r]);
+    s.peaks[r] = std::max(s.peaks[r], s.phase_peaks[r]);
   }
 }
 
@@ -572,9 +586,8 @@ void AnalogProduct::finish_scaled(const Block& block, MatrixView v, MatrixView y
 // Bound management (reference section 4.7): which of the pending vectors are repeated, and with what scale.
 std::vector<std::int64_t> AnalogProduct::failed(const Block& block, std::uint32_t round, ProductScratch& s) const {
   std::vector<std::int64_t> next;
-  if (!block.counting) return next;
+  if (!managed_bounds()) return next;
   LayerStatistics* statistics = block.call.statistics;
-  const bool managed = io_.bound_management != BoundManagementType::NONE;
   const bool worst_case = io_.bound_management == BoundManagementType::ITERATIVE_WORST_CASE && round == 0 &&
                           io_.noise_management != NoiseManagementType::ABS_MAX_NP_SUM;
   const auto most = static_cast<float>(io_.max_bm_factor);
@@ -584,7 +597,7 @@ std::vector<std::int64_t> AnalogProduct::failed(const Block& block, std::uint32_
     const auto r = static_cast<std::size_t>(row);
     const bool clipped = s.above[i] > 0 || (s.below[i] > 0 && io_.bm_test_negative_bound);
     const bool exhausted = s.g[r] > most || s.g[r] > finest;
-    if (managed && clipped && !exhausted && s.a[r] > 0.0F) {
+    if (clipped && !exhausted && s.a[r] > 0.0F) {
       if (worst_case) {
         s.a[r] = np_sum_scale(block, row, largest_of(block.x.row_span(row)));
       } else {
@@ -594,7 +607,7 @@ std::vector<std::int64_t> AnalogProduct::failed(const Block& block, std::uint32_
     } else if (statistics != nullptr) {
       statistics->adc_saturated += s.above[i] + s.below[i];
       statistics->adc_peak = std::max(statistics->adc_peak, s.peaks[i]);
-      if (managed && clipped) ++statistics->bound_management_failed;
+      if (clipped) ++statistics->bound_management_failed;
     }
   }
   return next;

@@ -89,10 +89,12 @@ class AnalogProduct {
   void by_digits(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const;
   void analog_chain(const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v, ProductScratch& s) const;
   void multiply(const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v, ProductScratch& s) const;
+  bool managed_bounds() const { return io_.bound_management != BoundManagementType::NONE; }
   bool has_read_noise() const { return io_.w_noise > 0.0 && io_.w_noise_type != WeightNoiseType::NONE; }
   void add_read_noise(const Block& block, MatrixView v, std::uint32_t event, ProductScratch& s) const;
   void output_stage(const Block& block, MatrixView v, MatrixView y, std::uint32_t event, bool last, bool read_noise,
                     ProductScratch& s) const;
+  void count_conversion(const Block& block, std::int64_t rows, float peak, ProductScratch& s) const;
   void fill_draws(const Block& block, const random::Stream& stream, std::uint32_t event, std::int64_t width,
                   const ProductScratch& s, AlignedVector<float>& out, bool uniform) const;
   void offsets_and_series(ConstMatrixView z, MatrixView v) const;

@@ -74,6 +74,7 @@ struct AdcBlock {
   std::int32_t* above = nullptr;        ///< per row: values above the bound; both or none
   std::int32_t* below = nullptr;        ///< per row: values below minus the bound
   float* peaks = nullptr;               ///< per row: largest magnitude after clipping; with above and below, or null
+  float* block_peak = nullptr;          ///< receives the largest of all rows; with above and below, or null
 };
 void convert_outputs(const AdcBlock& block);
 
