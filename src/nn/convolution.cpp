@@ -300,7 +300,7 @@ bool worth_padding(const ConvGeometry& g) {
   const auto& [vertical, horizontal] = g.axes;
   const std::int64_t padding = vertical.pad_begin + vertical.pad_end + horizontal.pad_begin + horizontal.pad_end;
   return g.groups == 1 && padding > 0 && horizontal.kernel * g.in_channels < 24 &&
-         vertical.pad_begin < vertical.kernel && horizontal.pad_begin < horizontal.kernel;
+         padding < vertical.in + horizontal.in;
 }
 
 void convolve_float(const LinearCall& call, ConvGeometry g) {

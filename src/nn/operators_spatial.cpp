@@ -95,6 +95,8 @@ void infer_pool(const InferContext& c) {
                         c.where(), to_string(in));
   const PoolShape pool = pool_shape(c.node, in);
   for (const WindowAxis& axis : pool.axes) {
+    require<InputError>((axis.pad_begin + axis.pad_end) * in[1] < (std::int64_t{1} << 26), "{}: paddings {} + {}",
+                        c.where(), axis.pad_begin, axis.pad_end);
     require<InputError>(axis.in > 0, "{}: an input of {}", c.where(), to_string(in));
     require<InputError>(
         axis.pad_begin < (axis.kernel - 1) * axis.dilation + 1 && axis.pad_end < (axis.kernel - 1) * axis.dilation + 1,
@@ -112,52 +114,45 @@ inline void raise(float* y, const float* x, std::int64_t count) {
 
 }  // namespace
 
-/// First the largest of the window's lines, which is one long run, then of its columns.
+/// The largest of a window's lines first, then of its columns: both as maxima of long runs, for all windows of an
+/// output line at once. Lines are padded by -infinity to where the last window ends.
 void compute_max_pool(const ComputeContext& c) {
   const PoolShape pool = pool_shape(c.node, c.in[0].shape);
   const auto& [vertical, horizontal] = pool.axes;
   const std::int64_t channels = pool.channels, line = horizontal.in * channels;
+  const std::int64_t width =
+      (horizontal.out - 1) * horizontal.stride + (horizontal.kernel - 1) * horizontal.dilation + 1;
+  const std::int64_t reached = std::min(horizontal.in, width - horizontal.pad_begin) * channels;
   const std::int64_t block = std::max<std::int64_t>(1, 256 / horizontal.out);
-  parallel_for_blocks(c.parallel, pool.batch * vertical.out, block,
-                      [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-                        std::vector<float> largest(static_cast<std::size_t>(line));
-                        for (std::int64_t row = begin; row < end; ++row) {
-                          const std::int64_t top = vertical.origin(row % vertical.out);
-                          const auto ky = inside(vertical, top);
-                          const float* image = c.in[0].floats() + row / vertical.out * vertical.in * line;
-                          float* out = c.out[0].floats() + row * horizontal.out * channels;
-                          if (ky[0] >= ky[1]) {
-                            std::fill_n(out, horizontal.out * channels, -std::numeric_limits<float>::infinity());
-                            continue;
-                          }
-                          std::copy_n(image + (top + ky[0] * vertical.dilation) * line, line, largest.data());
-                          for (std::int64_t y = ky[0] + 1; y < ky[1]; ++y)
-                            raise(largest.data(), image + (top + y * vertical.dilation) * line, line);
-                          for (std::int64_t ox = 0; ox < horizontal.out; ++ox, out += channels) {
-                            const std::int64_t left = horizontal.origin(ox);
-                            const auto kx = inside(horizontal, left);
-                            if (kx[0] >= kx[1]) {
-                              std::fill_n(out, channels, -std::numeric_limits<float>::infinity());
-                              continue;
-                            }
-                            const float* x = largest.data() + (left + kx[0] * horizontal.dilation) * channels;
-                            const std::int64_t step = horizontal.dilation * channels;
-                            if (channels >= 16) {
-                              std::copy_n(x, channels, out);
-                              for (std::int64_t k = kx[0] + 1; k < kx[1]; ++k) raise(out, x += step, channels);
-                              continue;
-                            }
-                            for (std::int64_t ch = 0; ch < channels; ++ch) {
-                              float value = x[ch];
-                              for (std::int64_t k = 1; k < kx[1] - kx[0]; ++k) {
-                                const float other = x[k * step + ch];
-                                value = other > value || other != other ? other : value;
-                              }
-                              out[ch] = value;
-                            }
-                          }
-                        }
-                      });
+  const std::int64_t starts = (horizontal.out - 1) * horizontal.stride + 1;
+  constexpr float lowest = -std::numeric_limits<float>::infinity();
+  parallel_for_blocks(
+      c.parallel, pool.batch * vertical.out, block, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+        std::vector<float> lines(static_cast<std::size_t>(width * channels), lowest), columns(lines.size());
+        float* inner = lines.data() + horizontal.pad_begin * channels;
+        for (std::int64_t row = begin; row < end; ++row) {
+          const std::int64_t top = vertical.origin(row % vertical.out);
+          const auto ky = inside(vertical, top);
+          const float* image = c.in[0].floats() + row / vertical.out * vertical.in * line;
+          std::fill_n(inner, reached, lowest);
+          for (std::int64_t y = ky[0]; y < ky[1]; ++y) {
+            const float* source = image + (top + y * vertical.dilation) * line;
+            if (y == ky[0])
+              std::copy_n(source, reached, inner);
+            else
+              raise(inner, source, reached);
+          }
+          columns = lines;
+          for (std::int64_t k = 1; k < horizontal.kernel; ++k) {
+            const std::int64_t shift = k * horizontal.dilation;
+            raise(columns.data(), lines.data() + shift * channels, starts * channels);
+          }
+          float* out = c.out[0].floats() + row * horizontal.out * channels;
+          for (std::int64_t ox = 0; ox < horizontal.out; ++ox)
+            for (std::int64_t ch = 0; ch < channels; ++ch)
+              out[ox * channels + ch] = columns[static_cast<std::size_t>(ox * horizontal.stride * channels + ch)];
+        }
+      });
 }
 
 void compute_average_pool(const ComputeContext& c) {
