@@ -95,8 +95,8 @@ void infer_pool(const InferContext& c) {
                         c.where(), to_string(in));
   const PoolShape pool = pool_shape(c.node, in);
   for (const WindowAxis& axis : pool.axes) {
-    require<InputError>((axis.pad_begin + axis.pad_end) * in[1] < (std::int64_t{1} << 26), "{}: paddings {} + {}",
-                        c.where(), axis.pad_begin, axis.pad_end);
+    require<InputError>(axis.pad_begin + axis.pad_end <= (std::int64_t{1} << 26) / std::max<std::int64_t>(1, in[1]),
+                        "{}: paddings {} + {}", c.where(), axis.pad_begin, axis.pad_end);
     require<InputError>(axis.in > 0, "{}: an input of {}", c.where(), to_string(in));
     require<InputError>(
         axis.pad_begin < (axis.kernel - 1) * axis.dilation + 1 && axis.pad_end < (axis.kernel - 1) * axis.dilation + 1,
