@@ -22,7 +22,9 @@ std::int64_t element_count(const Shape& shape) {
   return count;
 }
 
-std::string to_string(const Shape& shape) { return shape.empty() ? "scalar" : fmt::format("{}", fmt::join(shape, "x")); }
+std::string to_string(const Shape& shape) {
+  return shape.empty() ? "scalar" : fmt::format("{}", fmt::join(shape, "x"));
+}
 
 Matrix Matrix::uninitialized(std::int64_t rows, std::int64_t cols) {
   Matrix result;
@@ -36,7 +38,8 @@ Matrix::Matrix(std::int64_t rows, std::int64_t cols) : Matrix(uninitialized(rows
   std::fill(data_.begin(), data_.end(), 0.0F);
 }
 
-Matrix::Matrix(std::int64_t rows, std::int64_t cols, std::span<const float> values) : Matrix(uninitialized(rows, cols)) {
+Matrix::Matrix(std::int64_t rows, std::int64_t cols, std::span<const float> values)
+    : Matrix(uninitialized(rows, cols)) {
   require<InputError>(values.size() == data_.size(), "{} values given for a {}x{} matrix", values.size(), rows, cols);
   std::copy(values.begin(), values.end(), data_.begin());
 }
@@ -52,7 +55,9 @@ Tensor Tensor::uninitialized(Shape shape) {
   return result;
 }
 
-Tensor::Tensor(Shape shape) : Tensor(uninitialized(std::move(shape))) { std::fill(data_.begin(), data_.end(), 0.0F); }
+Tensor::Tensor(Shape shape) : Tensor(uninitialized(std::move(shape))) {
+  std::fill(data_.begin(), data_.end(), 0.0F);
+}
 
 Tensor::Tensor(Shape shape, std::span<const float> values) : Tensor(uninitialized(std::move(shape))) {
   require<InputError>(values.size() == data_.size(), "{} values given for shape {}", values.size(), to_string(shape_));

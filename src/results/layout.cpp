@@ -15,7 +15,8 @@ bool is_netcdf_name(const std::string& name) {
 std::set<std::string> taken_names(const Header& header) {
   std::set<std::string> taken{"config", "reference", "layers", "runtime"};
   for (const Variable& row : variables()) taken.emplace(row.name);
-  for (const Dim dim : {Dim::time, Dim::repeat, Dim::sample, Dim::layer, Dim::tile, Dim::tile_column, Dim::output}) {
+  for (const Dim dim :
+       {Dim::time, Dim::repeat, Dim::sample, Dim::layer, Dim::tile, Dim::tile_column, Dim::output, Dim::conductance}) {
     taken.emplace(to_string(dim));
   }
   for (const LayerHeader& layer : header.layers) {
@@ -46,6 +47,14 @@ bool is_present(Presence presence, const Header& header, const LayerHeader* laye
       return header.hardware && layer->analog;
     case Presence::periphery:
       return header.hardware && layer->analog && layer->periphery_codes;
+    case Presence::devices:
+      return layer->devices;
+    case Presence::device_statistics:
+      return header.statistics && layer->devices;
+    case Presence::compensation:
+      return header.hardware && layer->devices && layer->compensation;
+    case Presence::column_compensation:
+      return header.hardware && layer->devices && layer->compensation && layer->column_compensation;
     case Presence::tensors:
       return layer->record_output;
   }
@@ -75,6 +84,8 @@ std::vector<NamedExtent> extents(Dim dim, const Header& header, const LayerHeade
       return {{name, columns}};
     case Dim::output:
       return {{name, layer->outputs}};
+    case Dim::conductance:
+      return {{name, conductance_bins}};
     case Dim::feature: {
       std::vector<NamedExtent> axes;
       const std::vector<std::string> names = feature_names(layer->output_shape);
@@ -102,6 +113,8 @@ void validate(const Header& header) {
     require<RunError>(axis.size() > 0, "the swept axis '{}' has no values", axis.name);
   }
   require<RunError>(!header.times.empty() && header.repeats > 0, "a result file needs a time and a repeat");
+  require<RunError>(header.reads > 0 && header.repeats % header.reads == 0,
+                    "{} repeats do not divide into chips of {} reads", header.repeats, header.reads);
   require<RunError>(header.samples >= 0, "a result file cannot have {} samples", header.samples);
   require<RunError>(header.labels.empty() || static_cast<std::int64_t>(header.labels.size()) == header.samples,
                     "{} labels do not fit {} samples", header.labels.size(), header.samples);

@@ -16,6 +16,9 @@ std::vector<Variable> make_variables() {
   const std::vector<Dim> point{Dim::swept, Dim::time, Dim::repeat};
   const std::vector<Dim> point_sample{Dim::swept, Dim::time, Dim::repeat, Dim::sample};
   const std::vector<Dim> per_swept{Dim::swept};
+  const std::vector<Dim> per_chip{Dim::swept, Dim::repeat};
+  const std::vector<Dim> point_tile{Dim::swept, Dim::time, Dim::repeat, Dim::tile};
+  const std::vector<Dim> point_column{Dim::swept, Dim::time, Dim::repeat, Dim::tile_column};
   const std::vector<Dim> per_tile{Dim::swept, Dim::tile};
   const std::vector<Dim> per_column{Dim::swept, Dim::tile_column};
   const std::vector<Dim> per_output{Dim::swept, Dim::output};
@@ -37,6 +40,8 @@ std::vector<Variable> make_variables() {
       {"/", "count", point, i64, "1", "samples evaluated", P::labels, no_count},
       {"/", "predictions", point_sample, i32, "1", "predicted class", P::predictions, no_count},
       {"/", "label", {Dim::sample}, i32, "1", "true class", P::labelled_predictions},
+      {"/", "program", {Dim::repeat}, i32, "1", "independently programmed chip of the repeat", P::always},
+      {"/", "read", {Dim::repeat}, i32, "1", "independent read of that chip", P::always},
 
       {"/reference", "accuracy", per_swept, f64, "1", "accuracy of the same network in float32", P::labels, no_number},
       {"/reference", "accuracy_top5", per_swept, f64, "1", "top-5 accuracy of the same network in float32", P::top5,
@@ -127,6 +132,44 @@ std::vector<Variable> make_variables() {
       {layer, "bias_sqnr_db", per_swept, f64, "dB", "bias to its quantization error: the cost of that alone",
        P::periphery, no_number},
 
+      {layer, "alpha", point_tile, f32, "1", "drift compensation factor of the tile, mean over its outputs",
+       P::compensation, no_number},
+      {layer, "alpha_column", point_column, f32, "1", "drift compensation factor of each output of the tiles",
+       P::column_compensation, no_number},
+      {layer, "weight_gain", point, f64, "1", "sum W W' / sum W^2 of target W and read W', before compensation",
+       P::device_statistics, no_number},
+      {layer, "weight_error", point, f64, "1", "root mean square of alpha W' - W; the tile's largest weight is about 1",
+       P::device_statistics, no_number},
+      {layer, "weight_sqnr_db", point, f64, "dB", "target weights to their error after compensation",
+       P::device_statistics, no_number},
+      {layer, "conductance_max", per_swept, f64, "uS", "upper end of the conductance range", P::devices, no_number},
+      {layer, "programming_error_mean", per_chip, f64, "uS", "mean of programmed minus target conductance",
+       P::device_statistics, no_number},
+      {layer, "programming_error_std", per_chip, f64, "uS", "standard deviation of programmed minus target conductance",
+       P::device_statistics, no_number},
+      {layer, "programming_pulses", per_chip, f64, "1", "mean pulses per device; 1 without program_and_verify",
+       P::device_statistics, no_number},
+      {layer, "unconverged_fraction", per_chip, f64, "1", "fraction of devices that program_and_verify gave up",
+       P::device_statistics, no_number},
+      {layer, "stuck_fraction", per_chip, f64, "1", "fraction of devices that are stuck", P::device_statistics,
+       no_number},
+      {layer,
+       "conductance_histogram",
+       {Dim::swept, Dim::repeat, Dim::conductance},
+       i64,
+       "1",
+       "devices by programmed conductance",
+       P::device_statistics,
+       no_count},
+      {layer,
+       "target_conductance_histogram",
+       {Dim::swept, Dim::conductance},
+       i64,
+       "1",
+       "devices by target conductance",
+       P::device_statistics,
+       no_count},
+
       {"/runtime", "wall_time", {}, f64, "s", "wall time of the run", P::always},
       {"/runtime", "reference_time", {}, f64, "s", "wall time of the float32 passes", P::always},
       {"/runtime", "analog_time", {}, f64, "s", "wall time of the analog passes", P::always},
@@ -161,6 +204,8 @@ std::string_view to_string(Dim dim) {
       return "tile_column";
     case Dim::output:
       return "output_index";
+    case Dim::conductance:
+      return "conductance";
     case Dim::feature:
       return "<features>";
   }
@@ -203,6 +248,14 @@ std::string_view to_string(Presence presence) {
       return "analog layers";
     case Presence::periphery:
       return "analog layers with a quantized periphery";
+    case Presence::devices:
+      return "layers with a noise model";
+    case Presence::device_statistics:
+      return "layers with a noise model, if statistics are recorded";
+    case Presence::compensation:
+      return "layers with drift compensation";
+    case Presence::column_compensation:
+      return "layers with drift compensation by output";
     case Presence::tensors:
       return "layers whose tensors are recorded";
   }

@@ -89,12 +89,13 @@ std::string schema_page() {
 |---|---|---|
 | &lt;swept axes&gt; | the swept values | one axis per swept key |
 | `time` | s | time after programming |
-| `repeat` | 0, 1, ... | independently programmed chip |
+| `repeat` | 0, 1, ... | programmed chip and read of it: `program` and `read` say which |
 | `sample` | 0, 1, ... | index in the data set |
 | `layer` | names | in network order |
 | `tile` | none | tiles of a layer: part by part, row-major |
 | `tile_column` | none | outputs of the tiles of a layer, tile by tile: `column_tile` and `column_output` say which |
 | `output_index` | none | outputs of a layer's product |
+| `conductance` | bin centre / g_max | bins of conductance histograms over [0, g_max] |
 | &lt;features&gt; | none | axes of a layer's output: `feature`; `position`, `feature`; `channel`, `height`, `width`; else `axis_1`, ... |
 )";
   std::vector<std::string_view> groups;

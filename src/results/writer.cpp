@@ -7,9 +7,9 @@
 
 #include "results/layout.hpp"
 #include "tessera/core/version.hpp"
-#include "tessera/results/assemble.hpp"
 #include "tessera/h5/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
+#include "tessera/results/assemble.hpp"
 
 namespace tessera::results {
 namespace {

@@ -28,28 +28,40 @@ auto with_layer_name(const std::string& name, Work&& work) {
   }
 }
 
-/// What drift compensation reads from a tile: its bare product for one unit vector per row.
-std::vector<double> read_out(const tile::AnalogLayer& layer, std::int64_t t,
-                             const device::DriftCompensation& compensation, std::uint32_t event, Parallel parallel) {
-  const std::int64_t inputs = layer.tile_weights(t).cols();
+constexpr std::uint32_t baseline_event = ProgrammedChip::first_readout_event;
+constexpr std::uint32_t readout_event = baseline_event + 1;
+
+/// What drift compensation reads from a tile: its bare product for one unit vector per line. `number` tells reads with
+/// the same event apart.
+std::vector<double> read_out(const tile::AnalogLayer& layer, std::int64_t t, std::int64_t inputs,
+                             const device::DriftCompensation& compensation, std::uint32_t event, std::uint32_t number,
+                             Parallel parallel) {
   Matrix identity(inputs, inputs);
   for (std::int64_t i = 0; i < inputs; ++i) identity(i, i) = 1.0F;
   Matrix output(inputs, layer.place(t).outputs);
-  layer.read_out(t, identity.view(), output.view(), {0, parallel, nullptr, event});
+  const std::uint64_t first_vector = std::uint64_t{number} * static_cast<std::uint64_t>(inputs);
+  layer.read_out(t, identity.view(), output.view(), {first_vector, parallel, nullptr, event});
   return device::readout_values(compensation, output.view());
 }
 
-constexpr std::uint32_t baseline_event = ProgrammedChip::first_readout_event;
-
-std::uint32_t readout_event(double time_s, std::uint32_t read) {
-  constexpr std::uint32_t last_event = 65535;
-  return baseline_event + 1 + device::read_event(time_s, read) % (last_event - baseline_event);
+/// `map` is of the whole part, or null.
+device::ProgrammedState program_tile(const device::DeviceParameters& device, const Matrix& target,
+                                     const random::Address& chip, const device::FaultMap* map,
+                                     const tile::TilePlace& place, Parallel parallel) {
+  if (map == nullptr) return device::program(device, target.view(), chip, parallel);
+  // A line for an analog bias stands behind the inputs, in the tile and in the map.
+  const device::FaultMap faults = map->part(place.first_output, place.outputs, place.first_input, target.cols());
+  return device::program(device, target.view(), chip, parallel, &faults);
 }
 
 }  // namespace
 
 ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed,
-                               std::uint32_t repeat, Parallel parallel) {
+                               std::uint32_t repeat, Parallel parallel)
+    : ProgrammedChip(executor, resolve, seed, repeat, parallel, read_fault_maps(executor, resolve)) {}
+
+ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed,
+                               std::uint32_t repeat, Parallel parallel, const FaultMaps& faults) {
   const std::vector<nn::LinearLayer>& layers = executor.layers();
   constexpr std::size_t most_layers = 65536;
   require<InputError>(layers.size() < most_layers, "the network has {} weighted layers; at most {} can be addressed",
@@ -74,16 +86,18 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
                   {},
                   {}};
         if (!part.device) return part;
+        const device::FaultMap* const map = faults.at(l).at(p).devices > 0 ? &faults[l][p] : nullptr;
         for (std::int64_t t = 0; t < part.layer.tile_count(); ++t) {
           random::Address chip = address;
           chip.tile = static_cast<std::uint32_t>(t);
           const Matrix target = part.layer.target_tile_weights(t);
-          part.tiles.push_back(device::program(*part.device, target.view(), chip, parallel));
+          part.tiles.push_back(program_tile(*part.device, target, chip, map, part.layer.place(t), parallel));
           part.layer.set_tile_weights(t, device::programmed_weights(*part.device, part.tiles.back(), parallel).view());
           if (!part.compensation) continue;
-          part.baseline.push_back(device::uses_exact_reference(*part.compensation)
-                                      ? device::exact_readout_values(*part.compensation, target.view())
-                                      : read_out(part.layer, t, *part.compensation, baseline_event, parallel));
+          part.baseline.push_back(
+              device::uses_exact_reference(*part.compensation)
+                  ? device::exact_readout_values(*part.compensation, target.view())
+                  : read_out(part.layer, t, target.cols(), *part.compensation, baseline_event, 0, parallel));
         }
         return part;
       }));
@@ -108,8 +122,8 @@ AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t rea
         const auto tile = static_cast<std::int64_t>(t);
         layer.set_tile_weights(tile, device::weights_at(*part.device, part.tiles[t], *time_s, read, parallel).view());
         if (!part.compensation) continue;
-        const std::vector<double> current =
-            read_out(layer, tile, *part.compensation, readout_event(*time_s, read), parallel);
+        const std::vector<double> current = read_out(layer, tile, part.tiles[t].inputs(), *part.compensation,
+                                                     readout_event, device::read_event(*time_s, read), parallel);
         layer.set_alpha(tile, device::compensation_factors(part.baseline[t], current, layer.place(tile).outputs));
       }
       network.operators_[l].push_back(std::make_unique<AnalogOperator>(part.name, std::move(layer), read));
@@ -129,6 +143,19 @@ bool ProgrammedChip::has_devices() const {
 const device::ProgrammedState* ProgrammedChip::programmed(std::size_t layer, std::size_t part, std::int64_t t) const {
   const Part& found = layers_.at(layer).at(part);
   return found.device ? &found.tiles.at(static_cast<std::size_t>(t)) : nullptr;
+}
+
+const device::DeviceParameters* ProgrammedChip::devices(std::size_t layer, std::size_t part) const {
+  const Part& found = layers_.at(layer).at(part);
+  return found.device ? &*found.device : nullptr;
+}
+
+std::size_t ProgrammedChip::part_count(std::size_t layer) const {
+  return layers_.at(layer).size();
+}
+
+std::int64_t ProgrammedChip::tile_count(std::size_t layer, std::size_t part) const {
+  return layers_.at(layer).at(part).layer.tile_count();
 }
 
 }  // namespace tessera::sim

@@ -122,6 +122,7 @@ void describe_run(results::Header& header, const EvaluationRequest& request, con
   header.seed = request.seed;
   header.rng_layout = random::rng_layout;
   if (!request.evaluation.times.empty()) header.times = request.evaluation.times;
+  header.reads = request.evaluation.read_repeats;
   header.repeats = std::int64_t{request.evaluation.repeats} * request.evaluation.read_repeats;
   header.samples = request.data.size();
   header.labels.assign(request.data.labels().begin(), request.data.labels().end());
@@ -141,21 +142,36 @@ void describe_run(results::Header& header, const EvaluationRequest& request, con
     const Shape output = request.executor.layer_output_shape(l, 1);
     layer.output_shape = Shape(output.begin() + 1, output.end());
     layer.record_output = l < request.record_output.size() && request.record_output[l];
+    layer.devices = parameters.analog && parameters.device.has_value();
+    layer.compensation = parameters.drift_compensation.has_value();
+    layer.column_compensation = layer.compensation && std::holds_alternative<device::PerColumnDriftCompensation>(
+                                                          *parameters.drift_compensation);
     layer.periphery_codes = parameters.analog && parameters.rpu.pre_post.periph_quant.n_bits > 0;
     header.layers.push_back(std::move(layer));
   }
 }
 
 EvaluationSink recording_sink(results::Writer& writer, const EvaluationRequest& request,
-                              std::vector<std::int64_t> swept) {
+                              std::vector<std::int64_t> swept, Parallel parallel) {
   EvaluationSink sink;
   const auto index_of = [swept](const PointIndex& point) {
     return results::PointIndex{swept, point.time, point.repeat};
   };
-  sink.begin = [&writer, &request, swept](const PointIndex& point, const AnalogNetwork& network) {
-    if (point != PointIndex{}) return;
-    for (std::size_t l = 0; l < request.executor.layers().size(); ++l)
-      if (network.is_analog(l)) writer.write_hardware(swept, l, hardware_record(network, l));
+  sink.programmed = [&writer, &request, swept, parallel](std::int64_t program, const ProgrammedChip& chip) {
+    const std::int64_t reads = request.evaluation.read_repeats;
+    for (std::size_t l = 0; l < writer.header().layers.size(); ++l) {
+      if (!writer.header().layers[l].devices) continue;
+      const results::LayerProgramming record = programming_record(chip, l, parallel);
+      for (std::int64_t read = 0; read < reads; ++read)
+        writer.write_programming(swept, program * reads + read, l, record);
+    }
+  };
+  sink.begin = [&writer, swept, index_of](const PointIndex& point, const AnalogNetwork& network) {
+    for (std::size_t l = 0; l < writer.header().layers.size(); ++l) {
+      if (!network.is_analog(l)) continue;
+      if (point == PointIndex{}) writer.write_hardware(swept, l, hardware_record(network, l));
+      if (writer.header().layers[l].devices) writer.write_weights(index_of(point), l, weights_record(network, l));
+    }
   };
   if (writer.header().predictions) {
     sink.predictions = [&writer, index_of](const PointIndex& point, std::int64_t first,

@@ -44,12 +44,10 @@ namespace {
 config::Type<RpuConfig> fault_keys() {
   const config::Range probability = config::Range::between(0.0, 1.0);
   return config::Section<RpuConfig>("FaultParameters", "Devices that neither take a value nor drift.")
-      .field(
-          "stuck_at_zero_rate", [](auto& c) -> auto& { return c.faults.stuck_at_zero_rate; }, config::real(probability),
-          {.help = "probability per device"})
-      .field(
-          "stuck_at_max_rate", [](auto& c) -> auto& { return c.faults.stuck_at_max_rate; }, config::real(probability),
-          {.help = "probability per device"})
+      .field("stuck_at_zero_rate", [](auto& c) -> auto& { return c.faults.stuck_at_zero_rate; },
+             config::real(probability), {.help = "probability per device"})
+      .field("stuck_at_max_rate", [](auto& c) -> auto& { return c.faults.stuck_at_max_rate; },
+             config::real(probability), {.help = "probability per device"})
       .field("map", &RpuConfig::fault_map, config::path_or_null(),
              {.help = "file that names the stuck devices instead: .npy for one layer, HDF5 with a data set for each; "
                       "docs/models/device_faults.md"});

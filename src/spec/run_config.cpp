@@ -119,7 +119,8 @@ void check_devices(const Node& root, const RunConfig& config, Report& report) {
   const auto needs_model = [&](bool given, const char* key, const char* why) {
     if (given)
       check([&] {
-        throw ConfigError(key, fmt::format("{} without a noise_model; give rpu_config.noise_model, or leave it out", why));
+        throw ConfigError(key,
+                          fmt::format("{} without a noise_model; give rpu_config.noise_model, or leave it out", why));
       });
   };
   needs_model(!times.empty(), "evaluation.times", "nothing is programmed and nothing drifts");

@@ -170,14 +170,14 @@ inline void write(Writer& writer, std::int64_t batch = 3, std::int64_t points = 
       writer.write_reference_predictions(swept, 0, std::vector<std::int32_t>(static_cast<std::size_t>(header.samples)));
     }
     if (header.hardware) writer.write_hardware(swept, 0, hardware());
-    if (header.layers[0].devices)
+    if (!header.layers.empty() && header.layers[0].devices)
       for (std::int64_t repeat = 0; repeat < header.repeats; ++repeat)
         writer.write_programming(swept, repeat, 0, programming(repeat));
     for (std::int64_t time = 0; time < static_cast<std::int64_t>(header.times.size()); ++time) {
       for (std::int64_t repeat = 0; repeat < header.repeats; ++repeat) {
         if (points-- <= 0) continue;
         const PointIndex index{swept, time, repeat};
-        if (header.layers[0].devices) writer.write_weights(index, 0, weights(index));
+        if (!header.layers.empty() && header.layers[0].devices) writer.write_weights(index, 0, weights(index));
         write_samples(writer, index, batch);
         writer.write_point(index, point(index));
       }

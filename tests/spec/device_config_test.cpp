@@ -200,12 +200,12 @@ TEST(DeviceConfig, RulesChangePartsOfTheModel) {
 }
 
 TEST(DeviceConfig, TimesMustHaveAMeaning) {
-  const auto run = [](const std::string& rest, config::Report* report = nullptr) {
-    return read_run_config_text("model: {file: m.onnx}\ndata: {format: glyphs}\n" + rest, "run.yaml", "/d", {}, report);
+  const auto run = [](const std::string& rest) {
+    return read_run_config_text("model: {file: m.onnx}\ndata: {format: glyphs}\n" + rest, "run.yaml", "/d");
   };
-  config::Report report;
-  run("evaluation: {times: [0, 3600]}\n", &report);
-  EXPECT_EQ(unused_note(report), "no effect: evaluation.times (nothing drifts without a noise_model)");
+  EXPECT_EQ(error_of([&] { run("evaluation: {times: [0, 3600]}\n"); }),
+            "run.yaml:3:21: evaluation.times: nothing is programmed and nothing drifts without a noise_model; give "
+            "rpu_config.noise_model, or leave it out");
   EXPECT_THAT(
       error_of([&] { run("rpu_config: {noise_model: ReRamWan2022NoiseModel}\nevaluation: {times: [0, 5]}\n"); }),
       HasSubstr("run.yaml:4:21: evaluation.times: ReRamWan2022NoiseModel was measured at 0, 1, 86400, 172800 s"));
@@ -215,6 +215,48 @@ TEST(DeviceConfig, TimesMustHaveAMeaning) {
                 resolve_layers(per_layer, {{"fc", "Gemm"}});
               }),
               AllOf(HasSubstr("run.yaml:4:48: layers.0.rpu_config.noise_model: "), HasSubstr("(layer 'fc')")));
+}
+
+TEST(DeviceConfig, WhatBelongsToDevicesNeedsANoiseModel) {
+  const auto run = [](const std::string& rest) {
+    return read_run_config_text("model: {file: m.onnx}\ndata: {format: glyphs}\n" + rest, "run.yaml", "/d");
+  };
+  EXPECT_THAT(error_of([&] { run("rpu_config: {faults: {stuck_at_zero_rate: 0.1}}\n"); }),
+              HasSubstr("run.yaml:3:22: rpu_config.faults: there are no devices that could be stuck without a noise"));
+  EXPECT_THAT(error_of([&] { run("rpu_config: {faults: {map: a.npy}}\n"); }), HasSubstr("rpu_config.faults: "));
+  EXPECT_THAT(error_of([&] { run("rpu_config: {program_and_verify: {}}\n"); }),
+              HasSubstr("rpu_config.program_and_verify: there are no devices to program without a noise_model"));
+  EXPECT_THAT(error_of([&] {
+                run("rpu_config: {noise_model: PCMLikeNoiseModel, drift_from: weights, faults: {map: a.npy}}\n");
+              }),
+              HasSubstr("rpu_config.faults.map: has no meaning with drift_from: weights"));
+  const RunConfig config = run("rpu_config: {noise_model: PCMLikeNoiseModel, faults: {map: a.npy}}\n");
+  EXPECT_EQ(config.rpu_config.fault_map, "/d/a.npy");
+  EXPECT_EQ(layer_resolver(config)("fc", "Gemm").fault_map, "/d/a.npy");
+  EXPECT_EQ(read_run_config_text(resolved_text(config)), config);
+  run("layers: [{match: fc, rpu_config: {noise_model: HermesNoiseModel}}]\nevaluation: {times: [5]}\n");
+}
+
+TEST(DeviceConfig, RepeatsAreANumberOfChipsOrCounts) {
+  const auto repeats = [](const std::string& text) {
+    return read_run_config_text("model: {file: m.onnx}\ndata: {format: glyphs}\nevaluation: {repeats: " + text + "}\n",
+                                "run.yaml", "/d")
+        .evaluation;
+  };
+  EXPECT_EQ(repeats("5"), (sim::EvaluationParameters{.repeats = 5, .read_repeats = 1, .times = {}}));
+  EXPECT_EQ(repeats("{program: 5, read: 3}"),
+            (sim::EvaluationParameters{.repeats = 5, .read_repeats = 3, .times = {}}));
+  EXPECT_EQ(repeats("{read: 3}"), (sim::EvaluationParameters{.repeats = 1, .read_repeats = 3, .times = {}}));
+  EXPECT_THAT(error_of([&] { repeats("0"); }), HasSubstr("run.yaml:3:23: evaluation.repeats: 0 is out of range"));
+  EXPECT_THAT(error_of([&] { repeats("{program: 2, read: 0}"); }),
+              HasSubstr("run.yaml:3:42: evaluation.repeats.read: 0 is out of range"));
+  EXPECT_THAT(error_of([&] { repeats("{programs: 2}"); }), HasSubstr("did you mean 'program'?"));
+  EXPECT_THAT(error_of([&] { repeats("[1, 2]"); }), HasSubstr("evaluation.repeats: expected"));
+  const RunConfig config = read_run_config_text(
+      "model: {file: m.onnx}\ndata: {format: glyphs}\nevaluation: {repeats: {program: 2, read: 3}}\n", "run.yaml", "/d",
+      {"evaluation.repeats=4"});
+  EXPECT_EQ(config.evaluation.repeats, 4);
+  EXPECT_EQ(config.evaluation.read_repeats, 1);
 }
 
 /// Every noise model of the golden file loads from its dump, keeps its numbers, and reads back.

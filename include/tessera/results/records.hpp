@@ -32,13 +32,16 @@ struct LayerHeader {
   std::string name = {};
   std::string op = {};  ///< operator: Conv, Gemm, ...
   bool analog = false;
-  std::int64_t inputs = 0;       ///< length of the vectors that its product takes
-  std::int64_t outputs = 0;      ///< and gives
-  Shape output_shape = {};       ///< of one sample
-  bool record_output = false;    ///< store the output of every sample
-  bool periphery_codes = false;  ///< its periphery is quantized
-  std::int64_t max_tiles = 0;    ///< most tiles over all swept points; 0: as many as the first LayerHardware has
-  std::int64_t max_columns = 0;  ///< most tile columns (outputs summed over tiles), likewise
+  std::int64_t inputs = 0;           ///< length of the vectors that its product takes
+  std::int64_t outputs = 0;          ///< and gives
+  Shape output_shape = {};           ///< of one sample
+  bool record_output = false;        ///< store the output of every sample
+  bool periphery_codes = false;      ///< its periphery is quantized
+  bool devices = false;              ///< it has a noise model: chips are programmed and followed over time
+  bool compensation = false;         ///< drift compensation gives every tile a factor
+  bool column_compensation = false;  ///< ... and every output of a tile its own
+  std::int64_t max_tiles = 0;        ///< most tiles over all swept points; 0: as many as the first LayerHardware has
+  std::int64_t max_columns = 0;      ///< most tile columns (outputs summed over tiles), likewise
 };
 
 /// What does not change while a run goes on.
@@ -53,7 +56,8 @@ struct Header {
 
   std::vector<Axis> swept = {};           ///< one axis per swept key; none for a plain run
   std::vector<double> times{0.0};         ///< seconds after programming
-  std::int64_t repeats = 1;               ///< programmed chips
+  std::int64_t repeats = 1;               ///< programmed chips times reads of each
+  std::int64_t reads = 1;                 ///< reads of each chip: repeat = program * reads + read
   std::int64_t samples = 0;               ///< of the data set, after any limit
   std::vector<std::int32_t> labels = {};  ///< of the samples; empty: no labels, and then no accuracy
   std::vector<LayerHeader> layers = {};
@@ -142,6 +146,34 @@ struct LayerHardware {
   std::vector<std::int32_t> bias_codes = {};
   std::int32_t bias_zero_point = 0;
   double bias_sqnr_db = missing;
+};
+
+/// Bins of conductance histograms over [0, g_max]; what lies beyond an end counts in the end bin.
+inline constexpr std::int64_t conductance_bins = 50;
+
+/// What programming one chip left in the devices of one layer.
+struct LayerProgramming {
+  double g_max = missing;                           ///< upper end of the conductance range, uS
+  double error_mean = missing;                      ///< programmed minus target conductance over all devices, uS
+  double error_std = missing;                       ///< its standard deviation, uS
+  double pulses = missing;                          ///< mean per device
+  double unconverged_fraction = missing;            ///< of the devices, after program_and_verify
+  double stuck_fraction = missing;                  ///< of the devices
+  std::vector<std::int64_t> histogram = {};         ///< devices by programmed conductance
+  std::vector<std::int64_t> target_histogram = {};  ///< devices by target conductance
+
+  bool operator==(const LayerProgramming&) const = default;
+};
+
+/// The weights of one layer as one read of a chip finds them, in tile units, against their targets W.
+struct LayerWeights {
+  double gain = missing;            ///< sum W W' / sum W^2 of the weights read, W'
+  double error = missing;           ///< root mean square of alpha W' - W
+  double sqnr_db = missing;         ///< 10 log10(sum W^2 / sum (alpha W' - W)^2)
+  std::vector<float> alpha = {};    ///< drift compensation by tile: the mean over the tile's outputs
+  std::vector<float> column_alpha;  ///< by output of every tile, with column_compensation
+
+  bool operator==(const LayerWeights&) const = default;
 };
 
 /// How the run went. Never part of a comparison.

@@ -18,12 +18,13 @@ inline constexpr int schema_minor = 0;  ///< changes when something is added
 enum class Dim {
   swept,        ///< every swept axis, in order; none for a plain run
   time,         ///< seconds after programming
-  repeat,       ///< programmed chip
+  repeat,       ///< programmed chip and read of it
   sample,       ///< of the data set
   layer,        ///< of the network
   tile,         ///< of a layer, row-major, part by part
   tile_column,  ///< outputs of the tiles of a layer, tile by tile
   output,       ///< of a layer's product
+  conductance,  ///< bins of conductance histograms
   feature       ///< the axes of a layer's output without the batch; their names depend on the rank (feature_names)
 };
 std::string_view to_string(Dim dim);
@@ -41,6 +42,10 @@ enum class Presence {
   analog_statistics,
   hardware,
   periphery,
+  devices,
+  device_statistics,
+  compensation,
+  column_compensation,
   tensors
 };
 std::string_view to_string(Presence presence);

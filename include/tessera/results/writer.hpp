@@ -11,9 +11,9 @@ namespace tessera::results {
 /// Writes a result file. It appears under its name only with commit(); until then it is "<name>.partial", complete up
 /// to the last finished point even if the process is killed. Destroyed without commit: removed.
 ///
-/// Order of calls: write_hardware, write_programming, write_weights, write_predictions, write_output for a point in any order and any number of blocks of
-/// samples, then write_point, which finishes and flushes the point. Points in any order. One thread at a time.
-/// Memory does not grow with the data set.
+/// Order of calls: write_hardware, write_programming, write_weights, write_predictions, write_output for a point in any
+/// order and any number of blocks of samples, then write_point, which finishes and flushes the point. Points in any
+/// order. One thread at a time. Memory does not grow with the data set.
 ///
 /// Throws RunError where writing fails and for records that do not fit the header.
 class Writer {

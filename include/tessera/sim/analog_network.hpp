@@ -47,16 +47,30 @@ class AnalogNetwork {
   nn::LinearOverrides overrides_;
 };
 
+/// Stuck devices by layer and part; `devices` is 0 where no map is given.
+using FaultMaps = std::vector<std::vector<device::FaultMap>>;
+
+/// Reads the maps that LayerParameters::fault_map names: arrays (devices, outputs, inputs) of 0 (none), 1 (stuck at
+/// zero), 2 (stuck at g_max), the outputs of a layer's parts one behind the other. An .npy file holds the map of one
+/// layer, an HDF5 file a data set for each layer, called like it (or for each part, called like that). InputError,
+/// naming layer and file, for a file that cannot be read or a map of the wrong shape.
+FaultMaps read_fault_maps(const nn::Executor& executor, const LayerResolver& resolve);
+
 /// One programmed chip. Layer l and part p (a group of a convolution, say) of chip `repeat` draw from
 /// random::Address{seed, layer = p * 65536 + l, tile, repeat}.
 ///
-/// Passes use event `read` of the tiles' streams; read-outs for drift compensation use events from 60000 on, so
-/// `read` stays below.
+/// Passes use event `read` of the tiles' streams. Drift compensation reads tiles with the two events from 60000 on, so
+/// `read` stays below: the baseline with the first; a later read-out with the second, its vectors numbered from
+/// device::read_event(time, read) * lines on, so that no two share their noise.
 class ProgrammedChip {
  public:
   static constexpr std::uint32_t first_readout_event = 60000;
 
-  /// Maps, packs, programs, and draws what is frozen per chip. ConfigError and InputError name the layer.
+  /// Maps, packs, programs, and draws what is frozen per chip. ConfigError and InputError name the layer. `faults` are
+  /// those of read_fault_maps().
+  ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat,
+                 Parallel parallel, const FaultMaps& faults);
+  /// The same; reads the fault maps itself.
   ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat,
                  Parallel parallel);
   ~ProgrammedChip();
@@ -71,6 +85,11 @@ class ProgrammedChip {
   bool has_devices() const;
   /// What programming left in tile t of a layer's part; null without a device model.
   const device::ProgrammedState* programmed(std::size_t layer, std::size_t part, std::int64_t t) const;
+  /// The device model of a layer's part; null without one.
+  const device::DeviceParameters* devices(std::size_t layer, std::size_t part) const;
+  /// Parts of a layer (none if it is digital) and tiles of a part.
+  std::size_t part_count(std::size_t layer) const;
+  std::int64_t tile_count(std::size_t layer, std::size_t part) const;
 
  private:
   struct Part;

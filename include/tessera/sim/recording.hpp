@@ -18,12 +18,18 @@ results::Score score_record(const ClassificationScore& score);
 /// The tiles of a layer with their periphery, all parts of it.
 results::LayerHardware hardware_record(const AnalogNetwork& network, std::size_t layer);
 
+/// What programming left in the devices of a layer (which has some), over all its parts.
+results::LayerProgramming programming_record(const ProgrammedChip& chip, std::size_t layer, Parallel parallel);
+
+/// The weights of an analog layer as they are read, with their drift compensation, against the targets.
+results::LayerWeights weights_record(const AnalogNetwork& network, std::size_t layer);
+
 /// Completes a header that holds the provenance: axes, labels, layers. `record_output` is by layer, may be empty.
 void describe_run(results::Header& header, const EvaluationRequest& request, const RecordParameters& record);
 
 /// A sink that writes everything evaluate() yields to `writer`, at `swept` on the swept axes. `writer` and `request`
-/// must outlive it.
+/// must outlive it; `parallel` is for statistics of weights.
 EvaluationSink recording_sink(results::Writer& writer, const EvaluationRequest& request,
-                              std::vector<std::int64_t> swept = {});
+                              std::vector<std::int64_t> swept = {}, Parallel parallel = {});
 
 }  // namespace tessera::sim

@@ -45,6 +45,8 @@ struct LayerParameters {
   tile::RpuParameters rpu;
   std::optional<device::DeviceParameters> device;               ///< none: the target weights are used as they are
   std::optional<device::DriftCompensation> drift_compensation;  ///< with a device only
+  /// File of a map of stuck devices (see read_fault_maps); replaces drawn faults. With a device only; empty: none.
+  std::string fault_map = {};
 };
 
 /// Parameters of the layer called `name` with operator type `op` ("Conv", "Gemm", "MatMul").
