@@ -105,7 +105,10 @@ class Executor::Implementation {
                           options.overrides->size(), layers_.size());
     std::vector<Tensor> outputs;
     if (batch == 0 && graph_.batch != BatchMode::none) {
-      for (Shape shape : output_shapes_for(bound)) outputs.emplace_back(std::move(shape));
+      for (Shape shape : output_shapes_for(bound, 1)) {
+        if (!shape.empty()) shape[0] = 0;
+        outputs.emplace_back(std::move(shape));
+      }
       return outputs;
     }
     const bool whole = options.observer || options.overrides != nullptr;
@@ -291,14 +294,11 @@ class Executor::Implementation {
     return shapes;
   }
 
-  std::vector<Shape> output_shapes_for(const std::vector<BoundInput>& bound) const {
-    const bool one_by_one = graph_.batch == BatchMode::per_sample;
-    const std::vector<ValueInfo> known = infer_shapes(graph_, shapes_of(bound, 0, !one_by_one));
+  /// Output shapes of the graph for `batch` samples at a time.
+  std::vector<Shape> output_shapes_for(const std::vector<BoundInput>& bound, std::int64_t batch) const {
+    const std::vector<ValueInfo> known = infer_shapes(graph_, shapes_of(bound, batch, true));
     std::vector<Shape> shapes;
-    for (const ValueId id : graph_.outputs) {
-      const Shape& shape = known[static_cast<std::size_t>(id)].shape;
-      shapes.push_back(one_by_one ? stacked_shape(shape, 0) : shape);
-    }
+    for (const ValueId id : graph_.outputs) shapes.push_back(known[static_cast<std::size_t>(id)].shape);
     return shapes;
   }
 
@@ -440,10 +440,7 @@ class Executor::Implementation {
     if (batch < threads || blocks == 1) return evaluate(bound, 0, batch, options, {});
     blocks = std::min(blocks, batch);
     std::vector<Tensor> outputs;
-    for (Shape& shape : output_shapes_for(bound)) {
-      shape[0] = batch;
-      outputs.push_back(Tensor::uninitialized(shape));
-    }
+    for (Shape& shape : output_shapes_for(bound, batch)) outputs.push_back(Tensor::uninitialized(std::move(shape)));
     RunOptions serial = options;
     serial.parallel = {1};
     parallel_for(options.parallel, blocks, [&](std::int64_t block) {
@@ -530,12 +527,19 @@ class Executor::Implementation {
     for (std::size_t i = 1; i < node.inputs.size(); ++i) {
       const ValueId id = node.inputs[i];
       if (id == no_value) continue;
-      require<InputError>(graph_.is_constant(id),
-                          "layer '{}': input {} is not a constant, so the layer cannot be run alone", node.name, i);
-      const Constant& constant = *graph_.values[static_cast<std::size_t>(id)].constant;
-      known[i].shape = shape_of(constant);
+      if (graph_.is_constant(id)) {
+        known[i].known = std::shared_ptr<const Constant>(std::shared_ptr<void>(),
+                                                         &*graph_.values[static_cast<std::size_t>(id)].constant);
+      } else {
+        // An initial state of zeros may depend on the shape of the batch.
+        const std::int64_t batch = graph_.batch == BatchMode::any ? input.values.shape().at(1) : 1;
+        known[i].known = infos(batch)[static_cast<std::size_t>(id)].known;
+      }
+      require<InputError>(known[i].known != nullptr,
+                          "layer '{}': input {} depends on the data, so the layer cannot be run alone", node.name, i);
+      known[i].shape = shape_of(*known[i].known);
       in_infos[i] = &known[i];
-      in[i] = array_of(constant);
+      in[i] = array_of(*known[i].known);
     }
     const std::vector<ValueInfo> out_infos = infer_node(node, in_infos);
     Activation result{Tensor::uninitialized(out_infos[0].shape), input.layout};

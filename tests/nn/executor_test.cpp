@@ -245,6 +245,44 @@ TEST(Executor, RecurrentPartsAgreeWithTheReplacedOnes) {
   }
 }
 
+TEST(Executor, TargetShapesThatFollowTheBatchWorkInBlocks) {
+  // Shape -> Gather -> Concat -> Reshape to [batch, 2, -1], as exporters write it, over enough samples for several
+  // blocks.
+  Network net;
+  const ValueId x = net.input({-1, 64, 32, 32});
+  const ValueId batch = net.node("Gather", {net.node("Shape", {x}), net.integers({0})});
+  const ValueId target = net.node("Concat", {batch, net.integers({2, -1})}, {{"axis", std::int64_t{0}}});
+  const ValueId y = net.node("Reshape", {net.node("Relu", {x}), target});
+  net.output(net.node("ReduceMax", {y, net.integers({2})}, {{"keepdims", std::int64_t{0}}}));
+  const Executor executor(net.graph);
+  const Tensor in = random_tensor({11, 64, 32, 32}, 1);
+  const Tensor whole = executor.run(in, {.parallel = {3}});
+  ASSERT_EQ(whole.shape(), (Shape{11, 2}));
+  for (std::int64_t n = 0; n < 11; ++n) EXPECT_TRUE(same_bits(slice(whole, n, 1), executor.run(slice(in, n, 1)))) << n;
+  EXPECT_EQ(executor.run(Tensor(Shape{0, 64, 32, 32})).shape(), (Shape{0, 2}));
+}
+
+TEST(Executor, RecurrentLayersRunAloneWithAStateThatFollowsTheBatch) {
+  Network net;
+  const ValueId x = net.input({-1, 5, 3});
+  const ValueId t = net.node("Transpose", {x}, {{"perm", std::vector<std::int64_t>{1, 0, 2}}});
+  const ValueId batch = net.node("Gather", {net.node("Shape", {x}), net.integers({0})});
+  const ValueId shape = net.node("Concat", {net.integers({1}), batch, net.integers({4})}, {{"axis", std::int64_t{0}}});
+  const ValueId state = net.node("ConstantOfShape", {shape}, {{"value", 0.25F}});
+  const ValueId y = net.node("RNN", {t, net.constant(random_tensor({1, 4, 3}, 1)),
+                                     net.constant(random_tensor({1, 4, 4}, 2)), no_value, no_value, state});
+  net.output(net.node("Transpose", {y}, {{"perm", std::vector<std::int64_t>{2, 0, 1, 3}}}));
+  const Executor executor(net.graph);
+  int calls = 0;
+  RunOptions options;
+  options.observer = [&](const LinearRecord& record) {
+    ++calls;
+    EXPECT_TRUE(same_bits(executor.apply_linear(0, {}, record.input, 0, {}).values, record.output.values));
+  };
+  executor.run(random_tensor({6, 5, 3}, 3), options);
+  EXPECT_EQ(calls, 1);
+}
+
 TEST(Executor, SamplesOfAnotherShapeAreTakenInOrder) {
   Network net;
   net.output(net.node("Relu", {net.input({-1, 6})}));
