@@ -1,0 +1,20 @@
+#pragma once
+#include "results/report_values.hpp"
+#include "tessera/results/report.hpp"
+
+/// The parts of a report on one file. A section of which the file has nothing says so in its notes or is empty.
+namespace tessera::results {
+
+/// The answer in a few sentences: accuracy against float32, what is missing.
+ReportSection summary_section(const ReportSource& source);
+/// Accuracy of every point, against each swept axis, for each pair of them, and over time.
+ReportSection accuracy_section(const ReportSource& source);
+/// Layers: errors, clipping, effective bits.
+ReportSection layer_section(const ReportSource& source);
+/// SQNR of every layer against every swept axis and time.
+ReportSection sensitivity_section(const ReportSource& source);
+/// Conductances and programming errors.
+ReportSection device_section(const ReportSource& source);
+ReportSection provenance_section(const ReportSource& source);
+
+}  // namespace tessera::results
