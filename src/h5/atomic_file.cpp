@@ -66,7 +66,8 @@ std::string partial_path(const std::string& path) {
   return follow_links(path) + ".partial";
 }
 
-AtomicFile::AtomicFile(std::string path, Start start) : path_(follow_links(path)), partial_(h5::partial_path(path)) {
+AtomicFile::AtomicFile(const std::string& path, Start start)
+    : path_(follow_links(path)), partial_(h5::partial_path(path)) {
   require_replaceable(path_);
   descriptor_ = open_locked(path_, partial_);
   if (start == Start::fresh && ::ftruncate(descriptor_, 0) != 0) {

@@ -277,7 +277,7 @@ void read_converted(hid_t stored_type, ElementType wanted, Precision precision, 
     const Handle memory(H5Tget_native_type(stored_type, H5T_DIR_ASCEND));
     std::vector<std::int8_t> values(size);
     reader.read(memory.id(), values.data());
-    narrow_into(values, out, precision, wanted, where);
+    narrow_into(std::vector<std::int64_t>(values.begin(), values.end()), out, precision, wanted, where);
   } else if (is_floating(stored)) {
     std::vector<double> values(size);
     reader.read(H5T_NATIVE_DOUBLE, values.data());

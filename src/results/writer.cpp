@@ -161,7 +161,8 @@ struct Writer::Impl {
       h5::make_scale(dataset);
       return dataset;
     };
-    const auto& [name, length] = axis;
+    const std::string& name = axis.first;
+    const std::int64_t length = axis.second;
     for (const Axis& swept : header.swept) {
       if (swept.name != name) continue;
       return std::visit(

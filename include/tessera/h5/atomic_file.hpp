@@ -16,7 +16,7 @@ class AtomicFile {
   /// Creates the (empty) partial file at once, so that an unwritable place is found before the work starts. RunError if
   /// the directory is missing or not writable, if the name is a directory or a device, or another process is writing
   /// it.
-  explicit AtomicFile(std::string path, Start start = Start::fresh);
+  explicit AtomicFile(const std::string& path, Start start = Start::fresh);
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&&) = delete;
   AtomicFile(const AtomicFile&) = delete;
