@@ -75,7 +75,18 @@ class AnalogProduct {
   std::int64_t bytes() const;
 
  private:
-  struct Block;
+  // A block of vectors on its way through the tile.
+  struct Block {
+    const ProductCall& call;
+    ConstMatrixView x;         // all lines of the tile
+    float range = 0.0F;        // still to be applied to x
+    std::int64_t pending = 0;  // vectors of the current round
+    bool contiguous = true;    // the pending vectors are the whole block
+    bool scaled = false;       // some c differs from 1
+    bool unscaled = false;     // some out_scale / c differs from 1
+    bool counting = false;     // bound test or statistics wanted
+  };
+
   void run_perfect(const ProductCall& call, ProductScratch& s) const;
   static void count_perfect(const ProductCall& call);
   bool needs_explicit_input(const ProductCall& call) const;
