@@ -90,6 +90,24 @@ class Evaluation {
     return group;
   }
 
+  /// From the first samples, in batches of a fixed size: the same ranges whatever the batch size of the run.
+  void estimate_activation_ranges() {
+    constexpr std::int64_t most_samples = 512;
+    constexpr std::int64_t batch = 64;
+    const std::int64_t samples = std::min(most_samples, request_.data.size());
+    std::vector<Tensor> batches;
+    for (std::int64_t first = 0; first < samples; first += batch) {
+      const std::int64_t count = std::min(batch, samples - first);
+      Shape shape = input_shape_;
+      shape.insert(shape.begin(), count);
+      batches.push_back(request_.data.read(first, count, parallel_).reshaped(std::move(shape)));
+    }
+    chip_->estimate_activation_ranges(request_.executor, batches);
+    if (programmed_ == 0)
+      environment_.note(
+          fmt::format("ranges of the activation quantizers estimated from the first {} samples", samples));
+  }
+
   AnalogNetwork network_at(const PointIndex& point) {
     const EvaluationParameters& evaluation = request_.evaluation;
     const std::int64_t program = point.repeat / evaluation.read_repeats;
@@ -97,6 +115,7 @@ class Evaluation {
       chip_.emplace(request_.executor, request_.resolve, request_.seed, static_cast<std::uint32_t>(program), parallel_,
                     faults_);
       programmed_ = program;
+      if (chip_->needs_activation_ranges()) estimate_activation_ranges();
       if (sink_.programmed) sink_.programmed(program, *chip_);
     }
     std::optional<double> time;

@@ -133,6 +133,66 @@ AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t rea
   return network;
 }
 
+namespace {
+
+/// Passes vectors through a layer in training mode, which updates its activation ranges.
+class EstimatingOperator final : public nn::LinearOperator {
+ public:
+  explicit EstimatingOperator(tile::AnalogLayer& layer) : layer_(layer) {}
+  void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const override {
+    layer_.forward_training(x, y, {first_vector, parallel, nullptr, 0});
+  }
+
+ private:
+  tile::AnalogLayer& layer_;
+};
+
+bool has_activation_quantizer(const tile::AnalogLayer& layer) {
+  const auto& quantizer = layer.parameters().act_quant_config;
+  return quantizer && quantizer->n_bits > 0;
+}
+
+/// `before` with the activation ranges of `after`.
+tile::LayerState with_activation_ranges(tile::LayerState before, const tile::LayerState& after) {
+  before.output_quantizer = after.output_quantizer;
+  for (std::size_t t = 0; t < before.tiles.size(); ++t)
+    before.tiles[t].output_quantizer = after.tiles[t].output_quantizer;
+  return before;
+}
+
+}  // namespace
+
+bool ProgrammedChip::needs_activation_ranges() const {
+  for (const auto& parts : layers_)
+    for (const Part& part : parts)
+      if (has_activation_quantizer(part.layer)) return true;
+  return false;
+}
+
+void ProgrammedChip::estimate_activation_ranges(const nn::Executor& executor, std::span<const Tensor> batches) {
+  std::vector<tile::LayerState> before;
+  std::vector<std::unique_ptr<EstimatingOperator>> operators;
+  nn::LinearOverrides overrides(layers_.size());
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    if (layers_[l].empty() || !has_activation_quantizer(layers_[l].front().layer)) continue;
+    for (Part& part : layers_[l]) {
+      before.push_back(part.layer.state());
+      operators.push_back(std::make_unique<EstimatingOperator>(part.layer));
+      overrides[l].push_back(operators.back().get());
+    }
+  }
+  std::uint64_t first = 0;
+  for (const Tensor& batch : batches) {
+    executor.run(batch, {.first_sample = first, .parallel = Parallel{1}, .overrides = &overrides, .observer = {}});
+    first += static_cast<std::uint64_t>(batch.dim(0));
+  }
+  std::size_t next = 0;
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    if (overrides[l].empty()) continue;
+    for (Part& part : layers_[l]) part.layer.set_state(with_activation_ranges(before[next++], part.layer.state()));
+  }
+}
+
 bool ProgrammedChip::has_devices() const {
   for (const auto& parts : layers_)
     for (const Part& part : parts)

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
 namespace tessera::sim {
 namespace {
@@ -126,6 +127,21 @@ TEST(EvaluateTest, SameBitsForAnyBatchThreadsAndMemory) {
   for (const std::int64_t batch : {1, 7, 40})
     for (const int threads : {1, 3}) expect_same(whole, evaluate_small(noisy, batch, threads));
   expect_same(whole, evaluate_small(noisy, 16, 2, 2, 1));
+}
+
+LayerParameters quantized_outputs(const std::string& name, const std::string& op) {
+  LayerParameters layer = noisy(name, op);
+  layer.rpu.act_quant_config = tile::ActivationQuantConfig{.n_bits = 3};
+  return layer;
+}
+
+TEST(EvaluateTest, ActivationQuantizersGetTheirRangesFromTheFirstSamples) {
+  const Recorded whole = evaluate_small(quantized_outputs, 41, 1, 1);
+  const std::set<float> levels(whole.outputs.begin(), whole.outputs.end());
+  EXPECT_GT(levels.size(), 2U);
+  EXPECT_LE(levels.size(), 8U) << "three bits";
+  for (const std::int64_t batch : {1, 7})
+    for (const int threads : {1, 3}) expect_same(whole, evaluate_small(quantized_outputs, batch, threads, 1));
 }
 
 TEST(EvaluateTest, ChipsDifferAndLayersAreMeasuredAlone) {

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -80,6 +81,13 @@ class ProgrammedChip {
   /// The chip `time_s` seconds after programming as read number `read` finds it: drift, read noise and drift
   /// compensation. Without a time: right after programming. A pure function of its arguments.
   AnalogNetwork at(std::optional<double> time_s, std::uint32_t read, Parallel parallel) const;
+
+  /// Whether any layer has an activation quantizer (act_quant_config), whose range must be estimated before use.
+  bool needs_activation_ranges() const;
+  /// Estimates those ranges (running extremes, as in training mode): the network runs over the batches in float32 but
+  /// for the layers in question, on one thread, so that the order of the vectors is fixed. Input ranges and periphery
+  /// are left as they were.
+  void estimate_activation_ranges(const nn::Executor& executor, std::span<const Tensor> batches);
 
   /// Whether any layer has a device model, so that times matter.
   bool has_devices() const;
