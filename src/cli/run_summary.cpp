@@ -1,10 +1,12 @@
 #include "cli/run_summary.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "cli/format.hpp"
 #include "cli/text_table.hpp"
 #include "tessera/core/statistics.hpp"
+#include "tessera/sim/variance.hpp"
 #include "tessera/tile/mapping.hpp"
 
 namespace tessera::cli {
@@ -66,48 +68,101 @@ void print_layers(std::ostream& out, const sim::EvaluationRequest& request, cons
   out << table.text() << "\n";
 }
 
-std::string time_text(const sim::EvaluationParameters& evaluation, std::int64_t time) {
-  if (evaluation.times.empty()) return "analog";
-  return fmt::format("analog, {} s after programming", evaluation.times[static_cast<std::size_t>(time)]);
+/// "1 s", "90 s", "1 h", "2 days", "1 year": a unit where it goes in evenly.
+std::string duration(double seconds) {
+  struct Unit {
+    double seconds;
+    const char* one;
+    const char* many;
+  };
+  for (const Unit& unit :
+       {Unit{365.0 * 86400.0, "year", "years"}, Unit{86400.0, "day", "days"}, Unit{3600.0, "h", "h"}})
+    if (seconds >= unit.seconds && std::fmod(seconds, unit.seconds) == 0.0)
+      return fmt::format("{} {}", seconds / unit.seconds, seconds == unit.seconds ? unit.one : unit.many);
+  return fmt::format("{} s", seconds);
 }
 
-/// One line per time: mean over the chips, with spread and interval where there are several.
+std::string time_text(const sim::EvaluationParameters& evaluation, std::int64_t time) {
+  if (evaluation.times.empty()) return "analog";
+  return fmt::format("analog, {} after programming", duration(evaluation.times[static_cast<std::size_t>(time)]));
+}
+
+/// Accuracy and loss of the finished points at one time, chip by chip; chips with missing reads are left out.
+struct ScoresAtTime {
+  std::vector<double> accuracy, loss;
+  std::int64_t correct = 0, count = 0;
+};
+
+ScoresAtTime scores_at(const sim::EvaluationResult& result, std::int64_t time, std::int64_t reads) {
+  ScoresAtTime scores;
+  for (const sim::PointResult& point : result.points) {
+    if (point.index.time != time) continue;
+    scores.accuracy.push_back(point.score.accuracy());
+    scores.loss.push_back(point.score.loss());
+    scores.correct += point.score.correct;
+    scores.count += point.score.count;
+  }
+  const std::size_t whole = scores.accuracy.size() / static_cast<std::size_t>(reads) * static_cast<std::size_t>(reads);
+  scores.accuracy.resize(whole);
+  scores.loss.resize(whole);
+  return scores;
+}
+
+std::string plus_minus(double value, double half_width) {
+  return std::isnan(half_width) ? fmt::format("{:.4f}", value) : fmt::format("{:.4f} ± {:.4f}", value, half_width);
+}
+
+/// One line per time: the score, or, with several chips or reads, mean, interval and components of the spread.
 void print_accuracy(std::ostream& out, const sim::EvaluationRequest& request, const sim::EvaluationResult& result) {
   if (!request.data.has_labels()) {
     out << "  no labels: no accuracy\n";
     return;
   }
+  const std::int64_t chips = request.evaluation.repeats;
+  const std::int64_t reads = request.evaluation.read_repeats;
+  const bool spread = chips * reads > 1;
+  const bool parts = chips > 1 && reads > 1;
   TextTable table;
   table.add_column("", TextTable::Align::left);
   table.add_column("accuracy");
+  if (spread)
+    for (const char* heading : {"± (95 %)", "std"}) table.add_column(heading);
+  if (parts)
+    for (const char* heading : {"of chips", "of reads"}) table.add_column(heading);
   table.add_column("loss");
-  table.add_column("correct");
-  table.add_column("", TextTable::Align::left);
+  if (!spread) table.add_column("correct");
   const std::int64_t times = std::max<std::int64_t>(1, std::ssize(request.evaluation.times));
+  const auto fraction_text = [](std::int64_t correct, std::int64_t count) {
+    return fmt::format("{}/{}", format_count(correct), format_count(count));
+  };
   for (std::int64_t time = 0; time < times; ++time) {
-    Moments accuracy, loss;
-    std::int64_t correct = 0, count = 0;
-    for (const sim::PointResult& point : result.points) {
-      if (point.index.time != time) continue;
-      accuracy.add(point.score.accuracy());
-      loss.add(point.score.loss());
-      correct += point.score.correct;
-      count += point.score.count;
-    }
-    if (accuracy.count() == 0) continue;
-    std::string spread;
-    if (accuracy.count() > 1)
-      spread =
-          fmt::format("± {} (95 %), standard deviation {}, {} chips or reads", format_percent(accuracy.confidence_95()),
-                      format_percent(accuracy.standard_deviation()), accuracy.count());
-    table.add_row({time_text(request.evaluation, time), format_percent(accuracy.mean()),
-                   fmt::format("{:.4f}", loss.mean()), fmt::format("{}/{}", format_count(correct), format_count(count)),
-                   spread});
+    const ScoresAtTime scores = scores_at(result, time, reads);
+    if (scores.accuracy.empty()) continue;
+    const sim::VarianceComponents accuracy = sim::variance_components(scores.accuracy, reads);
+    const sim::VarianceComponents loss = sim::variance_components(scores.loss, reads);
+    std::vector<std::string> cells{time_text(request.evaluation, time), format_percent(accuracy.mean)};
+    if (spread)
+      for (const double value : {accuracy.confidence_95, accuracy.standard_deviation})
+        cells.push_back(format_percent(value));
+    if (parts)
+      for (const double variance : {accuracy.chip_variance, accuracy.read_variance})
+        cells.push_back(format_percent(std::sqrt(variance)));
+    cells.push_back(plus_minus(loss.mean, loss.confidence_95));
+    if (!spread) cells.push_back(fraction_text(scores.correct, scores.count));
+    table.add_row(std::move(cells));
   }
-  table.add_row({"float32", format_percent(result.reference.accuracy()), fmt::format("{:.4f}", result.reference.loss()),
-                 fmt::format("{}/{}", format_count(result.reference.correct), format_count(result.reference.count)),
-                 ""});
+  std::vector<std::string> reference{"float32", format_percent(result.reference.accuracy())};
+  if (spread) reference.insert(reference.end(), parts ? 4 : 2, "");
+  reference.push_back(fmt::format("{:.4f}", result.reference.loss()));
+  if (!spread) reference.push_back(fraction_text(result.reference.correct, result.reference.count));
+  table.add_row(std::move(reference));
   out << table.text();
+  if (!spread) return;
+  out << "  over " << chips << (chips == 1 ? " programmed chip" : " programmed chips");
+  if (reads > 1) out << ", each read " << reads << " times";
+  out << ": mean, half its 95 % interval, standard deviation";
+  if (parts) out << " and its parts from chip to chip and from read to read";
+  out << "\n";
 }
 
 std::string rate(std::int64_t samples, double seconds) {

@@ -95,7 +95,8 @@ class SchemaWriter {
       }
       case TypeInfo::Kind::section:
         define(info.name, [&] { return object(info.keys, info.help); });
-        return reference(info.name);
+        if (!info.scalar_allowed) return reference(info.name);
+        return Node::map({{"anyOf", Node::list({schema(*info.element), reference(info.name)}), {}}});
       case TypeInfo::Kind::variant:
         define(info.name, [&] { return variant(info); });
         return reference(info.name);
@@ -152,7 +153,7 @@ std::string linked_type(const TypeInfo& info) {
   switch (info.kind) {
     case TypeInfo::Kind::section:
     case TypeInfo::Kind::variant:
-      text = anchor(info);
+      text = (info.scalar_allowed ? linked_type(*info.element) + ", or " : "") + anchor(info);
       break;
     case TypeInfo::Kind::list:
       text =

@@ -113,7 +113,7 @@ std::string type_text(const TypeInfo& info) {
       break;
     case TypeInfo::Kind::section:
     case TypeInfo::Kind::variant:
-      text = info.name;
+      text = (info.scalar_allowed ? type_text(*info.element) + ", or " : "") + info.name;
       break;
     case TypeInfo::Kind::anything:
       text = "anything";

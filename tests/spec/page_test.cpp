@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "tessera/config/document.hpp"
+#include "tessera/config/emit.hpp"
 #include "tessera/spec/run_config.hpp"
 
 namespace tessera::spec {
@@ -28,6 +29,12 @@ TEST(Page, IsNotStale) {
 const config::Node* property(const config::Node& schema, const config::TypeInfo& info, const std::string& name) {
   const config::Node* definition = info.name == "Configuration" ? &schema : schema.find("$defs")->find(info.name);
   return definition == nullptr ? nullptr : definition->find("properties")->find(name);
+}
+
+std::shared_ptr<const config::TypeInfo> evaluation_info() {
+  for (const config::KeyInfo& key : run_config_type().info->keys)
+    if (key.name == "evaluation") return key.type;
+  return nullptr;
 }
 
 /// The guide for users of aihwkit says of every field of an `rpu_config` whether it is the same, different or unused.
@@ -71,6 +78,11 @@ TEST(Schema, HasEveryKeyOfEveryTableAndNoOther) {
   EXPECT_GT(keys, 90);
   EXPECT_EQ(schema.find("properties")->entries.size(), run_config_type().info->keys.size() + 1)
       << "the tables' keys and base";
+
+  EXPECT_EQ(config::to_flow(*property(schema, *evaluation_info(), "repeats")->find("anyOf")),
+            "[{type: integer, minimum: 1.0, maximum: 1000000.0}, {\"$ref\": \"#/$defs/RepeatParameters\"}]");
+  EXPECT_NE(page.find("| `repeats` | integer 1 to 1000000, or [RepeatParameters](#repeatparameters) |"),
+            std::string::npos);
 
   // Every reference leads to a definition.
   int references = 0;

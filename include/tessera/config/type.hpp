@@ -45,8 +45,8 @@ struct TypeInfo {
   std::vector<std::string> words;           ///< choice: canonical, in order
   std::vector<std::string> other_words;     ///< choice: also accepted
   std::size_t min_size = 0;                 ///< list
-  bool scalar_allowed = false;              ///< list: one value stands for a list of it
-  std::shared_ptr<const TypeInfo> element;  ///< list, map
+  bool scalar_allowed = false;              ///< list, section: one value of `element` is allowed in its place
+  std::shared_ptr<const TypeInfo> element;  ///< list, map; section: the value that may stand in its place
   std::string name;                         ///< section, variant: unique
   std::string help;                         ///< section, variant
   std::vector<KeyInfo> keys;                ///< section
