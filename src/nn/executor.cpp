@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <optional>
 
 #include "linear_call.hpp"
 #include "plan.hpp"
@@ -83,6 +84,7 @@ class Executor::Implementation {
       check_weights(layers_[l]);
       compiled_.push_back(compile_layer(graph_, layers_[l]));
     }
+    find_transforms();
     check_constants();
   }
 
@@ -183,6 +185,26 @@ class Executor::Implementation {
           std::ranges::all_of(part.weight.values(), finite) && std::ranges::all_of(part.bias, finite),
           "layer '{}': a weight or bias is not finite; the model file is damaged or its training diverged",
           layer.part_name(p));
+    }
+  }
+
+  void find_transforms() {
+    transform_of_node_.resize(graph_.nodes.size());
+    shown_by_transform_.assign(layers_.size(), false);
+    layer_of_transform_.assign(graph_.nodes.size(), -1);
+    for (std::size_t n = 0; n < graph_.nodes.size(); ++n) {
+      const Node& node = graph_.nodes[n];
+      if (!is_transform(node)) continue;
+      const auto found = options_.transforms.find(node.name);
+      require<InputError>(found != options_.transforms.end() && found->second,
+                          "node '{}': no transform of this name was given", node.name);
+      transform_of_node_[n] = found->second;
+      const std::string of = transformed_node(node);
+      for (std::size_t l = 0; l < layers_.size(); ++l)
+        if (!of.empty() && layers_[l].name == of) {
+          layer_of_transform_[n] = static_cast<int>(l);
+          shown_by_transform_[l] = true;
+        }
     }
   }
 
@@ -336,22 +358,50 @@ class Executor::Implementation {
       arrays.push_back(std::move(array));
     }
     std::vector<Array> in, out;
+    PassState state{.first_sample = options.first_sample + static_cast<std::uint64_t>(first),
+                    .samples = graph_.batch == BatchMode::any ? count : 1,
+                    .observer = observer,
+                    .input = std::nullopt};
     for (const Step& step : plan->steps) {
       in.clear();
       out.clear();
       for (const int slot : step.in) in.push_back(slot < 0 ? Array{} : arrays[static_cast<std::size_t>(slot)]);
       for (const int slot : step.out) out.push_back(slot < 0 ? Array{} : arrays[static_cast<std::size_t>(slot)]);
-      run_step(step, in, out, options, options.first_sample + static_cast<std::uint64_t>(first), observer);
+      run_step(step, in, out, options, state);
       if (diagnose) diagnose_step(step, out);
     }
     for (std::size_t o = 0; o < plan->outputs.size(); ++o) sink(arrays[static_cast<std::size_t>(plan->outputs[o])], o);
     give_back(std::move(workspace));
   }
 
+  struct PassState {
+    std::uint64_t first_sample = 0;
+    std::int64_t samples = 1;
+    const LinearObserver& observer;
+    std::optional<Activation> input;  ///< of a layer whose output is shown after its transform
+  };
+
+  void run_transform(std::size_t n, const Array& in, const Array& out, Parallel parallel, PassState& state) const {
+    const auto size = static_cast<std::size_t>(in.size());
+    transform_of_node_[n]->apply({.shape = in.shape,
+                                  .x = {in.floats(), size},
+                                  .y = {out.floats(), size},
+                                  .first_sample = state.first_sample,
+                                  .samples = state.samples,
+                                  .parallel = parallel});
+    if (!state.observer || layer_of_transform_[n] < 0) return;
+    TESSERA_EXPECT(state.input.has_value());
+    state.observer({.layer = static_cast<std::size_t>(layer_of_transform_[n]),
+                    .input = *state.input,
+                    .output = activation_of(out)});
+  }
+
   void run_step(const Step& step, const std::vector<Array>& in, const std::vector<Array>& out,
-                const RunOptions& options, std::uint64_t first_sample, const LinearObserver& observer) const {
+                const RunOptions& options, PassState& state) const {
     if (step.node < 0) return convert_layout(in[0], out[0], options.parallel);
-    const Node& node = graph_.nodes[static_cast<std::size_t>(step.node)];
+    const auto n = static_cast<std::size_t>(step.node);
+    const Node& node = graph_.nodes[n];
+    if (transform_of_node_[n]) return run_transform(n, in[0], out[0], options.parallel, state);
     if (step.layer < 0) return step.op->compute({.node = node, .in = in, .out = out, .parallel = options.parallel});
     const auto layer = static_cast<std::size_t>(step.layer);
     std::span<const LinearOperator* const> operators;
@@ -368,12 +418,14 @@ class Executor::Implementation {
                      .out = out,
                      .operators = operators,
                      .relu = step.relu,
-                     .first_sample = first_sample,
+                     .first_sample = state.first_sample,
                      .order = vector_order(layer, in[0]),
                      .parallel = options.parallel});
-    if (observer) {
+    if (state.observer && shown_by_transform_[layer]) {
+      state.input = activation_of(in[0]);
+    } else if (state.observer) {
       const Array& seen = *std::ranges::find_if(out, [](const Array& a) { return a.data != nullptr; });
-      observer({.layer = layer, .input = activation_of(in[0]), .output = activation_of(seen)});
+      state.observer({.layer = layer, .input = activation_of(in[0]), .output = activation_of(seen)});
     }
   }
 
@@ -588,6 +640,9 @@ class Executor::Implementation {
   std::vector<LinearLayer> layers_;
   std::vector<CompiledLayer> compiled_;
   std::vector<int> layer_of_node_;
+  std::vector<std::shared_ptr<const ValueTransform>> transform_of_node_;
+  std::vector<int> layer_of_transform_;   ///< by node: the layer whose output it transforms, or -1
+  std::vector<bool> shown_by_transform_;  ///< by layer
   mutable std::once_flag sample_rows_once_;
   mutable std::vector<SampleRows> sample_rows_;
   mutable std::mutex mutex_;

@@ -4,6 +4,9 @@
 /// Shape and compute functions of all operators; operators.cpp lists them in one table.
 namespace tessera::nn {
 
+// transform.cpp
+void compute_transform(const ComputeContext& c);
+
 // operators_elementwise.cpp
 void infer_float_unary(const InferContext& c);
 void infer_unary(const InferContext& c);

@@ -10,6 +10,7 @@
 #include "tessera/nn/graph.hpp"
 #include "tessera/nn/linear.hpp"
 #include "tessera/nn/passes.hpp"
+#include "tessera/nn/transform.hpp"
 
 /// Evaluation of a graph in float32, with any of its weighted layers replaced.
 namespace tessera::nn {
@@ -28,7 +29,8 @@ struct Activation {
 Tensor to_natural(const Activation& activation);
 
 /// What an observer is told of each weighted layer: its input, and its output after the layer's own bias and periphery,
-/// before any activation function. References hold during the call only.
+/// before any activation function; where a transform of the output was inserted, after that. References hold during the
+/// call only.
 struct LinearRecord {
   std::size_t layer;  ///< index into Executor::layers()
   const Activation& input;
@@ -49,6 +51,7 @@ struct RunOptions {
 struct ExecutorOptions {
   /// Extents of the inputs without the batch where the graph leaves them free; one per input.
   std::vector<Shape> sample_shapes;
+  Transforms transforms = {};  ///< one per node that insert_transforms() added
 };
 
 /// A compiled network: weights packed once, shapes planned per batch size, memory planned by liveness. Const and safe
