@@ -48,6 +48,9 @@ class Evaluation {
         faults_(read_fault_maps(request.executor, request.resolve)) {
     const std::vector<Shape> outputs = request.executor.output_shapes(1);
     if (request.data.has_labels()) request.data.require_labels_below(element_count(outputs.at(0)));
+    if (!request.quantization) return;
+    quantized_.emplace(request.executor, *request.quantization, request.resolve, request.data, request.seed, parallel);
+    for (const std::string& note : quantized_->notes()) environment.note(note);
   }
 
   EvaluationResult run() {
@@ -102,17 +105,34 @@ class Evaluation {
       shape.insert(shape.begin(), count);
       batches.push_back(request_.data.read(first, count, parallel_).reshaped(std::move(shape)));
     }
-    chip_->estimate_activation_ranges(request_.executor, batches);
+    chip_->estimate_activation_ranges(simulated(), batches);
     if (programmed_ == 0)
       environment_.note(
           fmt::format("ranges of the activation quantizers estimated from the first {} samples", samples));
+  }
+
+  /// The network that chips are put into.
+  const nn::Executor& simulated() const { return quantized_ ? quantized_->executor() : request_.executor; }
+
+  /// The analog layers of a chip with the digital layers that sum up in their own way.
+  nn::LinearOverrides overrides_of(const AnalogNetwork& network) const {
+    nn::LinearOverrides overrides = network.overrides();
+    for (std::size_t l = 0; quantized_ && l < layer_count_; ++l)
+      if (overrides[l].empty()) overrides[l] = quantized_->accumulators()[l];
+    return overrides;
+  }
+
+  /// The two networks may store a value in different order.
+  void add_error(ErrorMeasures& error, const nn::Activation& reference, const nn::Activation& seen) const {
+    if (reference.layout == seen.layout) return add_batch(error, reference, seen, parallel_);
+    add_batch(error, {nn::to_natural(reference)}, {nn::to_natural(seen)}, parallel_);
   }
 
   AnalogNetwork network_at(const PointIndex& point) {
     const EvaluationParameters& evaluation = request_.evaluation;
     const std::int64_t program = point.repeat / evaluation.read_repeats;
     if (program != programmed_) {
-      chip_.emplace(request_.executor, request_.resolve, request_.seed, static_cast<std::uint32_t>(program), parallel_,
+      chip_.emplace(simulated(), request_.resolve, request_.seed, static_cast<std::uint32_t>(program), parallel_,
                     faults_);
       programmed_ = program;
       if (chip_->needs_activation_ranges()) estimate_activation_ranges();
@@ -175,32 +195,33 @@ class Evaluation {
       AnalogNetwork& network = group.networks[chip];
       if (!network.is_analog(record.layer)) continue;
       network.count_statistics(false);
-      const nn::Activation alone = request_.executor.apply_linear(
-          record.layer, network.operators(record.layer), record.input, static_cast<std::uint64_t>(first), parallel_);
+      const nn::Activation alone = simulated().apply_linear(record.layer, network.operators(record.layer), record.input,
+                                                            static_cast<std::uint64_t>(first), parallel_);
       network.count_statistics(true);
-      add_batch(group.points[chip].layers[record.layer].isolated, record.output, alone, parallel_);
+      add_error(group.points[chip].layers[record.layer].isolated, record.output, alone);
     }
   }
 
   void run_chip(const AnalogNetwork& network, PointResult& point, const Tensor& batch, std::int64_t first) {
     double observed_seconds = 0.0;
+    const nn::LinearOverrides overrides = overrides_of(network);
     nn::RunOptions options{.first_sample = static_cast<std::uint64_t>(first),
                            .parallel = parallel_,
-                           .overrides = &network.overrides(),
+                           .overrides = &overrides,
                            .observer = {}};
     const bool record = sink_.output && !request_.record_output.empty();
     if (request_.statistics || record) {
       options.observer = [&](const nn::LinearRecord& seen) {
         const Stopwatch watch;
         if (request_.statistics)
-          add_batch(point.layers[seen.layer].cumulative, reference_outputs_[seen.layer], seen.output, parallel_);
+          add_error(point.layers[seen.layer].cumulative, reference_outputs_[seen.layer], seen.output);
         if (record && request_.record_output[seen.layer])
           sink_.output(point.index, seen.layer, first, nn::to_natural(seen.output));
         observed_seconds += watch.seconds();
       };
     }
     const Stopwatch watch;
-    const Tensor output = request_.executor.run(batch, options);
+    const Tensor output = simulated().run(batch, options);
     result_.analog_seconds += watch.seconds() - observed_seconds;
     result_.analog_samples += batch.dim(0);
     add_score(point.score, output, first);
@@ -228,6 +249,7 @@ class Evaluation {
   Shape input_shape_;
   FaultMaps faults_;
   std::vector<nn::Activation> reference_outputs_;
+  std::optional<QuantizedNetwork> quantized_;
   EvaluationResult result_;
   std::optional<ProgrammedChip> chip_;
   std::int64_t programmed_ = -1;  ///< number of chip_

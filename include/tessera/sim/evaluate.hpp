@@ -10,6 +10,7 @@
 #include "tessera/nn/executor.hpp"
 #include "tessera/sim/analog_network.hpp"
 #include "tessera/sim/layer_error.hpp"
+#include "tessera/sim/quantized_network.hpp"
 #include "tessera/sim/run_parameters.hpp"
 #include "tessera/sim/scores.hpp"
 
@@ -69,6 +70,9 @@ struct EvaluationRequest {
   /// The float32 score, if it is known already: without statistics the float32 pass is then left out.
   std::optional<ClassificationScore> known_reference = std::nullopt;
   std::int64_t memory_bytes = std::int64_t{2} << 30;  ///< for chips held at the same time; at least one is
+  /// Digital low precision of the simulated network (quantized_network.hpp); errors stay against float32. Its ranges
+  /// are estimated on `data` before anything else.
+  std::optional<QuantizationParameters> quantization = std::nullopt;
 };
 
 struct EvaluationResult {
