@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 
+#include "quantization_tables.hpp"
 #include "rpu_table.hpp"
 #include "run_tables.hpp"
 #include "tessera/config/document.hpp"
@@ -130,6 +131,29 @@ void check_devices(const Node& root, const RunConfig& config, Report& report) {
               "there are no devices to program");
 }
 
+void check_quantization(const Node& root, const RunConfig& config, Report& report) {
+  if (!config.quantization || !report.problems().empty()) return;
+  const sim::QuantizationParameters& parameters = *config.quantization;
+  config::detail::run_check(root, {}, report, [&] { sim::validate(parameters); });
+  const Node* section = root.find("quantization");
+  const auto says_default = [&](const char* map) {
+    const Node* entries = section != nullptr ? section->find(map) : nullptr;
+    return entries != nullptr && std::ranges::any_of(entries->entries, [](const Node::Entry& entry) {
+             return entry.value.is_scalar() && entry.value.scalar == "default";
+           });
+  };
+  // A resolved configuration spells the default out where it is used.
+  const auto uses_default = [&](const auto& map) {
+    return std::ranges::any_of(
+        map, [&](const auto& entry) { return entry.second.module_qconfig == parameters.map.default_qconfig; });
+  };
+  if (parameters.map.default_qconfig.enabled() && !parameters.append_default_conversions &&
+      !says_default("module_qconfig_map") && !says_default("instance_qconfig_map") &&
+      !uses_default(parameters.map.module_qconfig_map) && !uses_default(parameters.map.instance_qconfig_map))
+    report.unused("quantization.default_qconfig",
+                  "no entry says 'default'; append_default_conversions: true applies it to every layer type");
+}
+
 }  // namespace
 
 namespace {
@@ -142,6 +166,8 @@ Type<RunConfig> make_run_config_type() {
       .field("data", &RunConfig::data, data_parameters(), {.help = "what it sees", .required = true})
       .field("rpu_config", &RunConfig::rpu_config, rpu_config_type(), {.help = "every analog layer"})
       .field("layers", &RunConfig::layers, config::list(layer_rule()), {.help = "exceptions; later entries win"})
+      .field("quantization", &RunConfig::quantization, config::optional(quantization_parameters()),
+             {.help = "digital low precision; null: float32"})
       .field("evaluation", &RunConfig::evaluation, evaluation_parameters(), {.help = "repeats and times"})
       .field("output", &RunConfig::output, output_parameters(), {.help = "what is written"})
       .field("sweep", &RunConfig::sweep, config::optional(sweep_parameters()), {.help = "many runs (tessera sweep)"});
@@ -161,6 +187,7 @@ RunConfig read_run_config(const Node& root, Report* report) {
   run_config_type().read(root, {}, config, used);
   check_rules(config, used);
   check_devices(root, config, used);
+  check_quantization(root, config, used);
   used.throw_if_any();
   if (config.name.empty()) config.name = std::filesystem::path(root.position.file()).stem().string();
   return config;

@@ -8,6 +8,7 @@
 #include "tessera/config/report.hpp"
 #include "tessera/config/type.hpp"
 #include "tessera/io/data_parameters.hpp"
+#include "tessera/sim/quantization_parameters.hpp"
 #include "tessera/sim/run_parameters.hpp"
 #include "tessera/spec/rpu_config.hpp"
 
@@ -52,6 +53,7 @@ struct RunConfig {
   io::DataParameters data;
   RpuConfig rpu_config;
   std::vector<LayerRule> layers;
+  std::optional<sim::QuantizationParameters> quantization;  ///< digital low precision; none: float32 beside the tiles
   sim::EvaluationParameters evaluation;
   OutputParameters output;
   std::optional<SweepParameters> sweep;  ///< `tessera sweep` only
