@@ -30,6 +30,7 @@ std::string neutral_resolved_text(spec::RunConfig config) {
   config.data.batch_size = io::DataParameters{}.batch_size;
   config.output.file.clear();
   config.sweep.reset();
+  config.training.reset();
   return spec::resolved_text(config);
 }
 

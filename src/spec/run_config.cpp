@@ -104,11 +104,14 @@ void check_rules(RunConfig& config, Report& report) {
 void check_devices(const Node& root, const RunConfig& config, Report& report) {
   if (!report.problems().empty()) return;
   const std::vector<double>& times = config.evaluation.times;
+  const std::vector<double> validation_times = config.training ? config.training->validation.times : times;
   const auto check = [&](const std::function<void()>& function) {
     config::detail::run_check(root, {}, report, function);
   };
   if (config.rpu_config.noise_model) {
     check([&] { device::validate_times(*config.rpu_config.noise_model, times, "evaluation.times"); });
+    check(
+        [&] { device::validate_times(*config.rpu_config.noise_model, validation_times, "training.validation.times"); });
     return;
   }
   const auto has_model = [](const LayerRule& rule) {
@@ -125,6 +128,8 @@ void check_devices(const Node& root, const RunConfig& config, Report& report) {
       });
   };
   needs_model(!times.empty(), "evaluation.times", "nothing is programmed and nothing drifts");
+  needs_model(config.training && !validation_times.empty(), "training.validation.times",
+              "nothing is programmed and nothing drifts");
   needs_model(config.rpu_config.faults != device::FaultParameters{} || !config.rpu_config.fault_map.empty(),
               "rpu_config.faults", "there are no devices that could be stuck");
   needs_model(config.rpu_config.program_and_verify.has_value(), "rpu_config.program_and_verify",
@@ -170,7 +175,9 @@ Type<RunConfig> make_run_config_type() {
              {.help = "digital low precision; null: float32"})
       .field("evaluation", &RunConfig::evaluation, evaluation_parameters(), {.help = "repeats and times"})
       .field("output", &RunConfig::output, output_parameters(), {.help = "what is written"})
-      .field("sweep", &RunConfig::sweep, config::optional(sweep_parameters()), {.help = "many runs (tessera sweep)"});
+      .field("sweep", &RunConfig::sweep, config::optional(sweep_parameters()), {.help = "many runs (tessera sweep)"})
+      .field("training", &RunConfig::training, config::optional(training_parameters()),
+             {.help = "learning (tessera train)"});
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "tessera/config/type.hpp"
 #include "tessera/io/data_parameters.hpp"
 #include "tessera/sim/run_parameters.hpp"
+#include "tessera/sim/training_parameters.hpp"
 #include "tessera/spec/run_config.hpp"
 
 /// Key tables of everything in a configuration but `rpu_config`.
@@ -12,5 +13,6 @@ config::Type<io::DataParameters> data_parameters();
 config::Type<sim::EvaluationParameters> evaluation_parameters();
 config::Type<OutputParameters> output_parameters();
 config::Type<SweepParameters> sweep_parameters();
+config::Type<sim::TrainingParameters> training_parameters();
 
 }  // namespace tessera::spec

@@ -137,9 +137,9 @@ TEST(RunConfig, EveryMistakeHasItsMessage) {
       {"", "run.yaml:1:1: missing key 'model' (the network)\nrun.yaml:1:1: missing key 'data' (what it sees)"},
       {"- a\n", "run.yaml:1:1: a configuration is a map, not a list"},
       {minimal + "sead: 1\n", "run.yaml:3:1: sead: unknown key 'sead'; did you mean 'seed'?"},
-      {minimal + "training: {epochs: 3}\n",
-       "run.yaml:3:1: training: unknown key 'training'; the keys here are name, seed, model, data, rpu_config, layers, "
-       "quantization, evaluation, output, sweep"},
+      {minimal + "learning: {epochs: 3}\n",
+       "run.yaml:3:1: learning: unknown key 'learning'; the keys here are name, seed, model, data, rpu_config, layers, "
+       "quantization, evaluation, output, sweep, training"},
       {minimal + "out_noise: 0.1\n",
        "run.yaml:3:1: out_noise: unknown key 'out_noise'; did you mean 'rpu_config.forward.out_noise'?"},
       {minimal + "rpu_config: {forward: {out_noise: -1}}\n",

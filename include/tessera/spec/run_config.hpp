@@ -10,6 +10,7 @@
 #include "tessera/io/data_parameters.hpp"
 #include "tessera/sim/quantization_parameters.hpp"
 #include "tessera/sim/run_parameters.hpp"
+#include "tessera/sim/training_parameters.hpp"
 #include "tessera/spec/rpu_config.hpp"
 
 /// A whole configuration file (docs/formats/config.md).
@@ -56,7 +57,8 @@ struct RunConfig {
   std::optional<sim::QuantizationParameters> quantization;  ///< digital low precision; none: float32 beside the tiles
   sim::EvaluationParameters evaluation;
   OutputParameters output;
-  std::optional<SweepParameters> sweep;  ///< `tessera sweep` only
+  std::optional<SweepParameters> sweep;             ///< `tessera sweep` only
+  std::optional<sim::TrainingParameters> training;  ///< `tessera train` only
 
   bool operator==(const RunConfig&) const = default;
 };
