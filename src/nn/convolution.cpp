@@ -259,18 +259,24 @@ void convolve_depthwise(const LinearCall& call, const ConvGeometry& g) {
   });
 }
 
-void convolve_by_operators(const LinearCall& call, const ConvGeometry& g) {
+void convolve_by_operators(const LinearCall& call, const ConvGeometry& g, std::span<const LinearBranch> branches) {
   const std::uint64_t first = call.first_sample * static_cast<std::uint64_t>(call.order.inner * g.positions());
+  const std::vector<std::vector<std::size_t>> by_product = branches_by_product(branches);
   for_each_row_block(
       g, call.parallel, operator_block, g.vector_size(), [&](std::int64_t begin, std::int64_t end, float* rows) {
-        const MatrixView y(call.out[0].floats() + begin * g.out_channels, end - begin, g.out_channels);
+        const auto out = [&](std::size_t b) {
+          return MatrixView(branches[b].out[0].floats() + begin * g.out_channels, end - begin, g.out_channels);
+        };
+        AlignedVector<float> products;
         for (std::int64_t group = 0; group < g.groups; ++group) {
           gather_rows_channel_major(g, call.in[0].floats(), group, begin, end, rows);
-          call.operators[static_cast<std::size_t>(group)]->forward(
-              ConstMatrixView(rows, end - begin, g.vector_size()),
-              y.cols_from(group * g.group_outputs(), g.group_outputs()), first + static_cast<std::uint64_t>(begin), {});
+          run_branches(branches, by_product, static_cast<std::size_t>(group),
+                       ConstMatrixView(rows, end - begin, g.vector_size()), first + static_cast<std::uint64_t>(begin),
+                       {}, products,
+                       [&](std::size_t b) { return out(b).cols_from(group * g.group_outputs(), g.group_outputs()); });
         }
-        if (call.relu) rectify(y.data, y.rows * y.cols);
+        if (!call.relu) return;
+        for (std::size_t b = 0; b < branches.size(); ++b) rectify(out(b).data, (end - begin) * g.out_channels);
       });
 }
 
@@ -331,9 +337,19 @@ void convolve_float(const LinearCall& call, ConvGeometry g) {
 void evaluate_convolution(const LinearCall& call) {
   const ConvGeometry g = geometry_of(call);
   if (g.images * g.positions() == 0) return;
-  if (!call.operators.empty()) return convolve_by_operators(call, g);
+  if (!call.operators.empty()) {
+    const LinearBranch branch{call.operators, call.out, 0};
+    return convolve_by_operators(call, g, {&branch, 1});
+  }
   if (!call.compiled.depthwise.empty()) return convolve_depthwise(call, g);
   convolve_float(call, g);
+}
+
+void evaluate_convolution(const LinearCall& call, std::span<const LinearBranch> branches) {
+  LinearCall first = call;
+  first.out = branches.front().out;
+  const ConvGeometry g = geometry_of(first);
+  if (g.images * g.positions() > 0) convolve_by_operators(call, g, branches);
 }
 
 void evaluate_transposed_convolution(const LinearCall& call) {

@@ -127,20 +127,52 @@ class Executor::Implementation {
     throw RunError("out of memory while evaluating the network; use a smaller batch");
   }
 
-  Activation apply_linear(std::size_t layer, std::span<const LinearOperator* const> operators, const Activation& input,
-                          std::uint64_t first_sample, Parallel parallel) const {
+  std::vector<Activation> apply_branches(std::size_t layer, std::span<const LayerBranch> branches,
+                                         const Activation& input, std::uint64_t first_sample, Parallel parallel) const {
     require<InputError>(layer < layers_.size(), "layer {} of {}", layer, layers_.size());
-    require<InputError>(operators.empty() || operators.size() == layers_[layer].parts.size(),
-                        "layer '{}': {} operators for {} parts", layers_[layer].name, operators.size(),
-                        layers_[layer].parts.size());
-    if (graph_.batch != BatchMode::per_sample) return apply_once(layer, operators, input, first_sample, parallel);
+    for (const LayerBranch& branch : branches)
+      require<InputError>(branch.operators.empty() || branch.operators.size() == layers_[layer].parts.size(),
+                          "layer '{}': {} operators for {} parts", layers_[layer].name, branch.operators.size(),
+                          layers_[layer].parts.size());
+    if (graph_.batch != BatchMode::per_sample) return apply_once(layer, branches, input, first_sample, parallel);
     // One evaluation per sample, as in run(): a sample is as much of the first axis as the layer sees for one.
     const std::int64_t rows = layer_shape(layer, 1, true).at(0), samples = input.values.dim(0) / rows;
-    std::vector<Activation> parts;
-    for (std::int64_t s = 0; s < samples; ++s)
-      parts.push_back(apply_once(layer, operators, rows_of(input, s * rows, rows),
-                                 first_sample + static_cast<std::uint64_t>(s), parallel));
-    return stacked(parts);
+    std::vector<std::vector<Activation>> parts(branches.size());
+    for (std::int64_t s = 0; s < samples; ++s) {
+      std::vector<Activation> one = apply_once(layer, branches, rows_of(input, s * rows, rows),
+                                               first_sample + static_cast<std::uint64_t>(s), parallel);
+      for (std::size_t b = 0; b < branches.size(); ++b) parts[b].push_back(std::move(one[b]));
+    }
+    std::vector<Activation> results;
+    for (const std::vector<Activation>& of_branch : parts) results.push_back(stacked(of_branch));
+    return results;
+  }
+
+  void run_branched(const Tensor& batch, const BranchedRun& run) const try {
+    const std::size_t count = run.networks.size();
+    require<InputError>(run.same_layer.size() == count && run.same_product.size() == count,
+                        "{} networks, {} lists of layers, {} of products", count, run.same_layer.size(),
+                        run.same_product.size());
+    for (std::size_t n = 0; n < count; ++n)
+      require<InputError>(run.networks[n]->size() == layers_.size() && run.same_layer[n].size() == layers_.size() &&
+                              run.same_product[n].size() == layers_.size(),
+                          "network {} of {} is not given for all {} layers", n, count, layers_.size());
+    std::int64_t samples = 0;
+    const std::vector<BoundInput> bound = bind({&batch, 1}, samples);
+    if (graph_.batch == BatchMode::per_sample || samples == 0) return run_apart(batch, run);
+    Walk walk{.run = run, .bound = bound, .samples = samples};
+    walk.plan = plan_for(shapes_of(bound, samples, graph_.batch == BatchMode::any), static_cast<bool>(run.observer));
+    walk.waiting.emplace_back();
+    for (std::size_t n = 0; n < count; ++n) walk.waiting.back().push_back(n);
+    while (!walk.waiting.empty()) {
+      std::vector<std::size_t> networks = std::move(walk.waiting.back());
+      walk.waiting.pop_back();
+      std::unique_ptr<Workspace> workspace = take_workspace();
+      workspace->fit(*walk.plan);
+      if (!networks.empty()) follow(walk, 0, std::move(workspace), std::move(networks));
+    }
+  } catch (const std::bad_alloc&) {
+    throw RunError("out of memory while evaluating the network; use a smaller batch");
   }
 
   Shape layer_shape(std::size_t layer, std::int64_t batch, bool input) const {
@@ -333,16 +365,12 @@ class Executor::Implementation {
     return outputs;
   }
 
-  template <class Sink>
-  void pass(const std::vector<BoundInput>& bound, std::int64_t first, std::int64_t count, const RunOptions& options,
-            const LinearObserver& observer, Sink sink, bool diagnose = false) const {
-    const std::shared_ptr<const Plan> plan =
-        plan_for(shapes_of(bound, count, graph_.batch == BatchMode::any), static_cast<bool>(observer));
-    std::unique_ptr<Workspace> workspace = take_workspace();
-    workspace->fit(*plan);
+  /// The memory of every slot, for samples from `first` on.
+  static std::vector<Array> arrays_of(const Plan& plan, Workspace& workspace, const std::vector<BoundInput>& bound,
+                                      std::int64_t first) {
     std::vector<Array> arrays;
-    arrays.reserve(plan->slots.size());
-    for (const Slot& slot : plan->slots) {
+    arrays.reserve(plan.slots.size());
+    for (const Slot& slot : plan.slots) {
       Array array{.type = slot.type, .layout = slot.layout, .shape = slot.shape};
       if (slot.input >= 0) {
         const BoundInput& input = bound[static_cast<std::size_t>(slot.input)];
@@ -353,10 +381,195 @@ class Executor::Implementation {
       } else if (slot.constant != nullptr) {
         array.data = const_cast<void*>(slot.constant);
       } else if (slot.buffer >= 0) {
-        array.data = workspace->buffers[static_cast<std::size_t>(slot.buffer)].data();
+        array.data = workspace.buffers[static_cast<std::size_t>(slot.buffer)].data();
       }
       arrays.push_back(std::move(array));
     }
+    return arrays;
+  }
+
+  /// Several networks on their way through the plan, as far as they go together; then one after the other, from copies
+  /// of what was computed in common.
+  struct Walk {
+    const BranchedRun& run;
+    const std::vector<BoundInput>& bound;
+    std::int64_t samples = 0;
+    std::shared_ptr<const Plan> plan = {};
+    std::vector<std::vector<std::size_t>> waiting = {};  ///< to be taken from the beginning
+    std::int64_t held_bytes = 0;
+  };
+
+  void follow(Walk& walk, std::size_t first_step, std::unique_ptr<Workspace> workspace,
+              std::vector<std::size_t> networks) const {
+    const Plan& plan = *walk.plan;
+    const std::vector<Array> arrays = arrays_of(plan, *workspace, walk.bound, 0);
+    const RunOptions options{.first_sample = walk.run.first_sample,
+                             .parallel = walk.run.parallel,
+                             .overrides = walk.run.networks[networks.front()]};
+    LinearObserver observer;
+    if (walk.run.observer) observer = [&](const LinearRecord& record) { walk.run.observer(networks, record); };
+    for (std::size_t i = first_step; i < plan.steps.size(); ++i) {
+      const Step& step = plan.steps[i];
+      const std::vector<Array> in = arrays_at(arrays, step.in), out = arrays_at(arrays, step.out);
+      if (step.layer >= 0) {
+        const std::vector<std::vector<std::size_t>> parting =
+            apart(networks, walk.run.same_layer, static_cast<std::size_t>(step.layer));
+        if (parting.size() > 1) return part(walk, i, std::move(workspace), parting, in, out);
+      }
+      run_step(step, in, out, options, walk.run.first_sample, observer);
+    }
+    TESSERA_EXPECT(!plan.outputs.empty());
+    const Tensor output = tensor_of(arrays[static_cast<std::size_t>(plan.outputs[0])]);
+    give_back(std::move(workspace));
+    if (has_nan(output.data(), output.size())) name_the_culprit(walk.bound, walk.samples, options);
+    if (walk.run.output) walk.run.output(networks, output);
+  }
+
+  /// Layer of step i, in which the lists of `parting` differ; then each of them on its own.
+  void part(Walk& walk, std::size_t i, std::unique_ptr<Workspace> workspace,
+            const std::vector<std::vector<std::size_t>>& parting, const std::vector<Array>& in,
+            const std::vector<Array>& out) const {
+    const Plan& plan = *walk.plan;
+    const Step& step = plan.steps[i];
+    const auto layer = static_cast<std::size_t>(step.layer);
+    std::int64_t output_bytes = 0, workspace_bytes = 0;
+    for (const Array& array : out) output_bytes += array.data != nullptr ? bytes_of(array) : 0;
+    for (const std::int64_t bytes : plan.buffer_bytes) workspace_bytes += bytes;
+    std::size_t now = parting.size();
+    const std::int64_t free = walk.run.memory_bytes - walk.held_bytes - workspace_bytes;
+    if (std::ssize(parting) * output_bytes > free) {
+      now = static_cast<std::size_t>(
+          std::clamp<std::int64_t>(free / std::max<std::int64_t>(1, output_bytes), 1, std::ssize(parting)));
+      std::vector<std::size_t> later;
+      for (std::size_t p = now; p < parting.size(); ++p)
+        later.insert(later.end(), parting[p].begin(), parting[p].end());
+      std::sort(later.begin(), later.end());
+      walk.waiting.push_back(std::move(later));
+    }
+    const std::int64_t held = static_cast<std::int64_t>(now) * output_bytes + workspace_bytes;
+    walk.held_bytes += held;
+
+    std::vector<std::vector<AlignedVector<std::byte>>> memory(now);
+    std::vector<std::vector<Array>> outs(now, out);
+    std::vector<LinearBranch> branches(now);
+    for (std::size_t b = 0; b < now; ++b) {
+      for (Array& array : outs[b]) {
+        if (array.data == nullptr) continue;
+        memory[b].emplace_back();
+        memory[b].back().resize(static_cast<std::size_t>(bytes_of(array)));
+        array.data = memory[b].back().data();
+      }
+      const std::size_t leader = parting[b].front();
+      branches[b] = {(*walk.run.networks[leader])[layer], outs[b], walk.run.same_product[leader][layer]};
+      check_operators(layer, branches[b].operators);
+    }
+    evaluate_branches({.compiled = compiled_[layer],
+                       .node = graph_.nodes[static_cast<std::size_t>(step.node)],
+                       .in = in,
+                       .out = out,
+                       .operators = {},
+                       .relu = step.relu,
+                       .first_sample = walk.run.first_sample,
+                       .order = vector_order(layer, in[0]),
+                       .parallel = walk.run.parallel},
+                      branches);
+    if (walk.run.observer) {
+      const Activation input = activation_of(in[0]);
+      for (std::size_t b = 0; b < now; ++b) {
+        const Array& seen = *std::ranges::find_if(outs[b], [](const Array& a) { return a.data != nullptr; });
+        walk.run.observer(parting[b], {.layer = layer, .input = input, .output = activation_of(seen)});
+      }
+    }
+    const std::vector<bool> live = live_buffers(plan, i);
+    for (std::size_t b = 0; b < now; ++b) {
+      std::unique_ptr<Workspace> copy;
+      if (b + 1 == now) {
+        copy = std::move(workspace);
+      } else {
+        copy = take_workspace();
+        copy->fit(plan);
+        for (std::size_t buffer = 0; buffer < live.size(); ++buffer)
+          if (live[buffer])
+            std::memcpy(copy->buffers[buffer].data(), workspace->buffers[buffer].data(),
+                        static_cast<std::size_t>(plan.buffer_bytes[buffer]));
+      }
+      const std::vector<Array> targets = arrays_at(arrays_of(plan, *copy, walk.bound, 0), step.out);
+      for (std::size_t o = 0, m = 0; o < targets.size(); ++o)
+        if (targets[o].data != nullptr) {
+          std::memcpy(targets[o].data, memory[b][m].data(), memory[b][m].size());
+          memory[b][m++] = {};
+        }
+      follow(walk, i + 1, std::move(copy), parting[b]);
+    }
+    walk.held_bytes -= held;
+  }
+
+  /// Every network alone: graphs that are evaluated sample by sample.
+  void run_apart(const Tensor& batch, const BranchedRun& run) const {
+    for (std::size_t n = 0; n < run.networks.size(); ++n) {
+      RunOptions options{.first_sample = run.first_sample, .parallel = run.parallel, .overrides = run.networks[n]};
+      const std::span<const std::size_t> alone(&n, 1);
+      if (run.observer) options.observer = [&](const LinearRecord& record) { run.observer(alone, record); };
+      const std::vector<Tensor> outputs = this->run({&batch, 1}, options);
+      if (run.output) run.output(alone, outputs.front());
+    }
+  }
+
+  /// Networks by their number for a layer, in order.
+  static std::vector<std::vector<std::size_t>> apart(const std::vector<std::size_t>& networks,
+                                                     const std::vector<std::vector<std::uint32_t>>& numbers,
+                                                     std::size_t layer) {
+    std::vector<std::vector<std::size_t>> lists;
+    for (const std::size_t n : networks) {
+      const auto found = std::ranges::find_if(
+          lists, [&](const auto& list) { return numbers[list.front()][layer] == numbers[n][layer]; });
+      if (found != lists.end())
+        found->push_back(n);
+      else
+        lists.push_back({n});
+    }
+    return lists;
+  }
+
+  static std::vector<Array> arrays_at(const std::vector<Array>& arrays, const std::vector<int>& slots) {
+    std::vector<Array> chosen;
+    for (const int slot : slots) chosen.push_back(slot < 0 ? Array{} : arrays[static_cast<std::size_t>(slot)]);
+    return chosen;
+  }
+
+  static std::int64_t bytes_of(const Array& array) { return array.size() * (array.is_float() ? 4 : 8); }
+
+  /// Buffers that hold something at step i that a later step, or the caller, reads.
+  static std::vector<bool> live_buffers(const Plan& plan, std::size_t i) {
+    std::vector<bool> made(plan.slots.size()), live(plan.buffer_bytes.size());
+    const auto mark = [&](int slot) {
+      if (slot < 0 || !made[static_cast<std::size_t>(slot)]) return;
+      const int buffer = plan.slots[static_cast<std::size_t>(slot)].buffer;
+      if (buffer >= 0) live[static_cast<std::size_t>(buffer)] = true;
+    };
+    for (std::size_t before = 0; before < i; ++before)
+      for (const int slot : plan.steps[before].out)
+        if (slot >= 0) made[static_cast<std::size_t>(slot)] = true;
+    for (std::size_t after = i + 1; after < plan.steps.size(); ++after)
+      for (const int slot : plan.steps[after].in) mark(slot);
+    for (const int slot : plan.outputs) mark(slot);
+    return live;
+  }
+
+  void check_operators(std::size_t layer, std::span<const LinearOperator* const> given) const {
+    require<InputError>(given.empty() || given.size() == layers_[layer].parts.size(),
+                        "layer '{}': {} operators for {} parts", layers_[layer].name, given.size(),
+                        layers_[layer].parts.size());
+  }
+
+  template <class Sink>
+  void pass(const std::vector<BoundInput>& bound, std::int64_t first, std::int64_t count, const RunOptions& options,
+            const LinearObserver& observer, Sink sink, bool diagnose = false) const {
+    const std::shared_ptr<const Plan> plan =
+        plan_for(shapes_of(bound, count, graph_.batch == BatchMode::any), static_cast<bool>(observer));
+    std::unique_ptr<Workspace> workspace = take_workspace();
+    workspace->fit(*plan);
+    const std::vector<Array> arrays = arrays_of(*plan, *workspace, bound, first);
     std::vector<Array> in, out;
     PassState state{.first_sample = options.first_sample + static_cast<std::uint64_t>(first),
                     .samples = graph_.batch == BatchMode::any ? count : 1,
@@ -406,11 +619,8 @@ class Executor::Implementation {
     const auto layer = static_cast<std::size_t>(step.layer);
     std::span<const LinearOperator* const> operators;
     if (options.overrides != nullptr) {
-      const auto& given = (*options.overrides)[layer];
-      require<InputError>(given.empty() || given.size() == layers_[layer].parts.size(),
-                          "layer '{}': {} operators for {} parts", layers_[layer].name, given.size(),
-                          layers_[layer].parts.size());
-      operators = given;
+      operators = (*options.overrides)[layer];
+      check_operators(layer, operators);
     }
     evaluate_linear({.compiled = compiled_[layer],
                      .node = node,
@@ -567,14 +777,14 @@ class Executor::Implementation {
     return all;
   }
 
-  Activation apply_once(std::size_t layer, std::span<const LinearOperator* const> operators, const Activation& input,
-                        std::uint64_t first_sample, Parallel parallel) const {
+  std::vector<Activation> apply_once(std::size_t layer, std::span<const LayerBranch> branches, const Activation& input,
+                                     std::uint64_t first_sample, Parallel parallel) const {
     const Node& node = node_of(layer);
     std::vector<ValueInfo> known(node.inputs.size());
     std::vector<const ValueInfo*> in_infos(node.inputs.size(), nullptr);
     known[0].shape = input.values.shape();
     in_infos[0] = &known[0];
-    std::vector<Array> in(node.inputs.size()), out;
+    std::vector<Array> in(node.inputs.size());
     in[0] = {.layout = input.layout, .shape = input.values.shape(), .data = const_cast<float*>(input.values.data())};
     for (std::size_t i = 1; i < node.inputs.size(); ++i) {
       const ValueId id = node.inputs[i];
@@ -594,17 +804,24 @@ class Executor::Implementation {
       in[i] = array_of(*known[i].known);
     }
     const std::vector<ValueInfo> out_infos = infer_node(node, in_infos);
-    Activation result{Tensor::uninitialized(out_infos[0].shape), input.layout};
-    out.push_back({.layout = input.layout, .shape = out_infos[0].shape, .data = result.values.data()});
-    evaluate_linear({.compiled = compiled_[layer],
-                     .node = node,
-                     .in = in,
-                     .out = out,
-                     .operators = operators,
-                     .first_sample = first_sample,
-                     .order = vector_order(layer, in[0]),
-                     .parallel = parallel});
-    return result;
+    std::vector<Activation> results(branches.size());
+    std::vector<Array> out(branches.size());
+    std::vector<LinearBranch> calls;
+    for (std::size_t b = 0; b < branches.size(); ++b) {
+      results[b] = {Tensor::uninitialized(out_infos[0].shape), input.layout};
+      out[b] = {.layout = input.layout, .shape = out_infos[0].shape, .data = results[b].values.data()};
+      calls.push_back({branches[b].operators, {&out[b], 1}, branches[b].product});
+    }
+    evaluate_branches({.compiled = compiled_[layer],
+                       .node = node,
+                       .in = in,
+                       .out = {},
+                       .operators = {},
+                       .first_sample = first_sample,
+                       .order = vector_order(layer, in[0]),
+                       .parallel = parallel},
+                      calls);
+    return results;
   }
 
   /// An output has a NaN: finds out where the first one comes from, and throws.
@@ -683,9 +900,20 @@ Tensor Executor::run(const Tensor& batch, const RunOptions& options) const {
   return std::move(implementation_->run({&batch, 1}, options).front());
 }
 
+void Executor::run_branched(const Tensor& batch, const BranchedRun& run) const {
+  implementation_->run_branched(batch, run);
+}
+
 Activation Executor::apply_linear(std::size_t layer, std::span<const LinearOperator* const> operators,
                                   const Activation& input, std::uint64_t first_sample, Parallel parallel) const {
-  return implementation_->apply_linear(layer, operators, input, first_sample, parallel);
+  const LayerBranch branch{operators, 0};
+  return std::move(implementation_->apply_branches(layer, {&branch, 1}, input, first_sample, parallel).front());
+}
+
+std::vector<Activation> Executor::apply_branches(std::size_t layer, std::span<const LayerBranch> branches,
+                                                 const Activation& input, std::uint64_t first_sample,
+                                                 Parallel parallel) const {
+  return implementation_->apply_branches(layer, branches, input, first_sample, parallel);
 }
 
 }  // namespace tessera::nn

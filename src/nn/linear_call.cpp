@@ -78,16 +78,8 @@ void evaluate_dense(const LinearCall& call) {
   const MatrixView y(call.out[0].floats(), rows, outputs);
   if (rows == 0) return;
   if (!call.operators.empty()) {
-    const VectorOrder& order = call.order;
-    const std::int64_t vectors = order.samples * order.inner;
-    for (std::int64_t o = 0; o < order.outer; ++o) {
-      const std::uint64_t first =
-          (static_cast<std::uint64_t>(o) << 32U) + call.first_sample * static_cast<std::uint64_t>(order.inner);
-      call.operators[0]->forward(x.rows_from(o * vectors, vectors), y.rows_from(o * vectors, vectors), first,
-                                 call.parallel);
-    }
-    if (call.relu) rectify(y.data, rows * outputs);
-    return;
+    const LinearBranch branch{call.operators, call.out, 0};
+    return evaluate_dense(call, {&branch, 1});
   }
   const std::int64_t block = rows_per_block(inputs);
   if (rows <= block * call.parallel.threads) {
@@ -100,6 +92,61 @@ void evaluate_dense(const LinearCall& call) {
                       part.bias);
     if (call.relu) rectify(y.row(begin), (end - begin) * outputs);
   });
+}
+
+void evaluate_dense(const LinearCall& call, std::span<const LinearBranch> branches) {
+  const LinearPart& part = call.compiled.layer.parts[0];
+  const std::int64_t inputs = part.weight.cols(), outputs = part.weight.rows();
+  const std::int64_t rows = inputs > 0 ? call.in[0].size() / inputs : 0;
+  if (rows == 0) return;
+  const ConstMatrixView x(call.in[0].floats(), rows, inputs);
+  const std::vector<std::vector<std::size_t>> by_product = branches_by_product(branches);
+  AlignedVector<float> products;
+  const VectorOrder& order = call.order;
+  const std::int64_t vectors = order.samples * order.inner;
+  for (std::int64_t o = 0; o < order.outer; ++o) {
+    const std::uint64_t first =
+        (static_cast<std::uint64_t>(o) << 32U) + call.first_sample * static_cast<std::uint64_t>(order.inner);
+    run_branches(branches, by_product, 0, x.rows_from(o * vectors, vectors), first, call.parallel, products,
+                 [&](std::size_t b) {
+                   return MatrixView(branches[b].out[0].floats(), rows, outputs).rows_from(o * vectors, vectors);
+                 });
+  }
+  if (!call.relu) return;
+  for (const LinearBranch& branch : branches) rectify(branch.out[0].floats(), rows * outputs);
+}
+
+std::vector<std::vector<std::size_t>> branches_by_product(std::span<const LinearBranch> branches) {
+  std::vector<std::vector<std::size_t>> result;
+  for (std::size_t b = 0; b < branches.size(); ++b) {
+    const auto shares = [&](const std::vector<std::size_t>& list) {
+      return branches[list.front()].product == branches[b].product;
+    };
+    const auto found = std::find_if(result.begin(), result.end(), shares);
+    if (found != result.end())
+      found->push_back(b);
+    else
+      result.push_back({b});
+  }
+  return result;
+}
+
+void evaluate_branches(const LinearCall& call, std::span<const LinearBranch> branches) {
+  const LinearKind kind = call.compiled.layer.kind;
+  const bool divisible = kind == LinearKind::dense || kind == LinearKind::convolution;
+  std::vector<LinearBranch> together;
+  for (const LinearBranch& branch : branches) {
+    if (divisible && !branch.operators.empty()) {
+      together.push_back(branch);
+      continue;
+    }
+    LinearCall alone = call;
+    alone.operators = branch.operators;
+    alone.out = branch.out;
+    evaluate_linear(alone);
+  }
+  if (together.empty()) return;
+  kind == LinearKind::dense ? evaluate_dense(call, together) : evaluate_convolution(call, together);
 }
 
 void evaluate_linear(const LinearCall& call) {

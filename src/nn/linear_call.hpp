@@ -40,11 +40,48 @@ struct LinearCall {
   Parallel parallel;
 };
 
+/// One of several sets of operators that see the same input.
+struct LinearBranch {
+  std::span<const LinearOperator* const> operators;  ///< per part; empty: float32
+  std::span<const Array> out;                        ///< of the node
+  std::size_t product = 0;                           ///< branches of the same number agree up to their peripheries
+};
+
 void evaluate_linear(const LinearCall& call);
+
+/// The layer once for every branch, what they share once: the gathering of vectors, and products. `call.operators` and
+/// `call.out` are not used. The same bits as one evaluate_linear() for each.
+void evaluate_branches(const LinearCall& call, std::span<const LinearBranch> branches);
+
+/// Branches by their product, in order: those of one list share it.
+std::vector<std::vector<std::size_t>> branches_by_product(std::span<const LinearBranch> branches);
+
+/// One block of vectors through part `part` of every branch; `output(branch)` is where its vectors go.
+template <class Output>
+void run_branches(std::span<const LinearBranch> branches, const std::vector<std::vector<std::size_t>>& by_product,
+                  std::size_t part, ConstMatrixView x, std::uint64_t first_vector, Parallel parallel,
+                  AlignedVector<float>& products, const Output& output) {
+  for (const std::vector<std::size_t>& sharing : by_product) {
+    const LinearOperator& leader = *branches[sharing.front()].operators[part];
+    const std::int64_t columns = sharing.size() > 1 ? leader.product_columns() : 0;
+    if (columns == 0) {
+      for (const std::size_t b : sharing) branches[b].operators[part]->forward(x, output(b), first_vector, parallel);
+      continue;
+    }
+    if (static_cast<std::int64_t>(products.size()) < x.rows * columns)
+      products.resize(static_cast<std::size_t>(x.rows * columns));
+    const MatrixView v(products.data(), x.rows, columns);
+    leader.product(x, v, first_vector, parallel);
+    for (const std::size_t b : sharing) branches[b].operators[part]->periphery(v, output(b), parallel);
+  }
+}
 
 // One function per kind.
 void evaluate_dense(const LinearCall& call);
 void evaluate_convolution(const LinearCall& call);
+/// The same for branches that all have operators.
+void evaluate_dense(const LinearCall& call, std::span<const LinearBranch> branches);
+void evaluate_convolution(const LinearCall& call, std::span<const LinearBranch> branches);
 void evaluate_transposed_convolution(const LinearCall& call);
 void evaluate_recurrent(const LinearCall& call);
 

@@ -54,30 +54,88 @@ const LayerState& AnalogLayer::state() const {
   return impl_->state;
 }
 
+namespace {
+
+/// Runs `run(output part, first vector of a block, vectors, statistics)` for all blocks and output parts, and adds up
+/// what was counted.
+template <class Layer, class Run>
+void for_each_block(const Layer& layer, std::int64_t vectors, Parallel wanted, LayerStatistics* counted,
+                    const Run& run) {
+  std::int64_t widest = 0;
+  for (const LayerTile& tile : layer.tiles) widest = std::max(widest, 2 * tile.place.inputs + 2 * tile.place.outputs);
+  constexpr std::int64_t worth_threads = 1 << 18;  // multiplications below which waking threads costs more
+  const Parallel parallel = vectors * layer.inputs * layer.outputs < worth_threads ? Parallel{1} : wanted;
+  const std::int64_t rows = block_rows(widest, vectors, parallel);
+  const std::int64_t blocks = (vectors + rows - 1) / rows;
+  std::vector<LayerStatistics> statistics(counted != nullptr ? static_cast<std::size_t>(blocks * layer.output_parts)
+                                                             : 0);
+  parallel_for(parallel, blocks * layer.output_parts, [&](std::int64_t task) {
+    const std::int64_t first = task / layer.output_parts * rows;
+    run(task % layer.output_parts, first, std::min(rows, vectors - first),
+        statistics.empty() ? nullptr : &statistics[static_cast<std::size_t>(task)]);
+  });
+  if (counted == nullptr) return;
+  for (const LayerStatistics& part : statistics) *counted += part;
+  counted->vectors += vectors;
+}
+
+}  // namespace
+
 void AnalogLayer::forward(ConstMatrixView x, MatrixView y, const ForwardCall& call) const {
   const Impl& layer = *impl_;
   layer.check_call(x, y, call);
   if (x.rows == 0) return;
-  std::int64_t widest = 0;
-  for (const LayerTile& tile : layer.tiles) widest = std::max(widest, 2 * tile.place.inputs + 2 * tile.place.outputs);
-  constexpr std::int64_t worth_threads = 1 << 18;  // multiplications below which waking threads costs more
-  const Parallel parallel = x.rows * layer.inputs * layer.outputs < worth_threads ? Parallel{1} : call.parallel;
-  const std::int64_t rows = block_rows(widest, x.rows, parallel);
-  const std::int64_t blocks = (x.rows + rows - 1) / rows;
-  std::vector<LayerStatistics> statistics(
-      call.statistics != nullptr ? static_cast<std::size_t>(blocks * layer.output_parts) : 0);
-  parallel_for(parallel, blocks * layer.output_parts, [&](std::int64_t task) {
-    const std::int64_t first = task / layer.output_parts * rows;
-    const std::int64_t count = std::min(rows, x.rows - first);
-    ProductScratch scratch;
-    AlignedVector<float> partial;
-    layer.run_block(task % layer.output_parts, x.rows_from(first, count), y.rows_from(first, count), call,
-                    call.first_vector + static_cast<std::uint64_t>(first),
-                    statistics.empty() ? nullptr : &statistics[static_cast<std::size_t>(task)], scratch, partial);
-  });
-  if (call.statistics == nullptr) return;
-  for (const LayerStatistics& part : statistics) *call.statistics += part;
-  call.statistics->vectors += x.rows;
+  for_each_block(layer, x.rows, call.parallel, call.statistics,
+                 [&](std::int64_t part, std::int64_t first, std::int64_t count, LayerStatistics* statistics) {
+                   ProductScratch scratch;
+                   AlignedVector<float> partial;
+                   layer.run_block(part, x.rows_from(first, count), y.rows_from(first, count), call,
+                                   call.first_vector + static_cast<std::uint64_t>(first), statistics, scratch, partial);
+                 });
+}
+
+std::int64_t AnalogLayer::product_columns() const {
+  std::int64_t columns = 0;
+  for (const LayerTile& tile : impl_->tiles) columns += tile.place.outputs;
+  return columns;
+}
+
+void AnalogLayer::product(ConstMatrixView x, MatrixView v, const ForwardCall& call) const {
+  const Impl& layer = *impl_;
+  require<InputError>(x.cols == layer.inputs && v.cols == product_columns() && x.rows == v.rows && call.event < 65536,
+                      "products of an analog layer of {} inputs cannot take {}x{} vectors to {}x{}", layer.inputs,
+                      x.rows, x.cols, v.rows, v.cols);
+  if (x.rows == 0) return;
+  for_each_block(layer, x.rows, call.parallel, call.statistics,
+                 [&](std::int64_t part, std::int64_t first, std::int64_t count, LayerStatistics* statistics) {
+                   ProductScratch scratch;
+                   layer.product_block(part, x.rows_from(first, count), v.rows_from(first, count), call,
+                                       call.first_vector + static_cast<std::uint64_t>(first), statistics, scratch);
+                 });
+}
+
+void AnalogLayer::periphery(ConstMatrixView v, MatrixView y, Parallel parallel) const {
+  const Impl& layer = *impl_;
+  require<InputError>(v.cols == product_columns() && y.cols == layer.outputs && v.rows == y.rows,
+                      "the periphery of an analog layer of {} outputs cannot take {}x{} products to {}x{}",
+                      layer.outputs, v.rows, v.cols, y.rows, y.cols);
+  if (v.rows == 0) return;
+  for_each_block(layer, v.rows, parallel, nullptr,
+                 [&](std::int64_t part, std::int64_t first, std::int64_t count, LayerStatistics*) {
+                   AlignedVector<float> partial;
+                   layer.periphery_block(part, v.rows_from(first, count), y.rows_from(first, count), partial);
+                 });
+}
+
+void AnalogLayer::set_periphery_quantization(const PeripheryQuantizationParameter& parameters) {
+  RpuParameters changed = impl_->parameters;
+  changed.pre_post.periph_quant = parameters;
+  validate(changed);
+  impl_->parameters = std::move(changed);
+  for (TileState& tile : impl_->state.tiles) tile.scale_quantizer = {};
+  impl_->state.bias_quantizer = {};
+  for (std::int64_t t = 0; t < tile_count(); ++t) impl_->refresh(t);
+  impl_->refresh_bias();
 }
 
 void AnalogLayer::read_out(std::int64_t t, ConstMatrixView x, MatrixView y, const ForwardCall& call) const {

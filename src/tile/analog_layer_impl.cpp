@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tile/blocks.hpp"
+
 namespace tessera::tile {
 namespace {
 
@@ -56,6 +58,14 @@ std::vector<float> product_of(std::span<const float> a, std::span<const float> b
 std::vector<float> spread(std::span<const float> values, std::int64_t n) {
   if (values.size() == 1) return std::vector<float>(static_cast<std::size_t>(n), values[0]);
   return {values.begin(), values.end()};
+}
+
+void add_rows(ConstMatrixView term, MatrixView sum) {
+  for (std::int64_t r = 0; r < term.rows; ++r) {
+    const float* from = term.row(r);
+    float* to = sum.row(r);
+    for (std::int64_t c = 0; c < term.cols; ++c) to[c] += from[c];
+  }
 }
 
 bool all_ones(std::span<const float> values) {
@@ -219,13 +229,49 @@ void AnalogLayer::Impl::run_block(std::int64_t output_part, ConstMatrixView x, M
     }
     tile.product.run(product, scratch);
     if (late) late_steps(tile, target, true, true);
-    if (i > 0) {
-      for (std::int64_t r = 0; r < x.rows; ++r) {
-        const float* term = target.row(r);
-        float* sum = part.row(r);
-        for (std::int64_t c = 0; c < place.outputs; ++c) sum[c] += term[c];
-      }
+    if (i > 0) add_rows(target, part);
+  }
+  finish(output_part, part);
+}
+
+std::int64_t AnalogLayer::Impl::first_column(std::int64_t t) const {
+  std::int64_t columns = 0;
+  for (std::int64_t before = 0; before < t; ++before) columns += tiles[static_cast<std::size_t>(before)].place.outputs;
+  return columns;
+}
+
+void AnalogLayer::Impl::product_block(std::int64_t output_part, ConstMatrixView x, MatrixView v,
+                                      const ForwardCall& call, std::uint64_t first_vector, LayerStatistics* statistics,
+                                      ProductScratch& scratch) const {
+  for (std::int64_t t = output_part; t < std::ssize(tiles); t += output_parts) {
+    const LayerTile& tile = tiles[static_cast<std::size_t>(t)];
+    ProductCall product =
+        product_call(t, x, v.cols_from(first_column(t), tile.place.outputs), first_vector, call.event, statistics);
+    product.scale = nullptr;
+    tile.product.run(product, scratch);
+  }
+}
+
+// The steps of run_block behind the product, in the same order, each rounded alike.
+void AnalogLayer::Impl::periphery_block(std::int64_t output_part, ConstMatrixView v, MatrixView y,
+                                        AlignedVector<float>& partial) const {
+  const TilePlace& place = tiles[static_cast<std::size_t>(output_part)].place;
+  const MatrixView part = y.cols_from(place.first_output, place.outputs);
+  for (std::int64_t t = output_part; t < std::ssize(tiles); t += output_parts) {
+    const LayerTile& tile = tiles[static_cast<std::size_t>(t)];
+    const bool first = t == output_part;
+    const MatrixView target = first ? part : view(partial, v.rows, place.outputs);
+    const ConstMatrixView product = v.cols_from(first_column(t), place.outputs);
+    for (std::int64_t r = 0; r < v.rows; ++r) {
+      const float* in = product.row(r);
+      float* out = target.row(r);
+      if (tile.scale.empty())
+        std::copy_n(in, place.outputs, out);
+      else
+        for (std::int64_t c = 0; c < place.outputs; ++c) out[c] = in[c] * tile.scale[static_cast<std::size_t>(c)];
     }
+    if (tile.needs_late_steps(true)) late_steps(tile, target, true, true);
+    if (!first) add_rows(target, part);
   }
   finish(output_part, part);
 }

@@ -64,6 +64,12 @@ struct AnalogLayer::Impl {
   void run_block(std::int64_t output_part, ConstMatrixView x, MatrixView y, const ForwardCall& call,
                  std::uint64_t first_vector, LayerStatistics* statistics, ProductScratch& scratch,
                  AlignedVector<float>& partial) const;
+  /// The same in two halves: the products of an output part's tiles, each in its columns of v, and what follows them.
+  void product_block(std::int64_t output_part, ConstMatrixView x, MatrixView v, const ForwardCall& call,
+                     std::uint64_t first_vector, LayerStatistics* statistics, ProductScratch& scratch) const;
+  void periphery_block(std::int64_t output_part, ConstMatrixView v, MatrixView y, AlignedVector<float>& partial) const;
+  /// Where the product of tile t starts in v.
+  std::int64_t first_column(std::int64_t t) const;
   ProductCall product_call(std::int64_t t, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
                            std::uint32_t event, LayerStatistics* statistics) const;
   void late_steps(const LayerTile& tile, MatrixView y, bool use_alpha, bool quantize) const;

@@ -122,6 +122,59 @@ TEST(AnalogLayer, IsBitIdenticalForEveryThreadCountBatchSplitAndRepetition) {
   }
 }
 
+TEST(AnalogLayer, ProductThenPeripheryIsTheForwardPassBitForBit) {
+  const Matrix w = normals(30, 45, 1);
+  const Matrix bias = normals(1, 30, 2);
+  const Matrix x = normals(300, 45, 3);
+  std::vector<RpuParameters> cases(6, everything());
+  cases[1].pre_post.periph_quant.n_bits = 0;
+  cases[2].mapping = {};  // one tile: scale and bias are applied with the conversion
+  cases[3].forward = {};
+  cases[3].forward.is_perfect = true;
+  cases[4] = cases[3];
+  cases[4].mapping.weight_scaling_omega = 1.0;
+  cases[5].forward.mv_type = AnalogMVType::BIT_WISE;
+  for (std::size_t c = 0; c < cases.size(); ++c) {
+    for (const bool compensated : {false, true}) {
+      AnalogLayer layer(cases[c], w.view(), bias.values(), {.seed = 5, .layer = 2, .repeat = 1});
+      if (compensated) layer.set_alpha(0, std::vector<float>{1.37F});
+      LayerStatistics whole, halves;
+      const Matrix expected = run(layer, x, {.first_vector = 1000, .statistics = &whole});
+      Matrix v(300, layer.product_columns());
+      Matrix y(300, 30);
+      layer.product(x.view(), v.view(), {.first_vector = 1000, .parallel = {2}, .statistics = &halves});
+      layer.periphery(v.view(), y.view(), {2});
+      expect_same_bits(y, expected);
+      EXPECT_TRUE(whole == halves);
+    }
+  }
+}
+
+TEST(AnalogLayer, LayersThatDifferInThePeripheryShareTheProduct) {
+  const Matrix w = normals(30, 45, 1);
+  const Matrix bias = normals(1, 30, 2);
+  const Matrix x = normals(50, 45, 3);
+  const random::Address address{.seed = 5, .layer = 2, .repeat = 1};
+  const AnalogLayer one(everything(), w.view(), bias.values(), address);
+  RpuParameters parameters = everything();
+  parameters.pre_post.periph_quant = {.n_bits = 3, .symmetric = false};
+  const AnalogLayer other(parameters, w.view(), bias.values(), address);
+  AnalogLayer changed = one;
+  changed.set_periphery_quantization(parameters.pre_post.periph_quant);
+
+  Matrix v(50, one.product_columns());
+  one.product(x.view(), v.view(), {});
+  Matrix y(50, 30);
+  changed.periphery(v.view(), y.view());
+  expect_same_bits(y, run(other, x));
+  expect_same_bits(run(changed, x), run(other, x));
+  EXPECT_NE(run(one, x)(0, 0), y(0, 0)) << "the peripheries are alike: the test shows nothing";
+
+  parameters.pre_post.periph_quant.n_bits = -1;
+  EXPECT_THROW(changed.set_periphery_quantization(parameters.pre_post.periph_quant), ConfigError);
+  EXPECT_THROW(one.product(x.view(), y.view(), {}), InputError);
+}
+
 TEST(AnalogLayer, ReportsItsTiles) {
   RpuParameters p = testing::noise_free();
   p.mapping.weight_scaling_omega = 1.0;

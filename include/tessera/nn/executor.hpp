@@ -48,6 +48,29 @@ struct RunOptions {
   LinearObserver observer = {};                ///< called in layer order on the calling thread
 };
 
+/// Several networks that differ in their weighted layers only, on one batch.
+struct BranchedRun {
+  std::uint64_t first_sample = 0;  ///< as in RunOptions
+  Parallel parallel = {};
+  /// The networks: per layer the operators of its parts. Not owned.
+  std::vector<const LinearOverrides*> networks = {};
+  /// [network][layer]: two networks do the same in a layer where the numbers are equal, ...
+  std::vector<std::vector<std::uint32_t>> same_layer = {};
+  /// ... and the same up to its periphery (LinearOperator::product) where these are.
+  std::vector<std::vector<std::uint32_t>> same_product = {};
+  /// For what is kept where networks part; beyond it the common way is computed again.
+  std::int64_t memory_bytes = std::int64_t{1} << 30;
+  /// Called in layer order for each network, with all networks that did the same so far (ascending).
+  std::function<void(std::span<const std::size_t> networks, const LinearRecord& record)> observer = {};
+  std::function<void(std::span<const std::size_t> networks, const Tensor& output)> output = {};
+};
+
+/// One of several operators for a layer that see the same input.
+struct LayerBranch {
+  std::span<const LinearOperator* const> operators;  ///< one per part, or empty for float32
+  std::uint32_t product = 0;                         ///< equal for branches that agree up to their periphery
+};
+
 struct ExecutorOptions {
   /// Extents of the inputs without the batch where the graph leaves them free; one per input.
   std::vector<Shape> sample_shapes;
@@ -84,10 +107,18 @@ class Executor {
   /// For networks of one input: the first output.
   Tensor run(const Tensor& batch, const RunOptions& options = {}) const;
 
+  /// For networks of one input: every network of `run` as run() would evaluate it with its operators, bit for bit. What
+  /// networks share is computed once: all steps up to the first layer in which they differ, and where they differ in
+  /// the periphery only, its product. Operators of the first network of those that share do the work.
+  void run_branched(const Tensor& batch, const BranchedRun& run) const;
+
   /// One layer alone, e.g. an analog layer fed with the float32 input that an observer recorded. `operators`: one per
   /// part, or empty for float32.
   Activation apply_linear(std::size_t layer, std::span<const LinearOperator* const> operators, const Activation& input,
                           std::uint64_t first_sample, Parallel parallel) const;
+  /// The same for several branches, which share what they can.
+  std::vector<Activation> apply_branches(std::size_t layer, std::span<const LayerBranch> branches,
+                                         const Activation& input, std::uint64_t first_sample, Parallel parallel) const;
 
  private:
   class Implementation;

@@ -19,6 +19,12 @@ class LinearOperator {
   virtual ~LinearOperator() = default;
   /// x: vectors x in; y: vectors x out, overwritten; the bias of the part is included.
   virtual void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const = 0;
+
+  /// forward() in two halves, for operators that differ in the second only: product(x, v), then periphery(v, y), gives
+  /// forward(x, y) bit for bit. v is vectors x product_columns(). 0 columns: it cannot be cut.
+  virtual std::int64_t product_columns() const { return 0; }
+  virtual void product(ConstMatrixView, MatrixView, std::uint64_t, Parallel) const {}
+  virtual void periphery(ConstMatrixView, MatrixView, Parallel) const {}
 };
 
 enum class LinearKind { dense, convolution, transposed_convolution, recurrent };

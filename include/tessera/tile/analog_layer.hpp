@@ -94,6 +94,18 @@ class AnalogLayer {
   /// ConfigError if an activation quantizer has no range yet (run forward_training or set_state first).
   void forward(ConstMatrixView x, MatrixView y, const ForwardCall& call) const;
 
+  /// forward() in two halves, for layers that differ in their digital periphery only (periph_quant, alpha, output
+  /// scales, digital bias, activation quantizer) and so share the analog half:
+  ///     forward(x, y) = product(x, v), then periphery(v, y), bit for bit.
+  /// v is [vectors, product_columns()]: the products of all tiles, tile after tile, before any scale. The call counts
+  /// what forward() counts. Throws as forward() does.
+  std::int64_t product_columns() const;
+  void product(ConstMatrixView x, MatrixView v, const ForwardCall& call) const;
+  void periphery(ConstMatrixView v, MatrixView y, Parallel parallel = {}) const;
+  /// Replaces the parameters of the periphery quantizer, which takes its range from the values again. ConfigError as
+  /// the constructor.
+  void set_periphery_quantization(const PeripheryQuantizationParameter& parameters);
+
   /// Training-mode pass: as forward, but without alpha, and first updates the state from this batch: running
   /// initialisation of input ranges (init_from_data), ranges of the periphery and of the activation quantizers
   /// (quantization reference D.3, E.4), the average of AVERAGE_ABS_MAX.
