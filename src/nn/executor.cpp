@@ -162,6 +162,7 @@ class Executor::Implementation {
     if (graph_.batch == BatchMode::per_sample || samples == 0) return run_apart(batch, run);
     Walk walk{.run = run, .bound = bound, .samples = samples};
     walk.plan = plan_for(shapes_of(bound, samples, graph_.batch == BatchMode::any), static_cast<bool>(run.observer));
+    walk.shown.assign(count, 0);
     walk.waiting.emplace_back();
     for (std::size_t n = 0; n < count; ++n) walk.waiting.back().push_back(n);
     while (!walk.waiting.empty()) {
@@ -397,17 +398,32 @@ class Executor::Implementation {
     std::shared_ptr<const Plan> plan = {};
     std::vector<std::vector<std::size_t>> waiting = {};  ///< to be taken from the beginning
     std::int64_t held_bytes = 0;
+    std::vector<std::size_t> shown = {};  ///< by network: layers that the observer has seen
   };
 
+  /// To the networks that have not been shown this layer on a way that was given up for lack of memory.
+  static void show(Walk& walk, const std::vector<std::size_t>& networks, const LinearRecord& record) {
+    std::vector<std::size_t> fresh;
+    for (const std::size_t n : networks)
+      if (walk.shown[n] <= record.layer) fresh.push_back(n);
+    for (const std::size_t n : fresh) walk.shown[n] = record.layer + 1;
+    if (!fresh.empty()) walk.run.observer(fresh, record);
+  }
+
+  /// `input`: of a layer before first_step that is shown by its transform.
   void follow(Walk& walk, std::size_t first_step, std::unique_ptr<Workspace> workspace,
-              std::vector<std::size_t> networks) const {
+              std::vector<std::size_t> networks, std::optional<Activation> input = std::nullopt) const {
     const Plan& plan = *walk.plan;
     const std::vector<Array> arrays = arrays_of(plan, *workspace, walk.bound, 0);
     const RunOptions options{.first_sample = walk.run.first_sample,
                              .parallel = walk.run.parallel,
                              .overrides = walk.run.networks[networks.front()]};
     LinearObserver observer;
-    if (walk.run.observer) observer = [&](const LinearRecord& record) { walk.run.observer(networks, record); };
+    if (walk.run.observer) observer = [&](const LinearRecord& record) { show(walk, networks, record); };
+    PassState state{.first_sample = walk.run.first_sample,
+                    .samples = graph_.batch == BatchMode::any ? walk.samples : 1,
+                    .observer = observer,
+                    .input = std::move(input)};
     for (std::size_t i = first_step; i < plan.steps.size(); ++i) {
       const Step& step = plan.steps[i];
       const std::vector<Array> in = arrays_at(arrays, step.in), out = arrays_at(arrays, step.out);
@@ -416,7 +432,7 @@ class Executor::Implementation {
             apart(networks, walk.run.same_layer, static_cast<std::size_t>(step.layer));
         if (parting.size() > 1) return part(walk, i, std::move(workspace), parting, in, out);
       }
-      run_step(step, in, out, options, walk.run.first_sample, observer);
+      run_step(step, in, out, options, state);
     }
     TESSERA_EXPECT(!plan.outputs.empty());
     const Tensor output = tensor_of(arrays[static_cast<std::size_t>(plan.outputs[0])]);
@@ -473,12 +489,14 @@ class Executor::Implementation {
                        .order = vector_order(layer, in[0]),
                        .parallel = walk.run.parallel},
                       branches);
+    std::optional<Activation> input;
     if (walk.run.observer) {
-      const Activation input = activation_of(in[0]);
-      for (std::size_t b = 0; b < now; ++b) {
+      input = activation_of(in[0]);
+      for (std::size_t b = 0; b < now && !shown_by_transform_[layer]; ++b) {
         const Array& seen = *std::ranges::find_if(outs[b], [](const Array& a) { return a.data != nullptr; });
-        walk.run.observer(parting[b], {.layer = layer, .input = input, .output = activation_of(seen)});
+        show(walk, parting[b], {.layer = layer, .input = *input, .output = activation_of(seen)});
       }
+      if (!shown_by_transform_[layer]) input.reset();
     }
     const std::vector<bool> live = live_buffers(plan, i);
     for (std::size_t b = 0; b < now; ++b) {
@@ -499,7 +517,7 @@ class Executor::Implementation {
           std::memcpy(targets[o].data, memory[b][m].data(), memory[b][m].size());
           memory[b][m++] = {};
         }
-      follow(walk, i + 1, std::move(copy), parting[b]);
+      follow(walk, i + 1, std::move(copy), parting[b], input);
     }
     walk.held_bytes -= held;
   }
