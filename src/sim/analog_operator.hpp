@@ -1,4 +1,5 @@
 #pragma once
+#include <memory>
 #include <mutex>
 #include <string>
 
@@ -7,27 +8,26 @@
 
 namespace tessera::sim {
 
+/// Layers may be shared by several operators; what is counted is not.
 class AnalogOperator final : public nn::LinearOperator {
  public:
-  AnalogOperator(std::string name, tile::AnalogLayer layer, std::uint32_t event)
+  AnalogOperator(std::string name, std::shared_ptr<const tile::AnalogLayer> layer, std::uint32_t event)
       : name_(std::move(name)), layer_(std::move(layer)), event_(event) {}
 
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const override {
-    tile::LayerStatistics counted;
-    try {
-      layer_.forward(x, y, {first_vector, parallel, count_ ? &counted : nullptr, event_});
-    } catch (const RunError& error) {
-      throw RunError(fmt::format("layer '{}': {}", name_, error.what()));
-    }
-    if (count_) {
-      const std::lock_guard lock(mutex_);
-      statistics_ += counted;
-    }
+    counted(first_vector, parallel, [&](const tile::ForwardCall& call) { layer_->forward(x, y, call); });
+  }
+  std::int64_t product_columns() const override { return layer_->product_columns(); }
+  void product(ConstMatrixView x, MatrixView v, std::uint64_t first_vector, Parallel parallel) const override {
+    counted(first_vector, parallel, [&](const tile::ForwardCall& call) { layer_->product(x, v, call); });
+  }
+  void periphery(ConstMatrixView v, MatrixView y, Parallel parallel) const override {
+    layer_->periphery(v, y, parallel);
   }
 
   const std::string& name() const { return name_; }
-  tile::AnalogLayer& layer() { return layer_; }
-  const tile::AnalogLayer& layer() const { return layer_; }
+  const tile::AnalogLayer& layer() const { return *layer_; }
+  const std::shared_ptr<const tile::AnalogLayer>& shared_layer() const { return layer_; }
   void count_statistics(bool count) { count_ = count; }
   tile::LayerStatistics statistics() const {
     const std::lock_guard lock(mutex_);
@@ -35,8 +35,22 @@ class AnalogOperator final : public nn::LinearOperator {
   }
 
  private:
+  template <class Call>
+  void counted(std::uint64_t first_vector, Parallel parallel, const Call& run) const {
+    tile::LayerStatistics statistics;
+    try {
+      run({first_vector, parallel, count_ ? &statistics : nullptr, event_});
+    } catch (const RunError& error) {
+      throw RunError(fmt::format("layer '{}': {}", name_, error.what()));
+    }
+    if (count_) {
+      const std::lock_guard lock(mutex_);
+      statistics_ += statistics;
+    }
+  }
+
   std::string name_;
-  tile::AnalogLayer layer_;
+  std::shared_ptr<const tile::AnalogLayer> layer_;
   std::uint32_t event_;
   bool count_ = true;
   // Counts are integers and maxima: the order in which threads add theirs cannot change them.

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <optional>
 
+#include "layer_classes.hpp"
+
 namespace tessera::sim {
 
 namespace {
@@ -17,108 +19,212 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-/// Points evaluated together: they share the reading of data and the float32 pass.
-struct PointGroup {
-  std::vector<AnalogNetwork> networks;
-  std::vector<PointResult> points;
+/// Thrown through the executor where the user stops a pass.
+struct Cancelled {};
+
+/// One request with what belongs to it while it is evaluated.
+struct Task {
+  const EvaluationRequest& request;
+  const EvaluationSink& sink;
+  FaultMaps faults;
+  std::size_t simulated = 0;  ///< index of the network that chips are put into
+  std::optional<ProgrammedChip> chip = std::nullopt;
+  std::int64_t program = -1;  ///< number of chip
+  EvaluationResult result = {};
 };
 
-/// All points, chip by chip, and for each chip time by time and read by read.
-std::vector<PointIndex> all_points(const EvaluationParameters& evaluation) {
-  const std::int64_t times = std::max<std::int64_t>(1, std::ssize(evaluation.times));
-  std::vector<PointIndex> points;
-  for (std::int64_t program = 0; program < evaluation.repeats; ++program)
+/// One chip of a task at one time.
+struct Point {
+  std::size_t task = 0;
+  PointIndex index;
+};
+
+/// Points evaluated together: they share the reading of data and the float32 pass.
+struct PointGroup {
+  std::vector<Point> points;
+  std::vector<AnalogNetwork> networks;
+  std::vector<nn::LinearOverrides> overrides;
+  std::vector<std::vector<std::uint32_t>> same_layer, same_product;  ///< as in nn::BranchedRun
+  std::vector<PointResult> results;
+};
+
+/// All points, chip by chip, and for each chip time by time and read by read; all tasks at once.
+std::vector<Point> all_points(std::span<const EvaluationTask> tasks) {
+  EvaluationParameters most{.repeats = 0, .read_repeats = 0, .times = {}};
+  std::int64_t times = 0;
+  const auto times_of = [](const EvaluationTask& task) {
+    return std::max<std::int64_t>(1, std::ssize(task.request.evaluation.times));
+  };
+  for (const EvaluationTask& task : tasks) {
+    most.repeats = std::max(most.repeats, task.request.evaluation.repeats);
+    most.read_repeats = std::max(most.read_repeats, task.request.evaluation.read_repeats);
+    times = std::max(times, times_of(task));
+  }
+  std::vector<Point> points;
+  for (std::int64_t program = 0; program < most.repeats; ++program)
     for (std::int64_t time = 0; time < times; ++time)
-      for (std::int64_t read = 0; read < evaluation.read_repeats; ++read)
-        points.push_back({time, program * evaluation.read_repeats + read});
+      for (std::int64_t read = 0; read < most.read_repeats; ++read)
+        for (std::size_t t = 0; t < tasks.size(); ++t) {
+          const EvaluationParameters& evaluation = tasks[t].request.evaluation;
+          if (program < evaluation.repeats && time < times_of(tasks[t]) && read < evaluation.read_repeats)
+            points.push_back({t, {time, program * evaluation.read_repeats + read}});
+        }
   return points;
+}
+
+std::vector<const EvaluationRequest*> requests_of(std::span<const EvaluationTask> tasks) {
+  std::vector<const EvaluationRequest*> requests;
+  for (const EvaluationTask& task : tasks) requests.push_back(&task.request);
+  return requests;
 }
 
 class Evaluation {
  public:
-  Evaluation(const EvaluationRequest& request, const EvaluationSink& sink, Parallel parallel,
-             const Environment& environment)
-      : request_(request),
-        sink_(sink),
+  Evaluation(std::span<const EvaluationTask> tasks, Parallel parallel, const Environment& environment)
+      : common_(tasks.front().request),
         parallel_(parallel),
         environment_(environment),
-        layer_count_(request.executor.layers().size()),
-        kind_(output_kind(request.executor.graph())),
-        input_shape_(fitted_sample_shape(request.executor.graph(), request.data.sample_shape())),
-        faults_(read_fault_maps(request.executor, request.resolve)) {
-    const std::vector<Shape> outputs = request.executor.output_shapes(1);
-    if (request.data.has_labels()) request.data.require_labels_below(element_count(outputs.at(0)));
-    if (!request.quantization) return;
-    quantized_.emplace(request.executor, *request.quantization, request.resolve, request.data, request.seed, parallel);
-    for (const std::string& note : quantized_->notes()) environment.note(note);
+        layer_count_(common_.executor.layers().size()),
+        kind_(output_kind(common_.executor.graph())),
+        input_shape_(fitted_sample_shape(common_.executor.graph(), common_.data.sample_shape())),
+        points_(all_points(tasks)),
+        classes_(requests_of(tasks)) {
+    const std::vector<Shape> outputs = common_.executor.output_shapes(1);
+    if (common_.data.has_labels()) common_.data.require_labels_below(element_count(outputs.at(0)));
+    for (const EvaluationTask& task : tasks) {
+      require<InputError>(&task.request.executor == &common_.executor && &task.request.data == &common_.data &&
+                              task.request.batch_size == common_.batch_size,
+                          "requests that are evaluated together need the same network, data and batch size");
+      statistics_ |= task.request.statistics || task.request.isolated;
+      tasks_.push_back({task.request, task.sink, read_fault_maps(task.request.executor, task.request.resolve)});
+      tasks_.back().simulated = simulated_network(tasks_.size() - 1);
+    }
   }
 
-  EvaluationResult run() {
-    const std::vector<PointIndex> points = all_points(request_.evaluation);
-    total_ = request_.data.size() * std::ssize(points);
-    for (std::size_t next = 0; next < points.size();) {
+  std::vector<EvaluationResult> run() {
+    total_ = common_.data.size() * std::ssize(points_);
+    bool complete = true;
+    for (std::size_t next = 0; next < points_.size() && complete;) {
       const bool first_group = next == 0;
-      PointGroup group = open_group(points, next);
+      PointGroup group = open_group(next);
       next += group.points.size();
-      if (!run_group(group, first_group)) return std::move(result_);
-      if (request_.known_reference && !request_.statistics) result_.reference = *request_.known_reference;
-      if (first_group && sink_.reference) sink_.reference(result_.reference);
-      for (PointResult& point : group.points) {
-        if (sink_.point) sink_.point(point);
-        result_.points.push_back(std::move(point));
-      }
+      complete = run_group(group, first_group);
+      if (complete) close_group(group, first_group);
     }
-    result_.complete = true;
-    return std::move(result_);
+    std::vector<EvaluationResult> results;
+    const auto share = static_cast<double>(tasks_.size());
+    for (Task& task : tasks_) {
+      task.result.complete = complete;
+      task.result.reference_seconds = reference_seconds_ / share;
+      task.result.analog_seconds = analog_seconds_ / share;
+      task.result.reference_samples = reference_samples_ / std::ssize(tasks_);
+      results.push_back(std::move(task.result));
+    }
+    return results;
   }
 
  private:
+  /// The quantized network of a task, shared with those before that have the same.
+  std::size_t simulated_network(std::size_t t) {
+    const EvaluationRequest& request = tasks_[t].request;
+    for (std::size_t before = 0; before < t; ++before) {
+      const EvaluationRequest& other = tasks_[before].request;
+      bool alike = other.quantization == request.quantization;
+      if (request.quantization) alike = alike && other.seed == request.seed;
+      for (std::size_t l = 0; l < layer_count_ && request.quantization; ++l)
+        alike = alike && classes_.parameters(before, l).analog == classes_.parameters(t, l).analog;
+      if (alike) return tasks_[before].simulated;
+    }
+    quantized_.emplace_back();
+    if (request.quantization) {
+      quantized_.back().emplace(request.executor, *request.quantization, request.resolve, request.data, request.seed,
+                                parallel_);
+      for (const std::string& note : quantized_.back()->notes()) environment_.note(note);
+    }
+    return quantized_.size() - 1;
+  }
+
   /// As many of the points from `next` on as fit into the memory, at least one.
-  PointGroup open_group(const std::vector<PointIndex>& points, std::size_t next) {
+  PointGroup open_group(std::size_t next) {
     PointGroup group;
     std::int64_t bytes = 0;
-    for (; next < points.size(); ++next) {
-      AnalogNetwork network = network_at(points[next]);
+    for (; next < points_.size(); ++next) {
+      const Point& point = points_[next];
+      number_layers(group, point);
+      AnalogNetwork network = network_at(group, point);
       const std::int64_t more = network.bytes();
-      if (sink_.begin) sink_.begin(points[next], network);
-      PointResult point;
-      point.index = points[next];
-      point.layers.resize(layer_count_);
-      for (std::size_t l = 0; l < layer_count_; ++l) point.layers[l].analog = network.is_analog(l);
+      if (tasks_[point.task].sink.begin) tasks_[point.task].sink.begin(point.index, network);
+      PointResult result;
+      result.index = point.index;
+      result.layers.resize(layer_count_);
+      for (std::size_t l = 0; l < layer_count_; ++l) result.layers[l].analog = network.is_analog(l);
+      group.overrides.push_back(overrides_of(point.task, network));
       group.networks.push_back(std::move(network));
-      group.points.push_back(std::move(point));
+      group.results.push_back(std::move(result));
+      group.points.push_back(point);
       bytes += more;
-      if (bytes + more > request_.memory_bytes) break;
+      if (bytes + more > common_.memory_bytes) break;
     }
     return group;
   }
 
+  std::int64_t program_of(const Point& point) const {
+    const EvaluationRequest& request = tasks_[point.task].request;
+    return request.first_program + point.index.repeat / request.evaluation.read_repeats;
+  }
+  std::optional<double> time_of(const Point& point) const {
+    const std::vector<double>& times = tasks_[point.task].request.evaluation.times;
+    return times.empty() ? std::nullopt : std::optional(times[static_cast<std::size_t>(point.index.time)]);
+  }
+  std::int64_t read_of(const Point& point) const {
+    return point.index.repeat % tasks_[point.task].request.evaluation.read_repeats;
+  }
+
+  void number_layers(PointGroup& group, const Point& point) {
+    std::vector<std::uint32_t> layers, products;
+    for (std::size_t l = 0; l < layer_count_; ++l) {
+      const auto number = [&](std::uint32_t of) {
+        return classes_.at(point.task, l, of, program_of(point), time_of(point), read_of(point));
+      };
+      layers.push_back(number(classes_.whole(point.task, l)));
+      products.push_back(number(classes_.product(point.task, l)));
+    }
+    group.same_layer.push_back(std::move(layers));
+    group.same_product.push_back(std::move(products));
+  }
+
   /// From the first samples, in batches of a fixed size: the same ranges whatever the batch size of the run.
-  void estimate_activation_ranges() {
+  void estimate_activation_ranges(Task& task) {
     constexpr std::int64_t most_samples = 512;
     constexpr std::int64_t batch = 64;
-    const std::int64_t samples = std::min(most_samples, request_.data.size());
+    const std::int64_t samples = std::min(most_samples, common_.data.size());
     std::vector<Tensor> batches;
-    for (std::int64_t first = 0; first < samples; first += batch) {
-      const std::int64_t count = std::min(batch, samples - first);
-      Shape shape = input_shape_;
-      shape.insert(shape.begin(), count);
-      batches.push_back(request_.data.read(first, count, parallel_).reshaped(std::move(shape)));
-    }
-    chip_->estimate_activation_ranges(simulated(), batches);
-    if (programmed_ == 0)
+    for (std::int64_t first = 0; first < samples; first += batch)
+      batches.push_back(read_batch(first, std::min(batch, samples - first)));
+    task.chip->estimate_activation_ranges(simulated(task), batches);
+    if (task.program == task.request.first_program)
       environment_.note(
           fmt::format("ranges of the activation quantizers estimated from the first {} samples", samples));
   }
 
+  Tensor read_batch(std::int64_t first, std::int64_t count) const {
+    Shape shape = input_shape_;
+    shape.insert(shape.begin(), count);
+    return common_.data.read(first, count, parallel_).reshaped(std::move(shape));
+  }
+
   /// The network that chips are put into.
-  const nn::Executor& simulated() const { return quantized_ ? quantized_->executor() : request_.executor; }
+  const nn::Executor& simulated(const Task& task) const {
+    const std::optional<QuantizedNetwork>& quantized = quantized_[task.simulated];
+    return quantized ? quantized->executor() : common_.executor;
+  }
 
   /// The analog layers of a chip with the digital layers that sum up in their own way.
-  nn::LinearOverrides overrides_of(const AnalogNetwork& network) const {
+  nn::LinearOverrides overrides_of(std::size_t t, const AnalogNetwork& network) const {
     nn::LinearOverrides overrides = network.overrides();
-    for (std::size_t l = 0; quantized_ && l < layer_count_; ++l)
-      if (overrides[l].empty()) overrides[l] = quantized_->accumulators()[l];
+    const std::optional<QuantizedNetwork>& quantized = quantized_[tasks_[t].simulated];
+    for (std::size_t l = 0; quantized && l < layer_count_; ++l)
+      if (overrides[l].empty()) overrides[l] = quantized->accumulators()[l];
     return overrides;
   }
 
@@ -128,48 +234,80 @@ class Evaluation {
     add_batch(error, {nn::to_natural(reference)}, {nn::to_natural(seen)}, parallel_);
   }
 
-  AnalogNetwork network_at(const PointIndex& point) {
-    const EvaluationParameters& evaluation = request_.evaluation;
-    const std::int64_t program = point.repeat / evaluation.read_repeats;
-    if (program != programmed_) {
-      chip_.emplace(simulated(), request_.resolve, request_.seed, static_cast<std::uint32_t>(program), parallel_,
-                    faults_);
-      programmed_ = program;
-      if (chip_->needs_activation_ranges()) estimate_activation_ranges();
-      if (sink_.programmed) sink_.programmed(program, *chip_);
-    }
-    std::optional<double> time;
-    if (!evaluation.times.empty()) time = evaluation.times[static_cast<std::size_t>(point.time)];
-    return chip_->at(time, static_cast<std::uint32_t>(point.repeat % evaluation.read_repeats), parallel_);
+  AnalogNetwork network_at(const PointGroup& group, const Point& point) {
+    Task& task = tasks_[point.task];
+    if (program_of(point) != task.program) program_chip(point);
+    std::vector<const AnalogNetwork*> like(layer_count_, nullptr);
+    for (std::size_t l = 0; l < layer_count_; ++l)
+      for (std::size_t other = 0; other < group.points.size() && like[l] == nullptr; ++other)
+        if (group.same_product[other][l] == group.same_product.back()[l] && group.networks[other].is_analog(l))
+          like[l] = &group.networks[other];
+    return task.chip->at(time_of(point), static_cast<std::uint32_t>(read_of(point)), parallel_, like);
+  }
+
+  void program_chip(const Point& point) {
+    Task& task = tasks_[point.task];
+    task.program = program_of(point);
+    std::vector<const ProgrammedChip*> like(layer_count_, nullptr);
+    for (std::size_t l = 0; l < layer_count_; ++l)
+      for (std::size_t other = 0; other < point.task && like[l] == nullptr; ++other)
+        if (tasks_[other].program == task.program && !tasks_[other].chip->needs_activation_ranges() &&
+            classes_.product(other, l) == classes_.product(point.task, l))
+          like[l] = &*tasks_[other].chip;
+    task.chip.emplace(simulated(task), task.request.resolve, task.request.seed,
+                      static_cast<std::uint32_t>(task.program), parallel_, task.faults, like);
+    if (task.chip->needs_activation_ranges()) estimate_activation_ranges(task);
+    if (task.sink.programmed) task.sink.programmed(task.program - task.request.first_program, *task.chip);
   }
 
   bool run_group(PointGroup& group, bool first_group) {
-    const std::int64_t samples = request_.data.size();
-    for (std::int64_t first = 0; first < samples; first += request_.batch_size) {
-      const std::int64_t count = std::min(request_.batch_size, samples - first);
-      Tensor batch = request_.data.read(first, count, parallel_);
-      Shape shape = input_shape_;
-      shape.insert(shape.begin(), count);
-      batch = std::move(batch).reshaped(std::move(shape));
+    const std::int64_t samples = common_.data.size();
+    for (std::int64_t first = 0; first < samples; first += common_.batch_size) {
+      if (environment_.cancelled()) return false;
+      const std::int64_t count = std::min(common_.batch_size, samples - first);
+      const Tensor batch = read_batch(first, count);
       run_reference(group, batch, first, first_group);
-      for (std::size_t chip = 0; chip < group.networks.size(); ++chip) {
-        if (environment_.cancelled()) return false;
-        run_chip(group.networks[chip], group.points[chip], batch, first);
-        done_ += count;
-        if (environment_.progress) environment_.progress(done_, total_, "images");
+      try {
+        for (std::size_t s = 0; s < quantized_.size(); ++s) run_networks(group, s, batch, first);
+      } catch (const Cancelled&) {
+        return false;
       }
     }
-    for (std::size_t chip = 0; chip < group.networks.size(); ++chip)
-      for (std::size_t l = 0; l < layer_count_; ++l)
-        group.points[chip].layers[l].counts = group.networks[chip].statistics(l);
+    collect_counts(group);
     return true;
+  }
+
+  /// Networks that share a product, and all before it, have their counts from the first of them, which did the work.
+  void collect_counts(PointGroup& group) const {
+    for (std::size_t n = 0; n < group.points.size(); ++n) {
+      for (std::size_t l = 0; l < layer_count_; ++l) {
+        std::size_t first = 0;
+        const auto shares = [&](std::size_t m) {
+          return simulated_of(group, m) == simulated_of(group, n) && !request_of(group, m).isolated &&
+                 std::equal(group.same_layer[m].begin(), group.same_layer[m].begin() + static_cast<std::ptrdiff_t>(l),
+                            group.same_layer[n].begin()) &&
+                 group.same_product[m][l] == group.same_product[n][l];
+        };
+        while (first < n && !shares(first)) ++first;
+        group.results[n].layers[l].counts = group.networks[first].statistics(l);
+      }
+    }
+  }
+
+  const EvaluationRequest& request_of(const PointGroup& group, std::size_t n) const {
+    return tasks_[group.points[n].task].request;
+  }
+  std::size_t simulated_of(const PointGroup& group, std::size_t n) const {
+    return tasks_[group.points[n].task].simulated;
   }
 
   void run_reference(PointGroup& group, const Tensor& batch, std::int64_t first, bool count_score) {
     double observed_seconds = 0.0;
     nn::RunOptions options{
         .first_sample = static_cast<std::uint64_t>(first), .parallel = parallel_, .overrides = nullptr, .observer = {}};
-    if (request_.statistics) {
+    const bool known = std::all_of(tasks_.begin(), tasks_.end(),
+                                   [](const Task& task) { return task.request.known_reference.has_value(); });
+    if (statistics_) {
       reference_outputs_.resize(layer_count_);
       options.observer = [&](const nn::LinearRecord& record) {
         const Stopwatch watch;
@@ -177,55 +315,130 @@ class Evaluation {
         measure_isolated(group, record, first);
         observed_seconds += watch.seconds();
       };
-    } else if (!count_score || request_.known_reference) {
+    } else if (!count_score || known) {
       return;
     }
     const Stopwatch watch;
-    const Tensor output = request_.executor.run(batch, options);
-    result_.reference_seconds += watch.seconds() - observed_seconds;
-    result_.reference_samples += batch.dim(0);
+    const Tensor output = common_.executor.run(batch, options);
+    reference_seconds_ += watch.seconds() - observed_seconds;
+    reference_samples_ += batch.dim(0);
     if (!count_score) return;
-    add_score(result_.reference, output, first);
-    if (sink_.reference_predictions) sink_.reference_predictions(first, predicted_classes(rows_of(output)));
+    add_score(reference_, output, first);
+    for (const Task& task : tasks_)
+      if (task.sink.reference_predictions) task.sink.reference_predictions(first, predicted_classes(rows_of(output)));
   }
 
   /// Each analog layer alone, fed with what the float32 network feeds it.
   void measure_isolated(PointGroup& group, const nn::LinearRecord& record, std::int64_t first) {
-    for (std::size_t chip = 0; chip < group.networks.size(); ++chip) {
-      AnalogNetwork& network = group.networks[chip];
-      if (!network.is_analog(record.layer)) continue;
-      network.count_statistics(false);
-      const nn::Activation alone = simulated().apply_linear(record.layer, network.operators(record.layer), record.input,
-                                                            static_cast<std::uint64_t>(first), parallel_);
-      network.count_statistics(true);
-      add_error(group.points[chip].layers[record.layer].isolated, record.output, alone);
+    const std::size_t layer = record.layer;
+    std::vector<bool> done(group.points.size());
+    for (std::size_t n = 0; n < group.points.size(); ++n) {
+      const EvaluationRequest& request = request_of(group, n);
+      if (done[n] || !group.networks[n].is_analog(layer) || !(request.statistics || request.isolated)) continue;
+      // All that share the product, a few at a time: their outputs are in memory together.
+      constexpr std::size_t most = 16;
+      std::vector<std::size_t> leaders;
+      std::vector<nn::LayerBranch> branches;
+      for (std::size_t m = n; m < group.points.size() && branches.size() < most; ++m) {
+        if (done[m] || group.same_product[m][layer] != group.same_product[n][layer] ||
+            simulated_of(group, m) != simulated_of(group, n))
+          continue;
+        const bool known = std::any_of(leaders.begin(), leaders.end(), [&](std::size_t leader) {
+          return group.same_layer[leader][layer] == group.same_layer[m][layer];
+        });
+        if (known) continue;
+        leaders.push_back(m);
+        branches.push_back({group.networks[m].operators(layer), 0});
+      }
+      for (const std::size_t leader : leaders) group.networks[leader].count_statistics(false);
+      const std::vector<nn::Activation> alone =
+          simulated(tasks_[group.points[n].task])
+              .apply_branches(layer, branches, record.input, static_cast<std::uint64_t>(first), parallel_);
+      for (std::size_t b = 0; b < leaders.size(); ++b) {
+        const std::size_t leader = leaders[b];
+        group.networks[leader].count_statistics(true);
+        ErrorMeasures& error = group.results[leader].layers[layer].isolated;
+        add_error(error, record.output, alone[b]);
+        for (std::size_t m = leader; m < group.points.size(); ++m) {
+          if (group.same_layer[m][layer] != group.same_layer[leader][layer] ||
+              simulated_of(group, m) != simulated_of(group, leader))
+            continue;
+          group.results[m].layers[layer].isolated = error;
+          done[m] = true;
+        }
+      }
     }
   }
 
-  void run_chip(const AnalogNetwork& network, PointResult& point, const Tensor& batch, std::int64_t first) {
+  /// A batch through all networks of the group that stand in the same simulated network.
+  void run_networks(PointGroup& group, std::size_t simulated_index, const Tensor& batch, std::int64_t first) {
     double observed_seconds = 0.0;
-    const nn::LinearOverrides overrides = overrides_of(network);
-    nn::RunOptions options{.first_sample = static_cast<std::uint64_t>(first),
-                           .parallel = parallel_,
-                           .overrides = &overrides,
-                           .observer = {}};
-    const bool record = sink_.output && !request_.record_output.empty();
-    if (request_.statistics || record) {
-      options.observer = [&](const nn::LinearRecord& seen) {
+    nn::BranchedRun run{.first_sample = static_cast<std::uint64_t>(first),
+                        .parallel = parallel_,
+                        .memory_bytes = common_.memory_bytes / 2};
+    std::vector<std::size_t> members;
+    bool observed = false;
+    for (std::size_t n = 0; n < group.points.size(); ++n) {
+      const EvaluationRequest& request = request_of(group, n);
+      if (simulated_of(group, n) != simulated_index || request.isolated) continue;
+      members.push_back(n);
+      run.networks.push_back(&group.overrides[n]);
+      run.same_layer.push_back(group.same_layer[n]);
+      run.same_product.push_back(group.same_product[n]);
+      observed |= request.statistics || (tasks_[group.points[n].task].sink.output && !request.record_output.empty());
+    }
+    if (members.empty()) return;
+    if (observed)
+      run.observer = [&](std::span<const std::size_t> networks, const nn::LinearRecord& seen) {
         const Stopwatch watch;
-        if (request_.statistics)
-          add_error(point.layers[seen.layer].cumulative, reference_outputs_[seen.layer], seen.output);
-        if (record && request_.record_output[seen.layer])
-          sink_.output(point.index, seen.layer, first, nn::to_natural(seen.output));
+        observe(group, members, networks, seen, first);
         observed_seconds += watch.seconds();
       };
-    }
+    run.output = [&](std::span<const std::size_t> networks, const Tensor& output) {
+      for (const std::size_t i : networks) {
+        const std::size_t n = members[i];
+        const Task& task = tasks_[group.points[n].task];
+        add_score(group.results[n].score, output, first);
+        if (task.sink.predictions)
+          task.sink.predictions(group.points[n].index, first, predicted_classes(rows_of(output)));
+      }
+      done_ += output.dim(0) * std::ssize(networks);
+      if (environment_.progress) environment_.progress(done_, total_, "images");
+      if (environment_.cancelled()) throw Cancelled{};
+    };
     const Stopwatch watch;
-    const Tensor output = simulated().run(batch, options);
-    result_.analog_seconds += watch.seconds() - observed_seconds;
-    result_.analog_samples += batch.dim(0);
-    add_score(point.score, output, first);
-    if (sink_.predictions) sink_.predictions(point.index, first, predicted_classes(rows_of(output)));
+    simulated(tasks_[group.points[members.front()].task]).run_branched(batch, run);
+    analog_seconds_ += watch.seconds() - observed_seconds;
+    for (const std::size_t n : members) tasks_[group.points[n].task].result.analog_samples += batch.dim(0);
+  }
+
+  void observe(PointGroup& group, const std::vector<std::size_t>& members, std::span<const std::size_t> networks,
+               const nn::LinearRecord& seen, std::int64_t first) {
+    const std::size_t leader = members[networks.front()];
+    ErrorMeasures error = group.results[leader].layers[seen.layer].cumulative;
+    if (statistics_) add_error(error, reference_outputs_[seen.layer], seen.output);
+    for (const std::size_t i : networks) {
+      const std::size_t n = members[i];
+      const Task& task = tasks_[group.points[n].task];
+      group.results[n].layers[seen.layer].cumulative = error;
+      const std::vector<bool>& record = task.request.record_output;
+      if (task.sink.output && !record.empty() && record[seen.layer])
+        task.sink.output(group.points[n].index, seen.layer, first, nn::to_natural(seen.output));
+    }
+  }
+
+  void close_group(PointGroup& group, bool first_group) {
+    for (Task& task : tasks_) {
+      if (!first_group) break;
+      const bool left_out = task.request.known_reference && !statistics_;
+      task.result.reference = left_out ? *task.request.known_reference : reference_;
+      if (task.sink.reference) task.sink.reference(task.result.reference);
+    }
+    for (std::size_t n = 0; n < group.points.size(); ++n) {
+      Task& task = tasks_[group.points[n].task];
+      if (task.sink.point) task.sink.point(group.results[n]);
+      task.result.points.push_back(std::move(group.results[n]));
+    }
   }
 
   static ConstMatrixView rows_of(const Tensor& output) {
@@ -234,25 +447,27 @@ class Evaluation {
   }
 
   void add_score(ClassificationScore& score, const Tensor& output, std::int64_t first) const {
-    if (!request_.data.has_labels()) return;
+    if (!common_.data.has_labels()) return;
     score.add(rows_of(output),
-              request_.data.labels().subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(output.dim(0))),
+              common_.data.labels().subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(output.dim(0))),
               kind_);
   }
 
-  const EvaluationRequest& request_;
-  const EvaluationSink& sink_;
+  const EvaluationRequest& common_;  ///< for what all requests have in common
   Parallel parallel_;
   const Environment& environment_;
   std::size_t layer_count_;
   OutputKind kind_;
   Shape input_shape_;
-  FaultMaps faults_;
+  std::vector<Point> points_;
+  LayerClasses classes_;
+  bool statistics_ = false;  ///< some request wants them
+  std::vector<Task> tasks_;
+  std::vector<std::optional<QuantizedNetwork>> quantized_;  ///< by Task::simulated; none: float32
   std::vector<nn::Activation> reference_outputs_;
-  std::optional<QuantizedNetwork> quantized_;
-  EvaluationResult result_;
-  std::optional<ProgrammedChip> chip_;
-  std::int64_t programmed_ = -1;  ///< number of chip_
+  ClassificationScore reference_;
+  double reference_seconds_ = 0.0, analog_seconds_ = 0.0;
+  std::int64_t reference_samples_ = 0;
   std::int64_t done_ = 0;
   std::int64_t total_ = 0;
 };
@@ -297,8 +512,16 @@ Shape fitted_sample_shape(const nn::Graph& graph, const Shape& sample_shape) {
 
 EvaluationResult evaluate(const EvaluationRequest& request, const EvaluationSink& sink, Parallel parallel,
                           const Environment& environment) {
-  require<InputError>(request.data.size() > 0, "the data set '{}' has no samples", request.data.name());
-  return Evaluation(request, sink, parallel, environment).run();
+  const EvaluationTask task{request, sink};
+  return std::move(evaluate_together({&task, 1}, parallel, environment).front());
+}
+
+std::vector<EvaluationResult> evaluate_together(std::span<const EvaluationTask> tasks, Parallel parallel,
+                                                const Environment& environment) {
+  if (tasks.empty()) return {};
+  const io::DataSet& data = tasks.front().request.data;
+  require<InputError>(data.size() > 0, "the data set '{}' has no samples", data.name());
+  return Evaluation(tasks, parallel, environment).run();
 }
 
 }  // namespace tessera::sim

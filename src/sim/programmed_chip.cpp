@@ -3,13 +3,18 @@
 
 namespace tessera::sim {
 
+/// What programming leaves in the devices of a part.
+struct ProgrammedChip::Devices {
+  device::DeviceParameters parameters;
+  std::optional<device::DriftCompensation> compensation;
+  std::vector<device::ProgrammedState> tiles;
+  std::vector<std::vector<double>> baseline;  ///< per tile; with drift compensation only
+};
+
 struct ProgrammedChip::Part {
   std::string name;
   tile::AnalogLayer layer;
-  std::optional<device::DeviceParameters> device;
-  std::optional<device::DriftCompensation> compensation;
-  std::vector<device::ProgrammedState> tiles;  ///< with a device only
-  std::vector<std::vector<double>> baseline;   ///< per tile; with drift compensation only
+  std::shared_ptr<const Devices> devices;  ///< null without a device model; shared between chips that are alike
 };
 
 namespace {
@@ -61,7 +66,12 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
     : ProgrammedChip(executor, resolve, seed, repeat, parallel, read_fault_maps(executor, resolve)) {}
 
 ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed,
-                               std::uint32_t repeat, Parallel parallel, const FaultMaps& faults) {
+                               std::uint32_t repeat, Parallel parallel, const FaultMaps& faults)
+    : ProgrammedChip(executor, resolve, seed, repeat, parallel, faults, {}) {}
+
+ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed,
+                               std::uint32_t repeat, Parallel parallel, const FaultMaps& faults,
+                               std::span<const ProgrammedChip* const> like) {
   const std::vector<nn::LinearLayer>& layers = executor.layers();
   constexpr std::size_t most_layers = 65536;
   require<InputError>(layers.size() < most_layers, "the network has {} weighted layers; at most {} can be addressed",
@@ -79,26 +89,30 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
       address.repeat = repeat;
       const std::string name = source.part_name(p);
       layers_[l].push_back(with_layer_name(name, [&] {
-        Part part{name,
-                  tile::AnalogLayer(parameters.rpu, source.parts[p].weight.view(), source.parts[p].bias, address),
-                  parameters.device,
-                  parameters.drift_compensation,
-                  {},
-                  {}};
-        if (!part.device) return part;
+        if (!like.empty() && like[l] != nullptr) {
+          Part part = like[l]->layers_.at(l).at(p);
+          part.layer.set_periphery_quantization(parameters.rpu.pre_post.periph_quant);
+          return part;
+        }
+        Part part{name, tile::AnalogLayer(parameters.rpu, source.parts[p].weight.view(), source.parts[p].bias, address),
+                  nullptr};
+        if (!parameters.device) return part;
+        Devices devices{*parameters.device, parameters.drift_compensation, {}, {}};
         const device::FaultMap* const map = faults.at(l).at(p).devices > 0 ? &faults[l][p] : nullptr;
         for (std::int64_t t = 0; t < part.layer.tile_count(); ++t) {
           random::Address chip = address;
           chip.tile = static_cast<std::uint32_t>(t);
           const Matrix target = part.layer.target_tile_weights(t);
-          part.tiles.push_back(program_tile(*part.device, target, chip, map, part.layer.place(t), parallel));
-          part.layer.set_tile_weights(t, device::programmed_weights(*part.device, part.tiles.back(), parallel).view());
-          if (!part.compensation) continue;
-          part.baseline.push_back(
-              device::uses_exact_reference(*part.compensation)
-                  ? device::exact_readout_values(*part.compensation, target.view())
-                  : read_out(part.layer, t, target.cols(), *part.compensation, baseline_event, 0, parallel));
+          devices.tiles.push_back(program_tile(devices.parameters, target, chip, map, part.layer.place(t), parallel));
+          part.layer.set_tile_weights(
+              t, device::programmed_weights(devices.parameters, devices.tiles.back(), parallel).view());
+          if (!devices.compensation) continue;
+          devices.baseline.push_back(
+              device::uses_exact_reference(*devices.compensation)
+                  ? device::exact_readout_values(*devices.compensation, target.view())
+                  : read_out(part.layer, t, target.cols(), *devices.compensation, baseline_event, 0, parallel));
         }
+        part.devices = std::make_shared<const Devices>(std::move(devices));
         return part;
       }));
     }
@@ -110,21 +124,45 @@ ProgrammedChip::ProgrammedChip(ProgrammedChip&&) noexcept = default;
 ProgrammedChip& ProgrammedChip::operator=(ProgrammedChip&&) noexcept = default;
 
 AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t read, Parallel parallel) const {
+  return at(time_s, read, parallel, {});
+}
+
+AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t read, Parallel parallel,
+                                 std::span<const AnalogNetwork* const> like) const {
   require<InputError>(read < first_readout_event, "read repetition {} is too large; at most {} can be addressed", read,
                       first_readout_event - 1);
+  // The weights of a part at that time, in a layer of its own.
+  const auto drifted = [&](const Part& part) {
+    tile::AnalogLayer layer = part.layer;
+    const Devices& devices = *part.devices;
+    for (std::size_t t = 0; t < devices.tiles.size(); ++t) {
+      const auto tile = static_cast<std::int64_t>(t);
+      layer.set_tile_weights(tile,
+                             device::weights_at(devices.parameters, devices.tiles[t], *time_s, read, parallel).view());
+      if (!devices.compensation) continue;
+      const std::vector<double> current = read_out(layer, tile, devices.tiles[t].inputs(), *devices.compensation,
+                                                   readout_event, device::read_event(*time_s, read), parallel);
+      layer.set_alpha(tile, device::compensation_factors(devices.baseline[t], current, layer.place(tile).outputs));
+    }
+    return layer;
+  };
   AnalogNetwork network;
   network.operators_.resize(layers_.size());
   network.overrides_.resize(layers_.size());
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    for (const Part& part : layers_[l]) {
-      tile::AnalogLayer layer = part.layer;
-      for (std::size_t t = 0; time_s && t < part.tiles.size(); ++t) {
-        const auto tile = static_cast<std::int64_t>(t);
-        layer.set_tile_weights(tile, device::weights_at(*part.device, part.tiles[t], *time_s, read, parallel).view());
-        if (!part.compensation) continue;
-        const std::vector<double> current = read_out(layer, tile, part.tiles[t].inputs(), *part.compensation,
-                                                     readout_event, device::read_event(*time_s, read), parallel);
-        layer.set_alpha(tile, device::compensation_factors(part.baseline[t], current, layer.place(tile).outputs));
+    for (std::size_t p = 0; p < layers_[l].size(); ++p) {
+      const Part& part = layers_[l][p];
+      std::shared_ptr<const tile::AnalogLayer> layer;
+      if (!like.empty() && like[l] != nullptr) {
+        layer = like[l]->operators_.at(l).at(p)->shared_layer();
+        const tile::PeripheryQuantizationParameter& wanted = part.layer.parameters().pre_post.periph_quant;
+        if (layer->parameters().pre_post.periph_quant != wanted) {
+          auto changed = std::make_shared<tile::AnalogLayer>(*layer);
+          changed->set_periphery_quantization(wanted);
+          layer = std::move(changed);
+        }
+      } else {
+        layer = std::make_shared<const tile::AnalogLayer>(time_s && part.devices ? drifted(part) : part.layer);
       }
       network.operators_[l].push_back(std::make_unique<AnalogOperator>(part.name, std::move(layer), read));
       network.overrides_[l].push_back(network.operators_[l].back().get());
@@ -196,18 +234,18 @@ void ProgrammedChip::estimate_activation_ranges(const nn::Executor& executor, st
 bool ProgrammedChip::has_devices() const {
   for (const auto& parts : layers_)
     for (const Part& part : parts)
-      if (part.device) return true;
+      if (part.devices) return true;
   return false;
 }
 
 const device::ProgrammedState* ProgrammedChip::programmed(std::size_t layer, std::size_t part, std::int64_t t) const {
   const Part& found = layers_.at(layer).at(part);
-  return found.device ? &found.tiles.at(static_cast<std::size_t>(t)) : nullptr;
+  return found.devices ? &found.devices->tiles.at(static_cast<std::size_t>(t)) : nullptr;
 }
 
 const device::DeviceParameters* ProgrammedChip::devices(std::size_t layer, std::size_t part) const {
   const Part& found = layers_.at(layer).at(part);
-  return found.device ? &*found.device : nullptr;
+  return found.devices ? &found.devices->parameters : nullptr;
 }
 
 std::size_t ProgrammedChip::part_count(std::size_t layer) const {

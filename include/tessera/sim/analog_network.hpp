@@ -71,6 +71,10 @@ class ProgrammedChip {
   /// those of read_fault_maps().
   ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat,
                  Parallel parallel, const FaultMaps& faults);
+  /// The same, taking over what other chips have: `like`[l] is null, or a chip of the same seed and repeat that differs
+  /// in layer l in periph_quant at most, before any activation range was estimated.
+  ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat,
+                 Parallel parallel, const FaultMaps& faults, std::span<const ProgrammedChip* const> like);
   /// The same; reads the fault maps itself.
   ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat,
                  Parallel parallel);
@@ -81,6 +85,10 @@ class ProgrammedChip {
   /// The chip `time_s` seconds after programming as read number `read` finds it: drift, read noise and drift
   /// compensation. Without a time: right after programming. A pure function of its arguments.
   AnalogNetwork at(std::optional<double> time_s, std::uint32_t read, Parallel parallel) const;
+  /// The same, taking over drifted weights: `like`[l] is null, or what at() gave with the same arguments for a chip
+  /// that differs in layer l in periph_quant at most.
+  AnalogNetwork at(std::optional<double> time_s, std::uint32_t read, Parallel parallel,
+                   std::span<const AnalogNetwork* const> like) const;
 
   /// Whether any layer has an activation quantizer (act_quant_config), whose range must be estimated before use.
   bool needs_activation_ranges() const;
@@ -100,6 +108,7 @@ class ProgrammedChip {
   std::int64_t tile_count(std::size_t layer, std::size_t part) const;
 
  private:
+  struct Devices;
   struct Part;
   std::vector<std::vector<Part>> layers_;
 };

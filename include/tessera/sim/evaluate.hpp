@@ -73,6 +73,11 @@ struct EvaluationRequest {
   /// Digital low precision of the simulated network (quantized_network.hpp); errors stay against float32. Its ranges
   /// are estimated on `data` before anything else.
   std::optional<QuantizationParameters> quantization = std::nullopt;
+  /// Chips are evaluation.repeats programmings from this number on; PointIndex::repeat counts from the first of them.
+  std::int64_t first_program = 0;
+  /// Each layer alone, fed with the float32 network's input, and nothing else: no pass through the analog network, no
+  /// score, no counts.
+  bool isolated = false;
 };
 
 struct EvaluationResult {
@@ -90,6 +95,19 @@ struct EvaluationResult {
 /// to the sink is independent of batch size, memory and threads.
 EvaluationResult evaluate(const EvaluationRequest& request, const EvaluationSink& sink, Parallel parallel,
                           const Environment& environment);
+
+/// One of several evaluations that go together. References must outlive the call.
+struct EvaluationTask {
+  const EvaluationRequest& request;
+  const EvaluationSink& sink;
+};
+
+/// Several requests on the same executor and data (and batch size) as one: every number is the same bit for bit as from
+/// evaluate(). What they share is computed once: the float32 pass, programmed and drifted weights of layers that differ
+/// in periph_quant at most, for each chip all layers up to the first that differs, and the products of layers that
+/// differ in periph_quant only. Wall times are divided evenly.
+std::vector<EvaluationResult> evaluate_together(std::span<const EvaluationTask> tasks, Parallel parallel,
+                                                const Environment& environment);
 
 /// How the outputs of a network are to be read: probabilities after a final Softmax, else logits.
 OutputKind output_kind(const nn::Graph& graph);

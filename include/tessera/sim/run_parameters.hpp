@@ -47,6 +47,8 @@ struct LayerParameters {
   std::optional<device::DriftCompensation> drift_compensation;  ///< with a device only
   /// File of a map of stuck devices (see read_fault_maps); replaces drawn faults. With a device only; empty: none.
   std::string fault_map = {};
+
+  bool operator==(const LayerParameters&) const = default;
 };
 
 /// Parameters of the layer called `name` with operator type `op` ("Conv", "Gemm", "MatMul").
