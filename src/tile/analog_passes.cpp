@@ -54,34 +54,52 @@ void AnalogProduct::pos_neg(const Block& block, MatrixView y, std::uint32_t even
 // Integer codes of the DAC, sent digit by digit (SPLIT_MODE: low and high part; BIT_WISE: every bit), least significant
 // first; every digit has its own conversion and the results are added with the digits' weights.
 void AnalogProduct::by_digits(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const {
-  const MatrixView codes = {s.converted.data(), block.pending, inputs()};
-  const bool whole = io_.inp_noise <= 0.0 && io_.inp_asymmetry == 0.0;
-  transform(codes, codes, [&](float z) { return whole ? std::rint(z / dac_.step) : z / dac_.step; });
-
-  const int digits = conversions_;
-  const auto base = static_cast<float>(io_.mv_type == AnalogMVType::SPLIT_MODE ? 1 << io_.split_mode_bit_shift : 2);
-
+  const MatrixView codes = input_codes(block, s);
   const MatrixView digit = view(s.phase, block.pending, inputs());
   const MatrixView sum = view(s.sum, block.pending, outputs());
   const MatrixView v = view(s.product, block.pending, outputs());
-  float weight = 1.0F;
-  for (int b = 0; b < digits; ++b, weight *= base) {
-    const bool most_significant = b == digits - 1;
-    for (std::int64_t r = 0; r < codes.rows; ++r) {
-      float* code = codes.row(r);
-      float* lines = digit.row(r);
-      for (std::int64_t j = 0; j < codes.cols; ++j) {
-        const float high = most_significant ? 0.0F : std::trunc(code[j] / base);
-        lines[j] = (code[j] - high * base) * dac_.step;
-        code[j] = high;
-      }
-    }
+  const std::vector<float> weights = digit_weights();
+  for (std::size_t b = 0; b < weights.size(); ++b) {
+    next_digit(codes, digit, b + 1 == weights.size());
     const std::uint32_t phase_event = event + static_cast<std::uint32_t>(b);
     analog_chain(weights_, digit, v, s);
     output_stage(block, v, b == 0 ? sum : v, phase_event, false, has_read_noise(), s);
-    if (b > 0) add(v, sum, weight);
+    if (b > 0) add(v, sum, weights[b]);
   }
   finish_scaled(block, sum, y, s);
+}
+
+float AnalogProduct::digit_base() const {
+  return static_cast<float>(io_.mv_type == AnalogMVType::SPLIT_MODE ? 1 << io_.split_mode_bit_shift : 2);
+}
+
+// What every digit counts, least significant first.
+std::vector<float> AnalogProduct::digit_weights() const {
+  std::vector<float> weights(static_cast<std::size_t>(conversions_), 1.0F);
+  for (std::size_t b = 1; b < weights.size(); ++b) weights[b] = weights[b - 1] * digit_base();
+  return weights;
+}
+
+// The converted inputs as codes, in place.
+MatrixView AnalogProduct::input_codes(const Block& block, ProductScratch& s) const {
+  const MatrixView codes = {s.converted.data(), block.pending, inputs()};
+  const bool whole = io_.inp_noise <= 0.0 && io_.inp_asymmetry == 0.0;
+  transform(codes, codes, [&](float z) { return whole ? std::rint(z / dac_.step) : z / dac_.step; });
+  return codes;
+}
+
+// Takes the least significant digit off the codes; the last one is all that is left.
+void AnalogProduct::next_digit(MatrixView codes, MatrixView digit, bool most_significant) const {
+  const float base = digit_base();
+  for (std::int64_t r = 0; r < codes.rows; ++r) {
+    float* code = codes.row(r);
+    float* lines = digit.row(r);
+    for (std::int64_t j = 0; j < codes.cols; ++j) {
+      const float high = most_significant ? 0.0F : std::trunc(code[j] / base);
+      lines[j] = (code[j] - high * base) * dac_.step;
+      code[j] = high;
+    }
+  }
 }
 
 // From the lines' inputs z to the currents in front of the ADC: product and the non-idealities of reference

@@ -82,25 +82,33 @@ void AnalogProduct::run(const ProductCall& call, ProductScratch& s) const {
     return;
   }
   const std::int64_t rows = call.x.rows;
-  Block block{.call = call, .x = call.x, .range = call.input_range};
-  if (needs_explicit_input(call)) {
-    block.x = explicit_input(call, s);
-    block.range = 0.0F;
-  }
+  Block block = begin(call, s);
   if (call.statistics != nullptr) {
     call.statistics->tile_vectors += rows;
     call.statistics->adc_conversions += rows * outputs() * conversions_;
     if (call.input_range > 0.0F) call.statistics->inputs += rows * call.x.cols;
   }
   block.counting = managed_bounds() || call.statistics != nullptr;
-  initial_scales(block, s);
-  s.pending.resize(static_cast<std::size_t>(rows));
-  std::iota(s.pending.begin(), s.pending.end(), 0);
+  if (managed_bounds()) s.last_round.assign(static_cast<std::size_t>(rows), 0);
   for (std::uint32_t round = 0; !s.pending.empty(); ++round) {
     run_round(block, round, s);
     s.pending = failed(block, round, s);
+    for (const std::int64_t row : s.pending) s.last_round[static_cast<std::size_t>(row)] = round + 1;
     block.contiguous = false;
   }
+}
+
+// All vectors of a call pending, with the scales of the first round.
+AnalogProduct::Block AnalogProduct::begin(const ProductCall& call, ProductScratch& s) const {
+  Block block{.call = call, .x = call.x, .range = call.input_range};
+  if (needs_explicit_input(call)) {
+    block.x = explicit_input(call, s);
+    block.range = 0.0F;
+  }
+  initial_scales(block, s);
+  s.pending.resize(static_cast<std::size_t>(call.x.rows));
+  std::iota(s.pending.begin(), s.pending.end(), 0);
+  return block;
 }
 
 void AnalogProduct::run_perfect(const ProductCall& call, ProductScratch& s) const {
@@ -224,8 +232,8 @@ float AnalogProduct::np_sum_scale(const Block& block, std::int64_t row, float la
   return std::max(peak, wanted);
 }
 
-void AnalogProduct::run_round(const Block& whole, std::uint32_t round, ProductScratch& s) const {
-  Block block = whole;
+// c and out_scale / c of the pending vectors.
+void AnalogProduct::scale_pending(Block& block, ProductScratch& s) const {
   block.pending = static_cast<std::int64_t>(s.pending.size());
   const std::int64_t n = block.pending;
   const auto out_scale = static_cast<float>(io_.out_scale);
@@ -244,17 +252,25 @@ void AnalogProduct::run_round(const Block& whole, std::uint32_t round, ProductSc
     block.scaled = block.scaled || scale[i] != 1.0F;
     block.unscaled = block.unscaled || unscale[i] != 1.0F;
   }
-  ConstMatrixView x = block.x;
-  MatrixView y = block.call.y;
-  if (!block.contiguous) {
-    const MatrixView gathered = view(s.gathered, n, block.x.cols);
-    for (std::int64_t i = 0; i < n; ++i) {
-      const float* from = block.x.row(s.pending[static_cast<std::size_t>(i)]);
-      std::copy(from, from + block.x.cols, gathered.row(i));
-    }
-    x = gathered;
-    y = view(s.result, n, outputs());
+}
+
+// The pending vectors, one after the other.
+ConstMatrixView AnalogProduct::pending_inputs(const Block& block, ProductScratch& s) const {
+  if (block.contiguous) return block.x;
+  const MatrixView gathered = view(s.gathered, block.pending, block.x.cols);
+  for (std::int64_t i = 0; i < block.pending; ++i) {
+    const float* from = block.x.row(s.pending[static_cast<std::size_t>(i)]);
+    std::copy(from, from + block.x.cols, gathered.row(i));
   }
+  return gathered;
+}
+
+void AnalogProduct::run_round(const Block& whole, std::uint32_t round, ProductScratch& s) const {
+  Block block = whole;
+  scale_pending(block, s);
+  const std::int64_t n = block.pending;
+  const ConstMatrixView x = pending_inputs(block, s);
+  const MatrixView y = block.contiguous ? block.call.y : view(s.result, n, outputs());
   const std::uint32_t event = (block.call.event << 16U) + (round << 8U);
   convert_inputs(block, x, event, s);
   if (managed_bounds()) {

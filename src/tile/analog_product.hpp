@@ -14,6 +14,26 @@
 /// Private: the analog matrix-vector product of one tile (reference section 4), for blocks of vectors.
 namespace tessera::tile {
 
+/// What the backward pass needs of one pass through the array (one of several with POS_NEG_* and digit encodings).
+/// Matrices are [vectors, inputs] or [vectors, outputs]; those of effects that are off have no rows.
+struct PhaseTrace {
+  Matrix z;          ///< what the lines carried
+  Matrix slope;      ///< d o / d v: v the current in front of read noise and output stage, o the tile's output
+  Matrix variance;   ///< d o / d (sum |W| z^2), PCM_READ, or d o / d (sum z^2), ADDITIVE_CONSTANT
+  Matrix drop;       ///< C of IR drop: v = v0 - C (v0 - far)
+  Matrix current;    ///< d v / d (sum |W| |z|)
+  Matrix slope_sum;  ///< d o / d (sum z) of voltage offsets and series resistance
+};
+
+/// A pass of many vectors, written block by block; blocks may be written in parallel.
+struct ProductTrace {
+  Matrix o;                  ///< [vectors, outputs]: what the scale of the periphery multiplies
+  std::vector<float> scale;  ///< c, per vector: z = DAC(x c)
+  std::vector<PhaseTrace> phases;
+  std::vector<float> z_share;         ///< per pass: its part in the derivative of a digit encoding
+  std::vector<std::int64_t> clipped;  ///< outputs of every vector at 0.999 out_bound or beyond
+};
+
 /// Working memory of one task; grows to what a block needs and is reused by the next block.
 struct ProductScratch {
   AlignedVector<float> input;      // x after the input range, with the constant line of an analog bias
@@ -38,6 +58,7 @@ struct ProductScratch {
   std::vector<std::int32_t> below;
   std::vector<std::int32_t> phase_above;
   std::vector<std::int32_t> phase_below;
+  std::vector<std::uint32_t> last_round;  // per vector: the round that gave the result
   std::vector<float> peaks;
   std::vector<float> phase_peaks;
 };
@@ -63,6 +84,20 @@ class AnalogProduct {
   AnalogProduct(const IOParameters& io, ConstMatrixView weights, const random::Address& address);
 
   void run(const ProductCall& call, ProductScratch& scratch) const;
+
+  /// The pass that run() makes, with everything backward needs of it: rows [first_row, first_row + call.x.rows) of
+  /// `trace`, which prepare_trace has sized. call.y is not used, nor are scale and bias.
+  void run_traced(const ProductCall& call, ProductScratch& scratch, ProductTrace& trace, std::int64_t first_row) const;
+  void prepare_trace(ProductTrace& trace, std::int64_t vectors) const;
+  /// Gradient through the DAC, rounding taken as the identity: dz becomes d u in place, with u what the lines would
+  /// carry without a DAC (after the input range, with the line of an analog bias), z what they carried, and z =
+  /// DAC(u c). A value that the DAC clips gets none; c counts as a constant.
+  void dac_backward(ConstMatrixView u, ConstMatrixView z, const float* scale, MatrixView dz) const;
+  /// (1 - k/n)^2 for every line: how much of its voltage IR drop leaves alone.
+  std::vector<float> near_factors() const;
+  const std::optional<kernels::PackedMatrix>& negative_weights() const { return negative_weights_; }
+  const IOParameters& io() const { return io_; }
+  float output_bound() const { return adc_.bound; }
 
   void set_weights(ConstMatrixView weights);
   const kernels::PackedMatrix& weights() const { return weights_; }
@@ -93,9 +128,27 @@ class AnalogProduct {
   ConstMatrixView explicit_input(const ProductCall& call, ProductScratch& s) const;
   void initial_scales(const Block& block, ProductScratch& s) const;
   float np_sum_scale(const Block& block, std::int64_t row, float largest) const;
+  Block begin(const ProductCall& call, ProductScratch& s) const;
   void run_round(const Block& block, std::uint32_t round, ProductScratch& s) const;
+  void scale_pending(Block& block, ProductScratch& s) const;
+  ConstMatrixView pending_inputs(const Block& block, ProductScratch& s) const;
   void convert_inputs(const Block& block, ConstMatrixView x, std::uint32_t event, ProductScratch& s) const;
+  float digit_base() const;
+  std::vector<float> digit_weights() const;
+  void next_digit(MatrixView codes, MatrixView digit, bool most_significant) const;
+  MatrixView input_codes(const Block& block, ProductScratch& s) const;
   void one_pass(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const;
+  // Tracing (product_trace.cpp); the matrices of `phase` belong to the pending vectors.
+  void trace_round(Block block, std::uint32_t round, ProductScratch& s, ProductTrace& trace,
+                   std::int64_t first_row) const;
+  void trace_passes(const Block& block, std::uint32_t event, ProductScratch& s, std::vector<PhaseTrace>& phases,
+                    Matrix& o, std::span<std::int64_t> clipped) const;
+  Matrix trace_chain(const kernels::PackedMatrix& weights, ConstMatrixView z, PhaseTrace& phase,
+                     ProductScratch& s) const;
+  void trace_read_noise(const Block& block, MatrixView v, PhaseTrace& phase, std::uint32_t event,
+                        ProductScratch& s) const;
+  void trace_output(const Block& block, MatrixView v, std::span<PhaseTrace> phases, std::uint32_t event,
+                    bool read_noise, std::span<std::int64_t> clipped, ProductScratch& s) const;
   void pos_neg(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const;
   void by_digits(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const;
   void analog_chain(const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v, ProductScratch& s) const;

@@ -58,8 +58,8 @@ void AnalogLayer::Impl::observe_periphery() {
   if (!quantized_periphery()) return;
   const PeripheryQuantizationParameter& p = parameters.pre_post.periph_quant;
   if (p.learn_quant_params) {
-    if (state.periphery_updates >= p.init_learning_after) return;
-    ++state.periphery_updates;
+    if (state.periphery_updates > p.init_learning_after) return;
+    if (++state.periphery_updates > p.init_learning_after) return;  // learned from now on, from the last estimate
   }
   for (std::size_t t = 0; t < tiles.size(); ++t) {
     if (tiles[t].merged.empty()) continue;

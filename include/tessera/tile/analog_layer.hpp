@@ -157,6 +157,7 @@ class AnalogLayer {
   std::int64_t bytes() const;
 
  private:
+  friend class LearningLayer;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

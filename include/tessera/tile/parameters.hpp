@@ -121,6 +121,69 @@ struct MappingParameter {
   bool operator==(const MappingParameter&) const = default;
 };
 
+/// What hardware-aware training does to the weights of every batch (reference section 11.1; docs/models/modifiers.md).
+enum class WeightModifierType {
+  NONE,
+  DISCRETIZE,
+  MULT_NORMAL,
+  ADD_NORMAL,
+  DISCRETIZE_ADD_NORMAL,
+  DOREFA,
+  POLY,
+  PCM_NOISE,
+  PROG_NOISE,
+  DROP_CONNECT,
+  COPY
+};
+
+/// Training only; has no effect on inference.
+struct WeightModifierParameter {
+  WeightModifierType type = WeightModifierType::NONE;
+  double std_dev = 0.0;
+  bool per_batch_sample = false;  ///< a draw for every vector instead of one per batch; ADD_NORMAL and MULT_NORMAL
+  double res = 0.0;               ///< step over the largest weight; > 1: number of steps in it; <= 0: none
+  bool sto_round = false;
+  double dorefa_clip = 0.6;
+  double pdrop = 0.0;  ///< probability of a weight to be 0, after any type
+  bool enable_during_test = false;
+  bool rel_to_actual_wmax = true;  ///< A = max |W|; else assumed_wmax
+  double assumed_wmax = 1.0;
+  bool copy_last_column = false;  ///< the last column (an analog bias) stays as it is
+  std::vector<double> coeffs = {0.0105392, 0.0768, -0.046925};
+  double g_max = 25.0;
+  double pcm_zero_thres = 0.0;
+  double pcm_t_inference = 0.0;
+  double pcm_prob_at_reset = 0.0;
+  double pcm_prob_at_gmax = 0.0;
+  double pcm_prob_at_random = 0.0;
+  double pcm_t0 = 20.0;
+
+  bool operator==(const WeightModifierParameter&) const = default;
+};
+
+enum class WeightClipType { NONE, FIXED_VALUE, LAYER_GAUSSIAN, AVERAGE_CHANNEL_MAX };
+
+/// Limits of the weights after every update (section 11.2). Training only.
+struct WeightClipParameter {
+  WeightClipType type = WeightClipType::NONE;
+  double fixed_value = -1.0;  ///< <= 0: none
+  double sigma = 2.5;         ///< LAYER_GAUSSIAN: limit in standard deviations
+
+  bool operator==(const WeightClipParameter&) const = default;
+};
+
+enum class WeightRemapType { NONE, LAYERWISE_SYMMETRIC, CHANNELWISE_SYMMETRIC };
+
+/// Mapping scales that follow the weights after every update (section 11.3). Training only.
+struct WeightRemapParameter {
+  WeightRemapType type = WeightRemapType::NONE;
+  double remapped_wmax = 1.0;
+  double max_scale_range = 0.0;  ///< > 0: largest ratio of mapping scales
+  double max_scale_ref = 0.0;    ///< lower limit of what the ratio refers to
+
+  bool operator==(const WeightRemapParameter&) const = default;
+};
+
 /// Everything of an `rpu_config` that concerns the product and its periphery. Programming noise, drift and drift
 /// compensation are module device's.
 struct RpuParameters {
@@ -128,6 +191,9 @@ struct RpuParameters {
   MappingParameter mapping;
   PrePostProcessingParameter pre_post;
   std::optional<ActivationQuantConfig> act_quant_config;
+  WeightModifierParameter modifier;
+  WeightClipParameter clip;
+  WeightRemapParameter remap;
 
   bool operator==(const RpuParameters&) const = default;
 };

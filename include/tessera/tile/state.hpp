@@ -23,7 +23,8 @@ struct LayerState {
   std::vector<TileState> tiles;
   quant::UniformQuantizerState bias_quantizer;    ///< empty: follows the current values
   quant::UniformQuantizerState output_quantizer;  ///< after accumulation (arrays of several tiles)
-  std::int64_t periphery_updates = 0;             ///< training forwards that estimated the periphery's ranges
+  std::int64_t periphery_updates = 0;             ///< training forwards seen by the periphery's ranges; beyond
+                                                  ///< init_learning_after they are learned (and it stays there)
 
   bool operator==(const LayerState&) const = default;
 };

@@ -1,0 +1,96 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tessera/tile/learning.hpp"
+#include "tile/analog_layer_impl.hpp"
+
+/// Private: what a LearningLayer holds.
+namespace tessera::tile {
+
+/// Values of a learned quantizer range; copied to the quantizer while it is learned, else copied from it.
+struct LearnedRange {
+  std::vector<float> delta;
+  std::vector<float> zero_float;
+  std::vector<float> delta_gradient;
+  std::vector<float> zero_gradient;
+
+  void add(const quant::RangeGradient& gradient);
+  void clear();
+};
+
+/// What one batch adds up for the input range of a tile.
+struct RangeSums {
+  double clipping = 0.0;  ///< sum over x >= r of min(d, 0) - sum over x <= -r of max(d, 0)
+  double ordinary = 0.0;  ///< sum dc * c, with c the clipped input
+  std::int64_t inside = 0;
+  std::int64_t clipped_outputs = 0;
+
+  RangeSums& operator+=(const RangeSums& other);
+};
+
+struct LearningTile {
+  Matrix weights;                                 ///< tile units, without modifier; [outputs, lines]
+  kernels::PackedMatrix transposed;               ///< of the weights in use: [lines, outputs]
+  std::optional<kernels::PackedMatrix> negative;  ///< of the negative pass, if it has weights of its own
+  float input_range_gradient = 0.0F;
+  std::vector<float> output_scale_gradient;
+  LearnedRange scale_range;
+  LearnedRange output_range;
+
+  ProductTrace trace;
+  RangeSums range;
+  std::vector<double> scale_sums;      ///< per output: sum g o
+  std::vector<Matrix> weight_sums;     ///< per span of vectors: gradient of the tile weights
+  std::vector<Matrix> magnitude_sums;  ///< ... of their magnitudes
+  std::vector<Matrix> negative_sums;   ///< the same two of a negative pass with weights of its own
+  std::vector<Matrix> negative_magnitude_sums;
+};
+
+struct LearningLayer::Impl {
+  AnalogLayer layer;
+  LearningOptions options;
+  Matrix weight;
+  Matrix weight_gradient;
+  std::vector<float> bias;
+  std::vector<float> bias_gradient;
+  std::vector<double> bias_sums;  ///< of the digital bias, one batch
+  LearnedRange bias_range;
+  LearnedRange output_range;
+  std::vector<LearningTile> tiles;
+  std::uint64_t batch = 0;
+  bool stale = true;  ///< the weights in use have to be made from `tiles`
+
+  AnalogLayer::Impl& analog() { return *layer.impl_; }
+  const AnalogLayer::Impl& analog() const { return *layer.impl_; }
+  const RpuParameters& rpu() const { return layer.impl_->parameters; }
+  LearningTile& tile(std::int64_t t) { return tiles[static_cast<std::size_t>(t)]; }
+  std::int64_t tile_count() const { return static_cast<std::int64_t>(tiles.size()); }
+  bool exact() const { return options.backward == BackwardRule::straight_through; }
+  bool learning_ranges() const;
+
+  void build(ConstMatrixView new_weight, std::span<const float> new_bias);
+  /// Tile weights from `weight` and the mapping scales, and back.
+  void place_weights();
+  void collect_weights();
+  void clip_weights();
+  void remap_weights();
+  /// Packs what passes use: modified weights, and their transposes.
+  void prepare();
+  void ranges_from_quantizers();
+  void ranges_to_quantizers();
+
+  // Backward (learning_backward.cpp).
+  struct BlockCall;
+  void begin_sums();
+  void backward_block(const BlockCall& call);
+  void trace_tiles(const BlockCall& call);
+  Matrix output_gradient(const BlockCall& call);
+  void tile_backward(std::int64_t t, const BlockCall& call, MatrixView g);
+  void finish_sums(std::int64_t vectors);
+  bool needs_outputs(std::int64_t t) const;
+};
+
+}  // namespace tessera::tile
