@@ -67,6 +67,7 @@ constexpr auto operators = std::to_array<Operator>({
     {"Clip", 1, 3, 1, pointwise, true, false, infer_clip, compute_clip},
     {"Cast", 1, 1, 1, pointwise, false, false, infer_cast, compute_cast},
     {"Identity", 1, 1, 1, pointwise, false, true, infer_same, compute_view},
+    {"Dropout", 1, 3, 1, pointwise, true, false, infer_same, compute_view},  // a mask in training only
     // inserted by insert_transforms(), evaluated by the executor
     {"Transform", 1, 1, 1, pointwise, true, false, infer_float_unary, compute_transform},
     {"OrderedTransform", 1, 1, 1, natural, true, false, infer_float_unary, compute_transform},

@@ -17,10 +17,11 @@ namespace {
 class Planner {
  public:
   Planner(const Graph& graph, const std::vector<Shape>& input_shapes, const std::vector<int>& layer_of_node,
-          bool observed)
+          bool observed, BufferUse use)
       : graph_(graph),
         layer_of_node_(layer_of_node),
         observed_(observed),
+        use_(use),
         infos_(infer_shapes(graph, input_shapes)),
         readers_(consumers(graph)),
         is_output_(graph.values.size()),
@@ -228,7 +229,8 @@ class Planner {
           if (slot < 0) continue;
           const int root = root_[static_cast<std::size_t>(slot)];
           const int buffer = at(root).buffer;
-          if (last[static_cast<std::size_t>(root)] == s && buffer >= 0 && std::ranges::find(free, buffer) == free.end())
+          if (use_ == BufferUse::reused && last[static_cast<std::size_t>(root)] == s && buffer >= 0 &&
+              std::ranges::find(free, buffer) == free.end())
             free.push_back(buffer);
         }
     }
@@ -237,7 +239,7 @@ class Planner {
 
   /// Gives the first output the memory of an input that dies here, where the operator allows it.
   bool reuse_input(const Step& step, int s, std::vector<int>& last) {
-    if (step.op == nullptr || !step.op->in_place) return false;
+    if (use_ == BufferUse::kept || step.op == nullptr || !step.op->in_place) return false;
     const Slot& out = at(step.out[0]);
     for (const int slot : step.in) {
       if (slot < 0) continue;
@@ -281,6 +283,7 @@ class Planner {
   const Graph& graph_;
   const std::vector<int>& layer_of_node_;
   bool observed_;
+  BufferUse use_;
   std::vector<ValueInfo> infos_;
   std::vector<std::vector<int>> readers_;
   std::vector<bool> is_output_;
@@ -293,8 +296,8 @@ class Planner {
 }  // namespace
 
 Plan make_plan(const Graph& graph, const std::vector<Shape>& input_shapes, const std::vector<int>& layer_of_node,
-               bool observed) {
-  return Planner(graph, input_shapes, layer_of_node, observed).build();
+               bool observed, BufferUse use) {
+  return Planner(graph, input_shapes, layer_of_node, observed, use).build();
 }
 
 }  // namespace tessera::nn

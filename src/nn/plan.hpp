@@ -35,9 +35,13 @@ struct Plan {
   std::int64_t peak_bytes() const;
 };
 
+/// Whether buffers are reused once their contents are dead, or all kept for a backward pass: then two slots have one
+/// buffer only where they are the same memory under two shapes.
+enum class BufferUse { reused, kept };
+
 /// Plans a run. `layer_of_node` is -1 for nodes without weights. `observed`: outputs of layers must exist before any
 /// activation function, so Relu is not fused.
 Plan make_plan(const Graph& graph, const std::vector<Shape>& input_shapes, const std::vector<int>& layer_of_node,
-               bool observed);
+               bool observed, BufferUse use = BufferUse::reused);
 
 }  // namespace tessera::nn

@@ -50,6 +50,7 @@ enum class Purpose : std::uint32_t {
   weight_init = 0x403,
   weight_modifier = 0x404,
   calibration_sample = 0x405,
+  dropout = 0x406,
   // tests and benchmarks
   test = 0xF00,
 };
