@@ -1,4 +1,5 @@
 #include <chrono>
+#include <optional>
 
 #include "cli/commands.hpp"
 #include "cli/console_environment.hpp"
@@ -7,6 +8,7 @@
 #include "cli/provenance.hpp"
 #include "cli/run_summary.hpp"
 #include "tessera/core/hash.hpp"
+#include "tessera/sim/chip_file.hpp"
 #include "tessera/sim/recording.hpp"
 #include "tessera/spec/layers.hpp"
 
@@ -47,8 +49,17 @@ void run(const RunOptions& options, const Invocation& invocation) {
   sim::describe_run(header, request, config.output.record);
   results::Writer writer(output, std::move(header));
 
-  const sim::EvaluationResult result =
-      sim::evaluate(request, sim::recording_sink(writer, request, {}, parallel), parallel, environment);
+  sim::EvaluationSink sink = sim::recording_sink(writer, request, {}, parallel);
+  std::optional<io::ChipFileWriter> chips;
+  if (!config.output.chips.empty()) {
+    chips.emplace(config.output.chips,
+                  io::Model{executor.graph(),
+                            {},
+                            {{"chips", fmt::format("programmed by the run '{}', seed {}", config.name, config.seed)}}},
+                  config.evaluation.times, config.evaluation.read_repeats);
+    sink = sim::storing_sink(std::move(sink), *chips, request);
+  }
+  const sim::EvaluationResult result = sim::evaluate(request, sink, parallel, environment);
   console.finish_progress();
 
   results::Runtime runtime = make_runtime(invocation, parallel, config.data.batch_size, start);
@@ -58,8 +69,10 @@ void run(const RunOptions& options, const Invocation& invocation) {
   runtime.analog_samples = result.analog_samples;
   writer.write_runtime(runtime);
   writer.commit();
+  if (chips && result.complete) chips->commit();
   print_run_summary(invocation.console.out, request, result, config.name);
   invocation.console.out << "\nresults: " << output << "\n";
+  if (chips && result.complete) invocation.console.out << "chips: " << config.output.chips << "\n";
   if (!result.complete)
     throw RunError(fmt::format("interrupted; {} holds the {} points that were finished", output, result.points.size()));
 }

@@ -73,6 +73,8 @@ std::vector<sim::SweepJob> make_jobs(const spec::SweepPlan& plan, Loaded& loaded
     const io::DataSet& data = loaded.data(point.config.data);
     const nn::Executor& executor = loaded.executor(point.config.model, data.sample_shape());
     spec::resolve_layers(point.config, layer_names(executor));
+    if (!point.config.output.chips.empty())
+      throw UsageError("output.chips is for tessera run: a sweep programs chips for every point");
     sim::SweepJob job;
     job.index = point.index;
     job.resolved_text = neutral_resolved_text(point.config);

@@ -29,6 +29,7 @@ std::string neutral_command(const std::string& command, const std::string& confi
 std::string neutral_resolved_text(spec::RunConfig config) {
   config.data.batch_size = io::DataParameters{}.batch_size;
   config.output.file.clear();
+  config.output.chips.clear();
   config.sweep.reset();
   config.training.reset();
   return spec::resolved_text(config);

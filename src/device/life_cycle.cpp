@@ -190,6 +190,25 @@ ProgrammedState program(const DeviceParameters& parameters, ConstMatrixView targ
   return state;
 }
 
+void check_state(const DeviceParameters& parameters, const ProgrammedState& state) {
+  const std::int64_t devices = device_count(converter(parameters.noise_model));
+  const auto count = static_cast<std::size_t>(devices * state.weight_count());
+  const bool drifts =
+      std::visit([](const auto& law) { return law.has_drift_parameter; }, laws::make_law(parameters.noise_model));
+  require<InputError>(
+      state.devices == devices && state.conductances.size() == count && state.drift.size() == (drifts ? count : 0) &&
+          (state.faults.empty() || state.faults.size() == count),
+      "layer {}, tile {}: the state of {} devices of {}x{} weights ({} conductances, {} drift parameters,"
+      " {} faults) does not fit the noise model, which has {} devices {} drift parameters",
+      state.chip.layer, state.chip.tile, state.devices, state.outputs(), state.inputs(), state.conductances.size(),
+      state.drift.size(), state.faults.size(), devices, drifts ? "with" : "without");
+  require<InputError>(all_finite(state.conductances) && all_finite(state.drift) &&
+                          std::none_of(state.conductances.begin(), state.conductances.end(),
+                                       [](float conductance) { return conductance < 0.0F; }),
+                      "layer {}, tile {}: a conductance is negative, or a value of the state is not finite",
+                      state.chip.layer, state.chip.tile);
+}
+
 Matrix programmed_weights(const DeviceParameters& parameters, const ProgrammedState& state, Parallel parallel) {
   const ConductanceConverter cells = converter(parameters.noise_model);
   Matrix result = Matrix::uninitialized(state.outputs(), state.inputs());

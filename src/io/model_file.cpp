@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "io/model_contents.hpp"
 #include "tessera/core/version.hpp"
 #include "tessera/h5/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
@@ -16,7 +17,7 @@ namespace {
 
 constexpr std::string_view filetype = "tessera-model";
 constexpr int schema_major = 1;
-constexpr int schema_minor = 0;
+constexpr int schema_minor = 1;
 
 const std::pair<nn::ElementType, const char*> element_names[] = {{nn::ElementType::float32, "float32"},
                                                                  {nn::ElementType::int64, "int64"}};
@@ -214,6 +215,8 @@ nn::Graph read_graph(const h5::Group& group) {
   return graph;
 }
 
+}  // namespace
+
 void require_model_file(const h5::File& file) {
   const std::string& path = file.file_name();
   require<InputError>(file.attribute<std::string>("filetype", "") == filetype,
@@ -226,12 +229,8 @@ void require_model_file(const h5::File& file) {
                       schema_major, file.attribute<std::string>("tessera_version", "unknown"));
 }
 
-}  // namespace
-
-void write_model(const Model& model, const std::string& path) {
+void write_contents(h5::File& file, const Model& model) {
   nn::validate(model.graph);
-  h5::AtomicFile target(path);
-  h5::File file = h5::File::create(target, h5::Format::checked);
   file.set_attribute("filetype", filetype);
   file.set_attribute("schema_version", fmt::format("{}.{}", schema_major, schema_minor));
   file.set_attribute("tessera_version", version());
@@ -239,6 +238,13 @@ void write_model(const Model& model, const std::string& path) {
   write_calibration(file.create_group("calibration"), model);
   h5::Group notes = file.create_group("notes");
   for (const auto& [key, text] : model.notes) notes.set_attribute(key, text);
+}
+
+void write_model(const Model& model, const std::string& path) {
+  nn::validate(model.graph);
+  h5::AtomicFile target(path);
+  h5::File file = h5::File::create(target, h5::Format::checked);
+  write_contents(file, model);
   file.close();
   target.commit();
 }

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "layer_classes.hpp"
+#include "tessera/sim/chip_file.hpp"
 
 namespace tessera::sim {
 
@@ -27,6 +28,7 @@ struct Task {
   const EvaluationRequest& request;
   const EvaluationSink& sink;
   FaultMaps faults;
+  StoredChips stored;
   std::size_t simulated = 0;  ///< index of the network that chips are put into
   std::optional<ProgrammedChip> chip = std::nullopt;
   std::int64_t program = -1;  ///< number of chip
@@ -96,7 +98,8 @@ class Evaluation {
                               task.request.batch_size == common_.batch_size,
                           "requests that are evaluated together need the same network, data and batch size");
       statistics_ |= task.request.statistics || task.request.isolated;
-      tasks_.push_back({task.request, task.sink, read_fault_maps(task.request.executor, task.request.resolve)});
+      tasks_.push_back({task.request, task.sink, read_fault_maps(task.request.executor, task.request.resolve),
+                        StoredChips(task.request.evaluation.chips)});
       tasks_.back().simulated = simulated_network(tasks_.size() - 1);
     }
   }
@@ -255,7 +258,7 @@ class Evaluation {
             classes_.product(other, l) == classes_.product(point.task, l))
           like[l] = &*tasks_[other].chip;
     task.chip.emplace(simulated(task), task.request.resolve, task.request.seed,
-                      static_cast<std::uint32_t>(task.program), parallel_, task.faults, like);
+                      static_cast<std::uint32_t>(task.program), parallel_, task.faults, like, task.stored);
     if (task.chip->needs_activation_ranges()) estimate_activation_ranges(task);
     if (task.sink.programmed) task.sink.programmed(task.program - task.request.first_program, *task.chip);
   }

@@ -1,6 +1,7 @@
 #include "layer_classes.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace tessera::sim {
 
@@ -22,14 +23,18 @@ bool estimates_ranges(const std::vector<LayerParameters>& layers) {
 /// Numbers equal values alike.
 class Numbering {
  public:
-  std::uint32_t of(std::uint64_t seed, LayerParameters layer) {
-    const auto found = std::find(known_.begin(), known_.end(), std::pair(seed, layer));
-    if (found == known_.end()) known_.emplace_back(seed, std::move(layer));
+  std::uint32_t of(const EvaluationRequest& request, LayerParameters layer) {
+    std::tuple key(request.seed, request.evaluation.chips, std::move(layer));
+    const auto found = std::find(known_.begin(), known_.end(), key);
+    if (found == known_.end()) {
+      known_.push_back(std::move(key));
+      return static_cast<std::uint32_t>(known_.size());
+    }
     return static_cast<std::uint32_t>(found - known_.begin()) + 1;
   }
 
  private:
-  std::vector<std::pair<std::uint64_t, LayerParameters>> known_;
+  std::vector<std::tuple<std::uint64_t, std::string, LayerParameters>> known_;
 };
 
 }  // namespace
@@ -64,9 +69,9 @@ LayerClasses::LayerClasses(std::span<const EvaluationRequest* const> requests) {
     for (std::size_t r = 0; r < requests.size(); ++r) {
       Layer layer{all[r][l]};
       if (layer.parameters.analog) {
-        layer.whole = 2 * kin[r] * stride + whole[kin[r]].of(requests[r]->seed, layer.parameters);
+        layer.whole = 2 * kin[r] * stride + whole[kin[r]].of(*requests[r], layer.parameters);
         layer.product =
-            (2 * kin[r] + 1) * stride + product[kin[r]].of(requests[r]->seed, without_periphery(layer.parameters));
+            (2 * kin[r] + 1) * stride + product[kin[r]].of(*requests[r], without_periphery(layer.parameters));
       }
       requests_[r].push_back(std::move(layer));
     }

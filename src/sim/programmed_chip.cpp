@@ -1,5 +1,6 @@
 #include "sim/analog_operator.hpp"
 #include "tessera/sim/analog_network.hpp"
+#include "tessera/sim/chip_file.hpp"
 
 namespace tessera::sim {
 
@@ -67,11 +68,11 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
 
 ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed,
                                std::uint32_t repeat, Parallel parallel, const FaultMaps& faults)
-    : ProgrammedChip(executor, resolve, seed, repeat, parallel, faults, {}) {}
+    : ProgrammedChip(executor, resolve, seed, repeat, parallel, faults, {}, StoredChips{}) {}
 
 ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed,
                                std::uint32_t repeat, Parallel parallel, const FaultMaps& faults,
-                               std::span<const ProgrammedChip* const> like) {
+                               std::span<const ProgrammedChip* const> like, const StoredChips& stored) {
   const std::vector<nn::LinearLayer>& layers = executor.layers();
   constexpr std::size_t most_layers = 65536;
   require<InputError>(layers.size() < most_layers, "the network has {} weighted layers; at most {} can be addressed",
@@ -103,7 +104,9 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
           random::Address chip = address;
           chip.tile = static_cast<std::uint32_t>(t);
           const Matrix target = part.layer.target_tile_weights(t);
-          devices.tiles.push_back(program_tile(devices.parameters, target, chip, map, part.layer.place(t), parallel));
+          devices.tiles.push_back(
+              stored.empty() ? program_tile(devices.parameters, target, chip, map, part.layer.place(t), parallel)
+                             : stored.state(name, chip.tile, repeat, devices.parameters, target));
           part.layer.set_tile_weights(
               t, device::programmed_weights(devices.parameters, devices.tiles.back(), parallel).view());
           if (!devices.compensation) continue;

@@ -127,6 +127,8 @@ void check_devices(const Node& root, const RunConfig& config, Report& report) {
                           fmt::format("{} without a noise_model; give rpu_config.noise_model, or leave it out", why));
       });
   };
+  needs_model(!config.evaluation.chips.empty(), "evaluation.chips", "there are no devices on a chip");
+  needs_model(!config.output.chips.empty(), "output.chips", "there are no devices to keep");
   needs_model(!times.empty(), "evaluation.times", "nothing is programmed and nothing drifts");
   needs_model(config.training && !validation_times.empty(), "training.validation.times",
               "nothing is programmed and nothing drifts");

@@ -110,7 +110,10 @@ Type<sim::EvaluationParameters> evaluation_parameters() {
   return Section<P>("EvaluationParameters", "How often and when the programmed network is evaluated.")
       .group("repeats", repeat_counts())
       .field("times", &P::times,
-             {.unit = "s", .range = Range::at_least(0.0), .help = "after programming; []: right after programming"});
+             {.unit = "s", .range = Range::at_least(0.0), .help = "after programming; []: right after programming"})
+      .field(
+          "chips", &P::chips, config::path_or_null(),
+          {.help = "model file with programmed chips (from output.chips) to evaluate; null: new ones are programmed"});
 }
 
 Type<SweepParameters> sweep_parameters() {
@@ -130,6 +133,8 @@ Type<OutputParameters> output_parameters() {
   return Section<OutputParameters>("OutputParameters", "What is written.")
       .field("file", &OutputParameters::file, config::path_or_null(),
              {.help = "result file; -o of the command line wins"})
+      .field("chips", &OutputParameters::chips, config::path_or_null(),
+             {.help = "tessera run: model file for the programmed chips and the weights of every read; null: none"})
       .field("record", &OutputParameters::record, record_parameters());
 }
 

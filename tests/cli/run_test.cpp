@@ -91,6 +91,52 @@ TEST_F(RunTest, TheResolvedTextAloneReproducesTheFile) {
   EXPECT_THAT(results::compare(path("a.h5"), path("b.h5"), ignored), IsEmpty());
 }
 
+TEST_F(RunTest, AChipThatWasKeptIsTheSameChipLater) {
+  const std::string pcm = config("pcm_year.yaml");
+  const auto run = [&](const std::string& file, const std::string& evaluation, std::vector<std::string> more) {
+    std::vector<std::string> arguments{
+        "run", pcm, "-o", path(file), "--limit", "60", "--quiet", "--set", "evaluation=" + evaluation};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_command(arguments);
+  };
+  const auto at_time = [&](const std::string& file, const std::string& variable, std::size_t time) {
+    const std::vector<double> values = results::Reader(path(file)).read(variable).values;
+    const std::size_t repeats = results::Reader(path(file)).read("/accuracy").shape.back();
+    return std::vector<double>(values.begin() + static_cast<std::ptrdiff_t>(time * repeats),
+                               values.begin() + static_cast<std::ptrdiff_t>((time + 1) * repeats));
+  };
+  const CommandResult first = run("a.h5", "{repeats: 2, times: [1, 3600]}", {"--set", "output.chips=" + path("c.h5")});
+  ASSERT_EQ(first.code, 0) << first.err;
+  const std::string kept = "{repeats: 2, times: [3600], chips: " + path("c.h5") + "}";
+
+  const CommandResult again = run("b.h5", kept, {});
+  ASSERT_EQ(again.code, 0) << again.err;
+  for (const char* variable : {"/loss", "/layers/fc1/weight_sqnr_db", "/layers/fc1/sqnr_db"})
+    EXPECT_EQ(at_time("b.h5", variable, 0), at_time("a.h5", variable, 1)) << variable;
+
+  // Another seed changes the noise of the passes (and of the read-out for compensation), not the devices.
+  const std::vector<std::string> uncompensated{"--set", "rpu_config.drift_compensation=null", "--seed"};
+  const auto with_seed = [&](const std::string& file, const std::string& seed) {
+    std::vector<std::string> arguments = uncompensated;
+    arguments.push_back(seed);
+    ASSERT_EQ(run(file, kept, arguments).code, 0);
+  };
+  with_seed("d.h5", "1");
+  with_seed("e.h5", "2");
+  EXPECT_EQ(at_time("d.h5", "/layers/fc1/weight_error", 0), at_time("e.h5", "/layers/fc1/weight_error", 0));
+  EXPECT_NE(at_time("d.h5", "/loss", 0), at_time("e.h5", "/loss", 0));
+
+  const CommandResult more = run("e.h5", "{repeats: 3, chips: " + path("c.h5") + "}", {});
+  EXPECT_EQ(more.code, 3);
+  EXPECT_THAT(more.err, HasSubstr("on chip 2"));
+  const CommandResult other = run("e.h5", kept, {"--set", "rpu_config.noise_model.g_max=20"});
+  EXPECT_EQ(other.code, 3);
+  EXPECT_THAT(other.err, HasSubstr("programmed on other devices"));
+  const CommandResult scaled = run("e.h5", kept, {"--set", "rpu_config.mapping.weight_scaling_omega=0.5"});
+  EXPECT_EQ(scaled.code, 3);
+  EXPECT_THAT(scaled.err, HasSubstr("other weights"));
+}
+
 TEST_F(RunTest, IdealIsIdeal) {
   for (const char* network : {"models/glyphs_cnn.onnx", "models/glyphs_mlp.onnx"}) {
     const CommandResult result = run_command({"run", config("ideal.yaml"), "-o", path("ideal.h5"), "--limit", "500",

@@ -57,6 +57,11 @@ struct ProgrammedState {
 ProgrammedState program(const DeviceParameters& parameters, ConstMatrixView target, const random::Address& chip,
                         Parallel parallel, const FaultMap* faults = nullptr);
 
+/// Throws InputError if the arrays of a state, put together from a file say, do not fit the devices of `parameters`:
+/// their number, the size of each array, whether there are drift parameters, conductances that are negative or not
+/// finite.
+void check_state(const DeviceParameters& parameters, const ProgrammedState& state);
+
 /// The weights just after programming: no drift, no read noise.
 Matrix programmed_weights(const DeviceParameters& parameters, const ProgrammedState& state, Parallel parallel);
 

@@ -57,6 +57,8 @@ using FaultMaps = std::vector<std::vector<device::FaultMap>>;
 /// naming layer and file, for a file that cannot be read or a map of the wrong shape.
 FaultMaps read_fault_maps(const nn::Executor& executor, const LayerResolver& resolve);
 
+class StoredChips;
+
 /// One programmed chip. Layer l and part p (a group of a convolution, say) of chip `repeat` draw from
 /// random::Address{seed, layer = p * 65536 + l, tile, repeat}.
 ///
@@ -72,9 +74,10 @@ class ProgrammedChip {
   ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat,
                  Parallel parallel, const FaultMaps& faults);
   /// The same, taking over what other chips have: `like`[l] is null, or a chip of the same seed and repeat that differs
-  /// in layer l in periph_quant at most, before any activation range was estimated.
+  /// in layer l in periph_quant at most, before any activation range was estimated. Devices are as `stored` has them, if
+  /// it has any: nothing is programmed then.
   ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat,
-                 Parallel parallel, const FaultMaps& faults, std::span<const ProgrammedChip* const> like);
+                 Parallel parallel, const FaultMaps& faults, std::span<const ProgrammedChip* const> like, const StoredChips& stored);
   /// The same; reads the fault maps itself.
   ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat,
                  Parallel parallel);

@@ -26,6 +26,7 @@ struct EvaluationParameters {
   int repeats = 1;            ///< independently programmed chips, each with its own noise; >= 1
   int read_repeats = 1;       ///< independent reads and passes of each chip at each time; >= 1
   std::vector<double> times;  ///< seconds after programming; empty: right after programming, before any read noise
+  std::string chips = {};  ///< model file of programmed chips to evaluate instead of programming new ones; empty: none
 
   bool operator==(const EvaluationParameters&) const = default;
 };
