@@ -53,13 +53,13 @@ class CommandTest : public testing::Test {
     return names;
   }
 
-  static std::string config(const std::string& name) { return std::string(TESSERA_SOURCE_DIR) + "/configs/" + name; }
+  static std::string config(const std::string& name) { return TESSERA_SOURCE_DIR + "/configs/" + name; }
   static std::string model(const std::string& name) { return config("models/" + name); }
   /// A file of the optional real data, or "" where it is absent.
   static std::string real_data(const std::string& name) {
     const char* const folder = std::getenv("TESSERA_DATA_DIR");
     const std::string file =
-        (folder != nullptr ? std::string(folder) : std::string(TESSERA_SOURCE_DIR) + "/../shared/data") + "/" + name;
+        (folder != nullptr ? std::string(folder) : TESSERA_SOURCE_DIR + "/../shared/data") + "/" + name;
     return std::filesystem::exists(file) ? file : "";
   }
 

@@ -97,7 +97,7 @@ TEST_F(SweepTest, ShardsMergeToTheSameFile) {
 TEST_F(SweepTest, KilledAtAnyMomentItContinues) {
   const std::string file = periphery();
   ASSERT_EQ(run_command({"sweep", file, "-o", path("plain.h5")}).code, 0);
-  const std::string command = TESSERA_BINARY_DIR "/bin/tessera";
+  const std::string command = TESSERA_BINARY_DIR + "/bin/tessera";
   ASSERT_TRUE(std::filesystem::exists(command));
   int killed = 0;
   for (const int milliseconds : {20, 45, 70, 110, 160}) {

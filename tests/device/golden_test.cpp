@@ -25,7 +25,7 @@ constexpr double rounding = 2e-6;
 
 std::string golden_folder() {
   const char* folder = std::getenv("TESSERA_GOLDEN_DIR");
-  return folder != nullptr ? folder : TESSERA_SOURCE_DIR "/tests/data/golden";
+  return folder != nullptr ? folder : TESSERA_SOURCE_DIR + "/tests/data/golden";
 }
 
 struct GoldenCase {

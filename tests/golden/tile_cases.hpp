@@ -14,8 +14,8 @@ namespace tessera::golden {
 
 inline std::string golden_path(const std::string& name) {
   const char* directory = std::getenv("TESSERA_GOLDEN_DIR");
-  return (directory != nullptr ? std::string(directory) : std::string(TESSERA_SOURCE_DIR "/tests/data/golden")) + "/" +
-         name;
+  return (directory != nullptr ? std::string(directory) : std::string(TESSERA_SOURCE_DIR + "/tests/data/golden")) +
+         "/" + name;
 }
 
 struct TileCase {

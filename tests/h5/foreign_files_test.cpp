@@ -142,7 +142,7 @@ TEST_F(H5ForeignFile, HugeDeclaredShapesAreRefused) {
 /// The golden files were written by h5py: variable-length UTF-8 attributes, numpy integers and doubles.
 TEST(H5Golden, EveryCaseIsReadable) {
   const char* given = std::getenv("TESSERA_GOLDEN_DIR");
-  const std::string golden = given != nullptr ? given : TESSERA_SOURCE_DIR "/tests/data/golden";
+  const std::string golden = given != nullptr ? given : TESSERA_SOURCE_DIR + "/tests/data/golden";
   ASSERT_TRUE(std::filesystem::exists(golden)) << golden;
   int cases = 0;
   int datasets = 0;

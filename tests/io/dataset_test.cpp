@@ -320,7 +320,7 @@ TEST_F(DataSetTest, ExportsWhatItReadsBack) {
 // The published sets, where they are at hand (TESSERA_DATA_DIR).
 std::string data_folder() {
   const char* variable = std::getenv("TESSERA_DATA_DIR");
-  return variable != nullptr ? variable : TESSERA_SOURCE_DIR "/../shared/data";
+  return variable != nullptr ? variable : TESSERA_SOURCE_DIR + "/../shared/data";
 }
 
 TEST_F(DataSetTest, ReadsThePublishedMnist) {

@@ -433,11 +433,11 @@ TEST(OnnxRefusal, TenThousandDamagedFiles) {
 // --- documentation ---------------------------------------------------------------------------------------------------
 
 TEST(OnnxPage, IsNotStale) {
-  std::ifstream file(TESSERA_SOURCE_DIR "/docs/onnx_ops.md");
+  std::ifstream file(TESSERA_SOURCE_DIR + "/docs/onnx_ops.md");
   std::stringstream text;
   text << file.rdbuf();
   if (text.str() != onnx_operator_page()) {
-    const std::string fresh = TESSERA_BINARY_DIR "/onnx_ops.md";
+    const std::string fresh = TESSERA_BINARY_DIR + "/onnx_ops.md";
     std::ofstream(fresh) << onnx_operator_page();
     FAIL() << "docs/onnx_ops.md differs from the importer's table; replace it by " << fresh;
   }

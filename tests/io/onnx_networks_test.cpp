@@ -18,7 +18,7 @@ namespace {
 
 std::string data_folder() {
   const char* given = std::getenv("TESSERA_DATA_DIR");
-  return given != nullptr ? given : TESSERA_SOURCE_DIR "/../shared/data";
+  return given != nullptr ? given : TESSERA_SOURCE_DIR + "/../shared/data";
 }
 
 struct Case {

@@ -16,7 +16,7 @@ namespace tessera::quant::testing {
 
 inline YAML::Node load_golden(const std::string& name) {
   const char* folder = std::getenv("TESSERA_GOLDEN_DIR");
-  return YAML::LoadFile((folder != nullptr ? std::string(folder) : TESSERA_SOURCE_DIR "/tests/data/golden") + "/" +
+  return YAML::LoadFile((folder != nullptr ? std::string(folder) : TESSERA_SOURCE_DIR + "/tests/data/golden") + "/" +
                         name);
 }
 

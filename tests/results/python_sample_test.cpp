@@ -8,8 +8,8 @@ namespace tessera::results {
 namespace {
 
 TEST(ResultSample, IsWrittenForPython) {
-  const std::string run = TESSERA_BINARY_DIR "/results_sample_run.h5";
-  const std::string sweep = TESSERA_BINARY_DIR "/results_sample_sweep.h5";
+  const std::string run = TESSERA_BINARY_DIR + "/results_sample_run.h5";
+  const std::string sweep = TESSERA_BINARY_DIR + "/results_sample_sweep.h5";
   sample::write_file(run, sample::run_header());
   sample::write_file(sweep, sample::sweep_header(), 3, 1.0, 20);
   EXPECT_TRUE(Reader(run).complete());

@@ -96,7 +96,7 @@ TEST(ResultGroupNames, AreLegalUniqueAndStable) {
 }
 
 TEST(ResultPage, IsUpToDate) {
-  const std::string path = TESSERA_SOURCE_DIR "/docs/formats/results.md";
+  const std::string path = TESSERA_SOURCE_DIR + "/docs/formats/results.md";
   if (std::getenv("TESSERA_UPDATE_DOCS") != nullptr) testing::write_bytes(path, schema_page());
   EXPECT_EQ(testing::read_bytes(path), schema_page()) << "rewrite it with TESSERA_UPDATE_DOCS=1";
 }

@@ -74,11 +74,13 @@ Recorded evaluate_small(LayerResolver resolve, std::int64_t batch, int threads, 
                         std::int64_t memory = std::int64_t{1} << 30) {
   const nn::Executor executor(small_network());
   const io::DataSet data = small_data(41);
+  EvaluationParameters evaluation;
+  evaluation.repeats = repeats;
   const EvaluationRequest request{.executor = executor,
                                   .data = data,
                                   .batch_size = batch,
                                   .seed = 7,
-                                  .evaluation = {.repeats = repeats, .read_repeats = 1, .times = {}},
+                                  .evaluation = evaluation,
                                   .resolve = std::move(resolve),
                                   .statistics = true,
                                   .record_output = {true, false},
@@ -185,11 +187,13 @@ TEST(EvaluateTest, CancellingLeavesNoHalfFinishedChip) {
   environment.cancel = &cancel;
   // The second chip does not fit into memory with the first, so the first is finished when the flag is seen.
   environment.progress = [&](std::int64_t done, std::int64_t, const char*) { cancel = done > 50; };
+  EvaluationParameters evaluation;
+  evaluation.repeats = 3;
   const EvaluationRequest request{.executor = executor,
                                   .data = data,
                                   .batch_size = 10,
                                   .seed = 7,
-                                  .evaluation = {.repeats = 3, .read_repeats = 1, .times = {}},
+                                  .evaluation = evaluation,
                                   .resolve = noisy,
                                   .statistics = false,
                                   .record_output = {},

@@ -232,7 +232,7 @@ TEST(QuantizedNetwork, AnalogLayersKeepTheirWeightsAndGetTheirActivationsQuantiz
 }
 
 TEST(QuantizedNetwork, EightBitsAreAlmostFloatAndTwoAreNot) {
-  nn::Graph graph = io::import_onnx(TESSERA_SOURCE_DIR "/configs/models/glyphs_cnn.onnx", {});
+  nn::Graph graph = io::import_onnx(TESSERA_SOURCE_DIR + "/configs/models/glyphs_cnn.onnx", {});
   const nn::Executor executor(std::move(graph));
   io::DataParameters glyphs;
   glyphs.format = io::DataFormat::glyphs;

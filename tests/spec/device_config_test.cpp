@@ -262,7 +262,7 @@ TEST(DeviceConfig, RepeatsAreANumberOfChipsOrCounts) {
 /// Every noise model of the golden file loads from its dump, keeps its numbers, and reads back.
 TEST(DeviceConfig, EveryNoiseModelOfTheGoldenFileLoads) {
   const char* folder = std::getenv("TESSERA_GOLDEN_DIR");
-  const std::string root = folder != nullptr ? folder : std::string(TESSERA_SOURCE_DIR) + "/tests/data/golden";
+  const std::string root = folder != nullptr ? folder : TESSERA_SOURCE_DIR + "/tests/data/golden";
   const h5::File file = h5::File::open(root + "/noise_models.h5");
   int models = 0;
   for (const std::string& name : file.group_names()) {

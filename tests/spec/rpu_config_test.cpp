@@ -35,8 +35,7 @@ tile::ActivationQuantConfig activation_quant(int n_bits) {
 
 std::string golden_file(const std::string& name) {
   const char* folder = std::getenv("TESSERA_GOLDEN_DIR");
-  return (folder != nullptr ? std::string(folder) : std::string(TESSERA_SOURCE_DIR) + "/tests/data/golden") + "/" +
-         name;
+  return (folder != nullptr ? std::string(folder) : TESSERA_SOURCE_DIR + "/tests/data/golden") + "/" + name;
 }
 
 TEST(RpuConfig, EmptyIsTheDefault) {
