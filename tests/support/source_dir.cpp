@@ -1,6 +1,6 @@
 #include "support/source_dir.hpp"
 
-namespace tessera::testing {
+namespace tessera::test_paths {
 
 const std::string& source_dir() {
   static const std::string path = TESSERA_SOURCE_PATH;
@@ -12,4 +12,4 @@ const std::string& binary_dir() {
   return path;
 }
 
-}  // namespace tessera::testing
+}  // namespace tessera::test_paths
