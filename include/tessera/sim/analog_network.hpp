@@ -74,10 +74,11 @@ class ProgrammedChip {
   ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat,
                  Parallel parallel, const FaultMaps& faults);
   /// The same, taking over what other chips have: `like`[l] is null, or a chip of the same seed and repeat that differs
-  /// in layer l in periph_quant at most, before any activation range was estimated. Devices are as `stored` has them, if
-  /// it has any: nothing is programmed then.
+  /// in layer l in periph_quant at most, before any activation range was estimated. Devices are as `stored` has them,
+  /// if it has any: nothing is programmed then.
   ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat,
-                 Parallel parallel, const FaultMaps& faults, std::span<const ProgrammedChip* const> like, const StoredChips& stored);
+                 Parallel parallel, const FaultMaps& faults, std::span<const ProgrammedChip* const> like,
+                 const StoredChips& stored);
   /// The same; reads the fault maps itself.
   ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat,
                  Parallel parallel);

@@ -30,7 +30,7 @@ struct LayerRule {
 };
 
 struct OutputParameters {
-  std::string file;  ///< result file; empty: the command line decides
+  std::string file;   ///< result file; empty: the command line decides
   std::string chips;  ///< model file for the programmed chips; empty: none is written
   sim::RecordParameters record;
 
