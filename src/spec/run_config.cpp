@@ -104,7 +104,8 @@ void check_rules(RunConfig& config, Report& report) {
 void check_devices(const Node& root, const RunConfig& config, Report& report) {
   if (!report.problems().empty()) return;
   const std::vector<double>& times = config.evaluation.times;
-  const std::vector<double> validation_times = config.training ? config.training->validation.times : times;
+  const std::vector<double> validation_times =
+      config.training ? config.training->validation.times : std::vector<double>{};
   const auto check = [&](const std::function<void()>& function) {
     config::detail::run_check(root, {}, report, function);
   };
