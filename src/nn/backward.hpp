@@ -7,6 +7,7 @@
 #include "operator.hpp"
 #include "tessera/nn/linear.hpp"
 #include "tessera/nn/training.hpp"
+#include "tessera/nn/transform.hpp"
 
 /// Derivatives of operators.
 namespace tessera::nn {
@@ -55,6 +56,25 @@ class TrainedNode {
     static_cast<void>(graph);
     static_cast<void>(node);
   }
+};
+
+/// A transform node, once what stands for it in training was given.
+class TrainedTransform final : public TrainedNode {
+ public:
+  explicit TrainedTransform(std::string name) : name_(std::move(name)) {}
+  bool given() const { return transform_ != nullptr; }
+  void give(std::shared_ptr<TrainableTransform> transform) { transform_ = std::move(transform); }
+  void forward(const ForwardContext& c) override;
+  void backward(const BackwardContext& c, bool relu) override;
+  std::vector<TrainedParameter> parameters() override;
+  void updated() override {
+    if (transform_ != nullptr) transform_->updated();
+  }
+
+ private:
+  TransformCall call(const Array& in, const Array& out, Parallel parallel) const;
+  std::string name_;
+  std::shared_ptr<TrainableTransform> transform_;
 };
 
 /// A weighted layer whose parts may be replaced.

@@ -104,7 +104,54 @@ std::unique_ptr<TrainedNode> make_dropout(const Graph& graph, const Node& node, 
   return std::make_unique<Dropout>(seed, index, ratio);
 }
 
+class StraightThrough final : public TrainableTransform {
+ public:
+  explicit StraightThrough(std::shared_ptr<const ValueTransform> transform) : transform_(std::move(transform)) {
+    require<InputError>(transform_ != nullptr, "a straight-through estimator of nothing");
+  }
+  void forward(const TransformCall& call) override { transform_->apply(call); }
+  void backward(const TransformCall&, std::span<const float> dy, std::span<float> dx) override {
+    std::ranges::copy(dy, dx.begin());
+  }
+
+ private:
+  std::shared_ptr<const ValueTransform> transform_;
+};
+
 }  // namespace
+
+std::shared_ptr<TrainableTransform> straight_through(std::shared_ptr<const ValueTransform> transform) {
+  return std::make_shared<StraightThrough>(std::move(transform));
+}
+
+TransformCall TrainedTransform::call(const Array& in, const Array& out, Parallel parallel) const {
+  const auto size = static_cast<std::size_t>(in.size());
+  return {.shape = in.shape,
+          .x = {in.floats(), size},
+          .y = {out.floats(), size},
+          .samples = in.shape.empty() ? 1 : in.dim(0),
+          .parallel = parallel};
+}
+
+void TrainedTransform::forward(const ForwardContext& c) {
+  transform_->begin_step(c.step);
+  transform_->forward(call(c.in[0], c.out[0], c.parallel));
+}
+
+void TrainedTransform::backward(const BackwardContext& c, bool) {
+  const auto size = static_cast<std::size_t>(c.in[0].size());
+  AlignedVector<float> unused;
+  if (!c.wants(0)) unused.resize(size);
+  float* dx = c.wants(0) ? c.d_in[0].floats() : unused.data();
+  transform_->backward(call(c.in[0], c.out[0], c.parallel), {c.d_out[0].floats(), size}, {dx, size});
+}
+
+std::vector<TrainedParameter> TrainedTransform::parameters() {
+  std::vector<TrainedParameter> result;
+  if (transform_ != nullptr) result = transform_->parameters();
+  for (TrainedParameter& parameter : result) parameter.name = name_ + "." + parameter.name;
+  return result;
+}
 
 std::unique_ptr<TrainedNode> make_trained_node(const Graph& graph, const Node& node, std::uint64_t seed,
                                                std::uint32_t index) {
@@ -113,6 +160,7 @@ std::unique_ptr<TrainedNode> make_trained_node(const Graph& graph, const Node& n
     return make_trained_normalization(graph, node);
   if (node.op == "PRelu" && graph.tensor(node.input(1)) != nullptr) return std::make_unique<Prelu>(graph, node);
   if (node.op == "Dropout") return make_dropout(graph, node, seed, index);
+  if (is_transform(node)) return std::make_unique<TrainedTransform>(node.name);
   return nullptr;
 }
 

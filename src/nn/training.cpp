@@ -59,6 +59,18 @@ class TrainingNetwork::Implementation {
     static_cast<TrainedLayer&>(*node).replace(part, std::move(linear));
   }
 
+  void replace(const std::string& name, std::shared_ptr<TrainableTransform> transform) {
+    require<InputError>(transform != nullptr, "nothing given for the transform '{}'", name);
+    for (std::size_t n = 0; n < nodes_.size(); ++n)
+      if (is_transform(graph_.nodes[n]) && graph_.nodes[n].name == name) {
+        static_cast<TrainedTransform&>(*nodes_[n]).give(std::move(transform));
+        plans_.clear();  // which gradients are needed depends on the parameters
+        current_ = nullptr;
+        return;
+      }
+    throw InputError(fmt::format("the network has no transform '{}'", name));
+  }
+
   std::vector<TrainedParameter> parameters() {
     std::vector<TrainedParameter> result;
     for (const auto& node : nodes_)
@@ -72,6 +84,7 @@ class TrainingNetwork::Implementation {
   }
 
   Tensor forward(const Tensor& batch, std::uint64_t step, Parallel parallel) {
+    require_transforms();
     current_ = &plan_for(bound_shape(batch.shape()));
     const Plan& plan = current_->plan;
     input_.assign(batch.data(), batch.data() + batch.size());
@@ -125,6 +138,16 @@ class TrainingNetwork::Implementation {
  private:
   std::unique_ptr<TrainedNode> own_node(std::size_t n) const {
     return make_trained_node(graph_, graph_.nodes[n], seed_, static_cast<std::uint32_t>(n));
+  }
+
+  void require_transforms() const {
+    std::vector<std::string> missing;
+    for (std::size_t n = 0; n < nodes_.size(); ++n)
+      if (is_transform(graph_.nodes[n]) && !static_cast<const TrainedTransform&>(*nodes_[n]).given())
+        missing.push_back(graph_.nodes[n].name);
+    require<InputError>(missing.empty(),
+                        "no derivative was given for the transforms {}; replace each, by straight_through() say",
+                        fmt::join(missing, ", "));
   }
 
   /// Everything that forbids training, at once.
@@ -367,6 +390,9 @@ const std::vector<LinearLayer>& TrainingNetwork::layers() const {
 }
 void TrainingNetwork::replace(std::size_t layer, std::size_t part, std::shared_ptr<TrainableLinear> linear) {
   implementation_->replace(layer, part, std::move(linear));
+}
+void TrainingNetwork::replace(const std::string& transform_node, std::shared_ptr<TrainableTransform> transform) {
+  implementation_->replace(transform_node, std::move(transform));
 }
 std::vector<TrainedParameter> TrainingNetwork::parameters() {
   return implementation_->parameters();

@@ -10,6 +10,7 @@
 #include "tessera/nn/executor.hpp"
 #include "tessera/nn/graph.hpp"
 #include "tessera/nn/linear.hpp"
+#include "tessera/nn/transform.hpp"
 
 /// A network that learns: forward passes that keep what the backward pass needs, and gradients of every parameter.
 namespace tessera::nn {
@@ -21,7 +22,8 @@ enum class ParameterKind {
   normalization,  ///< scale and shift of a normalization, slope of a PRelu
   input_range,
   output_scale,
-  quantizer_range
+  quantizer_range,
+  neuron  ///< beta or threshold of spiking neurons
 };
 
 /// One array of numbers to be learned. The spans stay valid until the network is destroyed or the part is replaced;
@@ -53,6 +55,22 @@ class TrainableLinear {
   virtual void updated() = 0;
 };
 
+/// A function on a value between operators (transform.hpp) in training.
+class TrainableTransform {
+ public:
+  virtual ~TrainableTransform() = default;
+  virtual void begin_step(std::uint64_t step) { static_cast<void>(step); }
+  virtual void forward(const TransformCall& call) = 0;
+  /// `call` is that of the forward pass, with its x and y. dx is overwritten; gradients of parameters are added to.
+  virtual void backward(const TransformCall& call, std::span<const float> dy, std::span<float> dx) = 0;
+  virtual std::vector<TrainedParameter> parameters() { return {}; }
+  virtual void updated() {}
+};
+
+/// The straight-through estimator of a function without a useful derivative (a quantizer): `transform` forwards, and
+/// the gradient as it is, dx = dy (Bengio, Leonard, Courville 2013).
+std::shared_ptr<TrainableTransform> straight_through(std::shared_ptr<const ValueTransform> transform);
+
 /// A graph in training. Weights and biases of all weighted layers are trained, scale and shift of normalizations, and
 /// slopes of PRelu; other constants stay as they are. BatchNormalization normalises by the statistics of the batch
 /// (population variance, in double) and moves its running averages as ONNX defines it:
@@ -76,8 +94,13 @@ class TrainingNetwork {
   /// Puts `linear` in place of the float32 product of a part. Convolutions give it rows in the order of linear.hpp.
   void replace(std::size_t layer, std::size_t part, std::shared_ptr<TrainableLinear> linear);
 
+  /// What stands for a transform node of the graph in training. Transforms of ExecutorOptions without one are an error
+  /// of the first forward pass, which lists them: whether a gradient may pass straight through is said, not assumed.
+  void replace(const std::string& transform_node, std::shared_ptr<TrainableTransform> transform);
+
   /// Of all layers in node order, parts in their order: "<part_name>.weight", "<part_name>.bias"; replaced parts:
-  /// "<part_name>." before the part's own names; normalizations: "<node>.scale", "<node>.shift"; "<node>.slope".
+  /// "<part_name>." before the part's own names; normalizations: "<node>.scale", "<node>.shift"; "<node>.slope";
+  /// transforms: "<node>." before their own names.
   std::vector<TrainedParameter> parameters();
   void zero_gradients();
   /// To be called after the values of parameters changed.
