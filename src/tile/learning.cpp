@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tessera/tile/modifier.hpp"
+#include "tessera/tile/weight_update.hpp"
 #include "tile/learning_impl.hpp"
 
 namespace tessera::tile {
@@ -157,26 +159,58 @@ void LearningLayer::Impl::collect_weights() {
   }
 }
 
+bool LearningLayer::Impl::modifies_weights() const {
+  const WeightModifierParameter& m = rpu().modifier;
+  return m.type != WeightModifierType::NONE && !(m.type == WeightModifierType::COPY && m.pdrop <= 0.0);
+}
+
 void LearningLayer::Impl::prepare() {
   if (!stale) return;
   for (std::size_t t = 0; t < tiles.size(); ++t) {
     LearningTile& tile = tiles[t];
     AnalogProduct& product = analog().tiles[t].product;
-    product.set_weights(tile.weights.view());
-    Matrix transposed = Matrix::uninitialized(tile.weights.cols(), tile.weights.rows());
-    const auto transpose = [&](const Matrix& w, const Matrix* factor) {
-      for (std::int64_t i = 0; i < w.rows(); ++i)
-        for (std::int64_t k = 0; k < w.cols(); ++k)
-          transposed(k, i) = factor != nullptr ? w(i, k) * (*factor)(i, k) : w(i, k);
+    Matrix modified;
+    if (modifies_weights()) {
+      random::Address address = analog().address;
+      address.tile = static_cast<std::uint32_t>(t);
+      modified = modified_weights(rpu().modifier, tile.weights.view(),
+                                  random::Stream(address, random::Purpose::weight_modifier),
+                                  static_cast<std::uint32_t>(batch));
+    }
+    const Matrix& used = modifies_weights() ? modified : tile.weights;
+    product.set_weights(used.view());
+    Matrix transposed = Matrix::uninitialized(used.cols(), used.rows());
+    const auto transpose = [&](const Matrix* factor) {
+      for (std::int64_t i = 0; i < used.rows(); ++i)
+        for (std::int64_t k = 0; k < used.cols(); ++k)
+          transposed(k, i) = factor != nullptr ? used(i, k) * (*factor)(i, k) : used(i, k);
     };
-    transpose(tile.weights, nullptr);
+    transpose(nullptr);
     tile.transposed = kernels::PackedMatrix(transposed.view());
     if (product.negative_weights()) {
-      transpose(tile.weights, &product.frozen().w_asymmetry);
+      transpose(&product.frozen().w_asymmetry);
       tile.negative = kernels::PackedMatrix(transposed.view());
     }
   }
   stale = false;
+}
+
+// Weight clipping and remapping, tile by tile; W, m and s follow.
+void LearningLayer::Impl::limit_weights() {
+  const RpuParameters& p = rpu();
+  bool changed = false;
+  for (std::size_t t = 0; t < tiles.size(); ++t) {
+    LayerTile& place = analog().tiles[t];
+    std::vector<float>& s = analog().state.tiles[t].output_scale;
+    if (clip_weights(p.clip, tiles[t].weights.view())) changed = true;
+    if (p.remap.type == WeightRemapType::NONE) continue;
+    changed = true;
+    remap_weights(p.remap, tiles[t].weights.view(), place.mapping_scale);
+    for (std::size_t i = 0; i < place.mapping_scale.size() && !s.empty(); ++i)
+      place.mapping_scale[i] *= s[s.size() == 1 ? 0 : i];
+    std::fill(s.begin(), s.end(), 1.0F);
+  }
+  if (changed) collect_weights();
 }
 
 LearningLayer::LearningLayer() : impl_(std::make_unique<Impl>()) {}
@@ -192,6 +226,7 @@ LearningLayer& LearningLayer::operator=(const LearningLayer& other) {
 LearningLayer::LearningLayer(const RpuParameters& parameters, ConstMatrixView weight, std::span<const float> bias,
                              random::Address address, LearningOptions options)
     : impl_(std::make_unique<Impl>()) {
+  validate_learning(parameters);
   impl_->layer = AnalogLayer(parameters, weight, bias, address);
   impl_->options = options;
   impl_->build(weight, bias);
@@ -224,6 +259,7 @@ bool LearningLayer::is_learning_ranges() const {
 
 AnalogLayer LearningLayer::analog_layer() const {
   AnalogLayer copy = impl_->layer;
+  if (impl_->rpu().modifier.enable_during_test && !impl_->stale) return copy;
   for (std::size_t t = 0; t < impl_->tiles.size(); ++t)
     copy.impl_->tiles[t].product.set_weights(impl_->tiles[t].weights.view());
   return copy;
@@ -253,6 +289,7 @@ void LearningLayer::set_weights(ConstMatrixView weight, std::span<const float> b
 }
 
 void LearningLayer::begin_batch(std::uint64_t batch) {
+  if (impl_->batch != batch && impl_->modifies_weights()) impl_->stale = true;
   impl_->batch = batch;
 }
 
@@ -298,6 +335,7 @@ void LearningLayer::updated() {
   require_finite(layer.weight.values(), "a weight");
   require_finite(layer.bias, "a bias");
   layer.place_weights();
+  layer.limit_weights();
   for (std::size_t t = 0; t < layer.tiles.size(); ++t) {
     TileState& state = analog.state.tiles[t];
     require_finite(state.output_scale, "an output scale");

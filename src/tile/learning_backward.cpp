@@ -218,7 +218,10 @@ void LearningLayer::Impl::tile_backward(std::int64_t t, const BlockCall& call, M
   const bool scale_wanted = needs_outputs(t);
   const InputRangeParameter& range = rpu().pre_post.input_range;
   const float r_now = range.enable ? a.state.tiles[static_cast<std::size_t>(t)].input_range : 0.0F;
-  const bool mask_outputs = !exact() && range.enable && range.manage_output_clipping;
+  // Of the peer's compiled engine: outputs at their bound pass nothing where the bound refers to the static range.
+  const bool mask_outputs = !exact() && !product.perfect() && range.enable &&
+                            io.noise_management == NoiseManagementType::NONE &&
+                            io.bound_management == BoundManagementType::NONE;
   const bool dx_wanted = call.dx.rows > 0 || range.enable;
   const ConstMatrixView x = call.x.cols_from(at_place.first_input, at_place.inputs);
   const std::vector<float> near = physical && io.ir_drop > 0.0 ? product.near_factors() : std::vector<float>{};

@@ -75,8 +75,8 @@ struct LearningLayer::Impl {
   /// Tile weights from `weight` and the mapping scales, and back.
   void place_weights();
   void collect_weights();
-  void clip_weights();
-  void remap_weights();
+  void limit_weights();
+  bool modifies_weights() const;
   /// Packs what passes use: modified weights, and their transposes.
   void prepare();
   void ranges_from_quantizers();

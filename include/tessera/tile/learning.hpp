@@ -22,7 +22,8 @@ enum class BackwardRule {
   straight_through,
   /// The transposed product with the weights in use, whatever the forward pass did to its result; the input range
   /// passes
-  /// all gradients, and its own gradient is that of clipping alone (the peer's compiled engine).
+  /// all gradients, and its own gradient is that of clipping alone (the peer's compiled engine). As there, an output at
+  /// 0.999 out_bound or beyond passes nothing while input ranges are on and both managements are NONE.
   perfect_product,
 };
 

@@ -1,0 +1,475 @@
+// Are the gradients of a learning layer those of its forward pass at a fixed draw?
+//
+// The check is independent of the library's arithmetic: a scalar model of the pass in double precision, in which every
+// rounding step adds the constant that it added at the point of interest (straight-through), takes part in central
+// differences. The model's own output is compared with the layer's first, so it does model the pass. The largest
+// relative errors are those of docs/models/learning.md.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "tessera/tile/learning.hpp"
+#include "tile/test_layers.hpp"
+
+namespace tessera::tile {
+namespace {
+
+using testing::normals;
+
+constexpr std::int64_t inputs = 11;
+constexpr std::int64_t outputs = 6;
+constexpr std::int64_t vectors = 9;
+
+// Everything the pass depends on that can be differentiated.
+struct Point {
+  std::vector<double> w;
+  std::vector<double> b;
+  std::vector<double> x;
+  std::vector<double> r;      // per tile
+  std::vector<double> s;      // per tile and output of it
+  std::vector<double> delta;  // of the scales' quantizer, per tile; then of the bias
+};
+
+// Rounding q(v) = step rint(v / step): at the first pass the constants q(v) - v are noted, later passes add them.
+class Rounding {
+ public:
+  void rewind() { next_ = 0; }
+  double operator()(double v, double step) {
+    if (step <= 0.0) return v;
+    if (next_ == constants_.size()) constants_.push_back(step * std::rint(v / step) - v);
+    return v + constants_[next_++];
+  }
+  // Clipping keeps the side on which a value was.
+  double clip(double v, double bound) {
+    if (next_ == constants_.size()) constants_.push_back(v > bound ? 1.0 : (v < -bound ? -1.0 : 0.0));
+    const double side = constants_[next_++];
+    return side > 0.0 ? bound : (side < 0.0 ? -bound : v);
+  }
+  // What a forward pass computes from data but passes no gradient on to.
+  double constant(double v) {
+    if (next_ == constants_.size()) constants_.push_back(v);
+    return constants_[next_++];
+  }
+
+ private:
+  std::vector<double> constants_;
+  std::size_t next_ = 0;
+};
+
+double converter_step(double bound, double res) {
+  if (bound <= 0.0 || res <= 0.0) return 0.0;
+  return 2.0 * bound * (res > 1.0 ? 1.0 / res : res);
+}
+
+class Model {
+ public:
+  Model(const LearningLayer& layer, std::uint64_t seed) : layer_(layer), analog_(layer.analog_layer()), seed_(seed) {}
+
+  std::vector<double> run(const Point& p) {
+    rounding_.rewind();
+    const RpuParameters& rpu = layer_.parameters();
+    const bool quantized = rpu.pre_post.periph_quant.n_bits > 0;
+    std::vector<double> y(static_cast<std::size_t>(vectors * outputs), 0.0);
+    for (std::int64_t t = 0; t < analog_.tile_count(); ++t) {
+      const TilePlace at = analog_.place(t);
+      const std::vector<float> m = analog_.tile_report(t).mapping_scale;
+      for (std::int64_t v = 0; v < vectors; ++v) {
+        const std::vector<double> o = product(p, t, v);
+        for (std::int64_t i = 0; i < at.outputs; ++i) {
+          double scale = m.empty() ? 1.0 : static_cast<double>(m[m.size() == 1 ? 0 : static_cast<std::size_t>(i)]);
+          if (rpu.pre_post.input_range.enable) scale *= p.r[static_cast<std::size_t>(t)];
+          if (!p.s.empty()) scale *= p.s[static_cast<std::size_t>(t * outputs + i)];
+          if (quantized) scale = quantize(scale, p.delta[static_cast<std::size_t>(t)], false);
+          y[static_cast<std::size_t>(v * outputs + at.first_output + i)] += o[static_cast<std::size_t>(i)] * scale;
+        }
+      }
+    }
+    for (std::int64_t v = 0; v < vectors; ++v)
+      for (std::int64_t i = 0; i < outputs; ++i) {
+        const double b = p.b[static_cast<std::size_t>(i)];
+        y[static_cast<std::size_t>(v * outputs + i)] += quantized ? quantize(b, p.delta.back(), true) : b;
+      }
+    return y;
+  }
+
+ private:
+  // delta * (code): the code as a straight-through function of value / delta.
+  double quantize(double value, double delta, bool is_signed) {
+    const int bits = layer_.parameters().pre_post.periph_quant.n_bits;
+    const double high = is_signed ? std::ldexp(1.0, bits - 1) - 1.0 : std::ldexp(1.0, bits) - 1.0;
+    const double low = is_signed ? -std::ldexp(1.0, bits - 1) : 0.0;
+    const double quotient = value / delta;
+    const double rounded = rounding_(quotient, 1.0);
+    const double code = rounding_.constant(std::rint(quotient));
+    return delta * (code > high ? high : (code < low ? low : rounded));
+  }
+
+  double draw(random::Purpose purpose, std::int64_t tile, std::int64_t element, std::uint32_t event = 0) const {
+    random::Address address{.seed = seed_};
+    address.tile = static_cast<std::uint32_t>(tile);
+    return static_cast<double>(
+        random::normal(random::Stream(address, purpose), event, static_cast<std::uint64_t>(element)));
+  }
+
+  std::vector<double> product(const Point& p, std::int64_t t, std::int64_t v) {
+    const RpuParameters& rpu = layer_.parameters();
+    const IOParameters& io = rpu.forward;
+    const TilePlace at = analog_.place(t);
+    const std::vector<float> m = analog_.tile_report(t).mapping_scale;
+    const auto n = static_cast<std::size_t>(at.inputs);
+    std::vector<double> u(n);
+    for (std::size_t k = 0; k < n; ++k) {
+      u[k] = p.x[static_cast<std::size_t>(v * inputs + at.first_input) + k];
+      if (rpu.pre_post.input_range.enable) {
+        const double r = p.r[static_cast<std::size_t>(t)];
+        u[k] = rounding_.clip(u[k] / r, 1.0);
+      }
+    }
+    std::vector<double> o(static_cast<std::size_t>(at.outputs));
+    const auto weight = [&](std::int64_t i, std::size_t k) {
+      const double scale = m.empty() ? 1.0 : static_cast<double>(m[m.size() == 1 ? 0 : static_cast<std::size_t>(i)]);
+      return p.w[static_cast<std::size_t>((at.first_output + i) * inputs + at.first_input) + k] / scale;
+    };
+    if (io.is_perfect) {
+      for (std::int64_t i = 0; i < at.outputs; ++i)
+        for (std::size_t k = 0; k < n; ++k) o[static_cast<std::size_t>(i)] += weight(i, k) * u[k];
+      return o;
+    }
+    double largest = 0.0;
+    for (const double value : u) largest = std::max(largest, std::fabs(value));
+    double c = 1.0;
+    if (io.noise_management == NoiseManagementType::ABS_MAX) c = rounding_.constant(1.0 / largest);
+    const double step = converter_step(io.inp_bound, io.inp_res);
+    std::vector<double> z(n);
+    for (std::size_t k = 0; k < n; ++k) {
+      z[k] = rounding_(u[k] * c, step);
+      if (io.inp_bound > 0.0) z[k] = rounding_.clip(z[k], io.inp_bound);
+      if (io.inp_noise > 0.0)
+        z[k] += io.inp_noise * draw(random::Purpose::input_noise, t, v * at.inputs + static_cast<std::int64_t>(k));
+      if (z[k] < 0.0) z[k] *= 1.0 - io.inp_asymmetry;
+    }
+    std::vector<std::vector<double>> passes{z};
+    const bool separate = io.mv_type == AnalogMVType::POS_NEG_SEPARATE;
+    if (separate) {
+      passes.assign(2, z);
+      for (std::size_t k = 0; k < n; ++k) {
+        passes[0][k] = std::min(z[k], 0.0);
+        passes[1][k] = std::max(z[k], 0.0);
+      }
+    }
+    const FrozenDraws& frozen = analog_.frozen(t);
+    for (std::int64_t i = 0; i < at.outputs; ++i) {
+      double current = 0.0;
+      double together = 0.0;  // variance of read noise drawn with the output noise
+      for (std::size_t pass = 0; pass < passes.size(); ++pass) {
+        const bool negative = separate && pass == 0 && frozen.w_asymmetry.rows() > 0;
+        double sum = 0.0;
+        double magnitude = 0.0;
+        double far = 0.0;
+        double variance = 0.0;
+        double plain = 0.0;
+        for (std::size_t k = 0; k < n; ++k) {
+          double w = weight(i, k);
+          if (negative) w *= static_cast<double>(frozen.w_asymmetry(i, static_cast<std::int64_t>(k)));
+          const double line = passes[pass][k];
+          const double position = 1.0 - static_cast<double>(k) / static_cast<double>(n);
+          sum += w * line;
+          magnitude += std::fabs(w * line);
+          far += w * line * (1.0 - position * position);
+          variance += std::fabs(w) * line * line;
+          plain += line;
+        }
+        if (io.ir_drop > 0.0) {
+          const double a = static_cast<double>(n) / io.ir_drop_g_ratio * magnitude;
+          sum -= io.ir_drop * a * (a * (0.05 * a - 0.2) + 0.5) * far;
+        }
+        if (!frozen.v_offset.empty()) {
+          const auto offset = static_cast<double>(frozen.v_offset[static_cast<std::size_t>(i)]);
+          const auto limited = [&](double value) { return value / (1.0 + io.r_series * std::fabs(value)); };
+          const double reference = -io.v_offset_w_min * plain;
+          if (io.v_offset_w_min == 0.0)
+            sum = (1.0 - offset) * limited(sum);
+          else if (io.r_series > 0.0)
+            sum = (1.0 - offset) * limited(sum + reference) - (1.0 + offset) * limited(reference);
+          else
+            sum = (1.0 - offset) * sum - 2.0 * offset * reference;
+        }
+        if (io.w_noise > 0.0) {
+          if (io.w_noise_type == WeightNoiseType::ADDITIVE_CONSTANT) {
+            variance = 0.0;
+            for (const double line : passes[pass]) variance += line * line;
+          }
+          if (!separate && !frozen.saturates() && io.out_asymmetry == 0.0)
+            together = io.w_noise * io.w_noise * variance;
+          else
+            sum += io.w_noise * std::sqrt(variance) *
+                   draw(random::Purpose::weight_read_noise, t, v * at.outputs + i, static_cast<std::uint32_t>(pass));
+        }
+        current += sum;
+      }
+      if (frozen.saturates()) {
+        const auto k = static_cast<double>(frozen.out_nonlinearity[static_cast<std::size_t>(i)]);
+        current = static_cast<double>(frozen.out_nonlinearity_factor) * current / (1.0 + std::fabs(k * current));
+      }
+      if (current < 0.0) current *= 1.0 - io.out_asymmetry;
+      if (io.out_noise > 0.0 || together > 0.0)
+        current += std::sqrt(io.out_noise * io.out_noise + together) *
+                   draw(random::Purpose::output_noise, t, v * at.outputs + i);
+      current = rounding_(current, converter_step(io.out_bound, io.out_res));
+      if (io.out_bound > 0.0) current = rounding_.clip(current, io.out_bound);
+      o[static_cast<std::size_t>(i)] = current * io.out_scale / c;
+    }
+    return o;
+  }
+
+  const LearningLayer& layer_;
+  AnalogLayer analog_;
+  std::uint64_t seed_;
+  Rounding rounding_;
+};
+
+struct Case {
+  std::string name;
+  std::function<void(RpuParameters&)> change;
+};
+
+RpuParameters plain() {
+  RpuParameters p;
+  p.forward.out_noise = 0.0;
+  p.forward.noise_management = NoiseManagementType::NONE;
+  p.forward.bound_management = BoundManagementType::NONE;
+  p.forward.inp_bound = 2.0;
+  p.mapping.weight_scaling_omega = 1.0;
+  p.mapping.weight_scaling_columnwise = true;
+  p.pre_post.input_range.init_from_data = 0;
+  p.pre_post.input_range.decay = 0.0;
+  // Clipping's own gradient (quantization reference D.4) is 1[x >= r] d: that of the clip, where it enlarges r only.
+  p.pre_post.input_range.gradient_relative = false;
+  return p;
+}
+
+void ranged(RpuParameters& p) {
+  p.pre_post.input_range.enable = true;
+  p.pre_post.input_range.init_value = 3.3;  // beyond all inputs: clipping has its golden cases
+  p.forward.inp_bound = 1.0;
+}
+
+class LearningGradient : public ::testing::TestWithParam<Case> {};
+
+TEST_P(LearningGradient, EqualsCentralDifferencesOfTheModel) {
+  RpuParameters p = plain();
+  GetParam().change(p);
+  const Matrix w = normals(outputs, inputs, 21, 0.6F);
+  Matrix x = normals(vectors, inputs, 22, 0.9F);
+  for (float& v : x.values()) v = std::copysign(std::max(std::fabs(v), 0.053F), v);  // away from kinks at 0
+  const Matrix dy = normals(vectors, outputs, 23);
+  const Matrix b = normals(1, outputs, 24);
+  constexpr std::uint64_t seed = 5;
+  LearningLayer layer(p, w.view(), b.values(), {.seed = seed});
+  if (p.mapping.learn_out_scaling) {
+    for (const LearnedValue& v : layer.values())
+      if (v.kind == LearnedKind::output_scale)
+        for (std::size_t i = 0; i < v.value.size(); ++i) v.value[i] = 0.8F + 0.1F * static_cast<float>(i);
+    layer.updated();
+  }
+  Matrix y(vectors, outputs);
+  Matrix dx(vectors, inputs);
+  layer.forward(x.view(), y.view(), {});
+  layer.forward(x.view(), y.view(), {});  // the second one of a learned periphery learns
+  layer.backward(x.view(), dy.view(), dx.view(), {});
+
+  Point point;
+  point.w.assign(layer.weight().data, layer.weight().data + outputs * inputs);
+  point.b.assign(layer.bias().begin(), layer.bias().end());
+  point.x.assign(x.values().begin(), x.values().end());
+  const AnalogLayer analog = layer.analog_layer();
+  for (std::int64_t t = 0; t < analog.tile_count(); ++t) {
+    const TileState& state = layer.state().tiles[static_cast<std::size_t>(t)];
+    point.r.push_back(static_cast<double>(state.input_range));
+    for (std::size_t i = 0; i < static_cast<std::size_t>(outputs) && !state.output_scale.empty(); ++i)
+      point.s.push_back(static_cast<double>(state.output_scale[std::min(i, state.output_scale.size() - 1)]));
+    if (!state.scale_quantizer.delta.empty())
+      point.delta.push_back(static_cast<double>(state.scale_quantizer.delta[0]));
+  }
+  if (!layer.state().bias_quantizer.delta.empty())
+    point.delta.push_back(static_cast<double>(layer.state().bias_quantizer.delta[0]));
+
+  Model model(layer, seed);
+  const std::vector<double> modelled = model.run(point);
+  double largest = 0.0;
+  for (const double v : modelled) largest = std::max(largest, std::fabs(v));
+  for (std::size_t i = 0; i < modelled.size(); ++i)
+    ASSERT_NEAR(static_cast<double>(y.values()[i]), modelled[i], 2e-5 * largest) << "output " << i;
+
+  const auto loss = [&] {
+    const std::vector<double> out = model.run(point);
+    double sum = 0.0;
+    for (std::size_t i = 0; i < out.size(); ++i) sum += out[i] * static_cast<double>(dy.values()[i]);
+    return sum;
+  };
+  // Differences for values that move together: a scale that outputs share.
+  const auto difference = [&](std::vector<double>& values, std::size_t first, std::size_t count) {
+    constexpr double h = 1e-5;
+    for (std::size_t i = 0; i < count; ++i) values[first + i] += h;
+    const double above = loss();
+    for (std::size_t i = 0; i < count; ++i) values[first + i] -= 2.0 * h;
+    const double below = loss();
+    for (std::size_t i = 0; i < count; ++i) values[first + i] += h;
+    return (above - below) / (2.0 * h);
+  };
+  std::map<std::string, double> errors;
+  const auto compare = [&](const std::string& what, std::span<const float> gradient, std::vector<double>& values,
+                           std::size_t first, std::size_t shared) {
+    double scale = 0.0;
+    std::vector<double> expected(gradient.size());
+    for (std::size_t i = 0; i < gradient.size(); ++i) {
+      expected[i] = difference(values, first + i, shared);
+      scale = std::max(scale, std::fabs(expected[i]));
+    }
+    EXPECT_GT(scale, 0.0) << what;
+    for (std::size_t i = 0; i < gradient.size(); ++i) {
+      const double error = std::fabs(static_cast<double>(gradient[i]) - expected[i]) / scale;
+      errors[what] = std::max(errors[what], error);
+      EXPECT_LT(error, 2e-4) << what << " " << i << ": " << gradient[i] << " and " << expected[i];
+    }
+  };
+  compare("x", dx.values(), point.x, 0, 1);
+  std::size_t tile = 0;
+  for (const LearnedValue& v : layer.values()) {
+    if (v.kind == LearnedKind::weight) compare("W", v.gradient, point.w, 0, 1);
+    if (v.kind == LearnedKind::bias) compare("b", v.gradient, point.b, 0, 1);
+    if (v.kind == LearnedKind::input_range && !p.forward.is_perfect) compare("r", v.gradient, point.r, tile++, 1);
+    if (v.kind == LearnedKind::output_scale) {
+      ASSERT_EQ(analog.tile_count(), 1);
+      compare("s", v.gradient, point.s, 0, v.value.size() == 1 ? static_cast<std::size_t>(outputs) : 1);
+    }
+    if (v.kind == LearnedKind::scale_range) compare("delta of S", v.gradient, point.delta, 0, 1);
+    if (v.kind == LearnedKind::bias_range) compare("delta of b", v.gradient, point.delta, point.delta.size() - 1, 1);
+  }
+  for (const auto& [what, error] : errors) RecordProperty("relative_error_" + what, std::to_string(error));
+  if (std::getenv("TESSERA_PRINT_ERRORS") != nullptr) {
+    printf("| %s |", GetParam().name.c_str());
+    for (const char* what : {"W", "x", "b", "r", "s", "delta of S", "delta of b"}) {
+      if (errors.contains(what))
+        printf(" %.0e |", errors.at(what));
+      else
+        printf(" |");
+    }
+    printf("\n");
+  }
+}
+
+void learned_periphery(RpuParameters& p) {
+  p.pre_post.periph_quant.n_bits = 5;
+  p.pre_post.periph_quant.learn_quant_params = true;
+  p.pre_post.periph_quant.init_learning_after = 1;
+}
+
+INSTANTIATE_TEST_SUITE_P(Effects, LearningGradient,
+                         ::testing::Values(Case{"perfect", [](RpuParameters& p) { p.forward.is_perfect = true; }},
+                                           Case{"dac_and_adc", [](RpuParameters&) {}},
+                                           Case{"adc_that_clips", [](RpuParameters& p) { p.forward.out_bound = 1.0; }},
+                                           Case{"dac_that_clips", [](RpuParameters& p) { p.forward.inp_bound = 0.7; }},
+                                           Case{"input_and_output_noise",
+                                                [](RpuParameters& p) {
+                                                  p.forward.out_noise = 0.06;
+                                                  p.forward.inp_noise = 0.05;
+                                                }},
+                                           Case{"asymmetries",
+                                                [](RpuParameters& p) {
+                                                  p.forward.inp_asymmetry = 0.1;
+                                                  p.forward.out_asymmetry = 0.2;
+                                                }},
+                                           Case{"pcm_read",
+                                                [](RpuParameters& p) {
+                                                  p.forward.w_noise = 0.1;
+                                                  p.forward.w_noise_type = WeightNoiseType::PCM_READ;
+                                                  p.forward.out_noise = 0.04;
+                                                }},
+                                           Case{"additive_weight_noise",
+                                                [](RpuParameters& p) {
+                                                  p.forward.w_noise = 0.1;
+                                                  p.forward.w_noise_type = WeightNoiseType::ADDITIVE_CONSTANT;
+                                                }},
+                                           Case{"ir_drop",
+                                                [](RpuParameters& p) {
+                                                  p.forward.ir_drop = 1.0;
+                                                  p.forward.ir_drop_g_ratio = 200.0;
+                                                }},
+                                           Case{"offset_and_series_resistance",
+                                                [](RpuParameters& p) {
+                                                  p.forward.v_offset_std = 0.1;
+                                                  p.forward.r_series = 0.05;
+                                                }},
+                                           Case{"saturation_and_pcm_read",
+                                                [](RpuParameters& p) {
+                                                  p.forward.out_nonlinearity = 0.5;
+                                                  p.forward.out_nonlinearity_std = 0.3;
+                                                  p.forward.slope_calibration = 0.5;
+                                                  p.forward.w_noise = 0.05;
+                                                  p.forward.w_noise_type = WeightNoiseType::PCM_READ;
+                                                }},
+                                           Case{"separate_signs",
+                                                [](RpuParameters& p) {
+                                                  p.forward.mv_type = AnalogMVType::POS_NEG_SEPARATE;
+                                                  p.forward.w_read_asymmetry_dtod = 0.2;
+                                                  p.forward.w_noise = 0.05;
+                                                  p.forward.w_noise_type = WeightNoiseType::PCM_READ;
+                                                }},
+                                           Case{"abs_max_scale",
+                                                [](RpuParameters& p) {
+                                                  p.forward.noise_management = NoiseManagementType::ABS_MAX;
+                                                  p.forward.inp_bound = 1.5;  // the largest input: 42 steps, no tie
+                                                }},
+                                           Case{"input_range", ranged},
+                                           Case{"input_range_and_noise",
+                                                [](RpuParameters& p) {
+                                                  ranged(p);
+                                                  p.forward.out_noise = 0.06;
+                                                  p.forward.w_noise = 0.05;
+                                                  p.forward.w_noise_type = WeightNoiseType::PCM_READ;
+                                                }},
+                                           Case{"output_scale",
+                                                [](RpuParameters& p) {
+                                                  ranged(p);
+                                                  p.mapping.learn_out_scaling = true;
+                                                }},
+                                           Case{"output_scales",
+                                                [](RpuParameters& p) {
+                                                  p.mapping.learn_out_scaling = true;
+                                                  p.mapping.out_scaling_columnwise = true;
+                                                }},
+                                           Case{"quantized_periphery",
+                                                [](RpuParameters& p) {
+                                                  ranged(p);
+                                                  learned_periphery(p);
+                                                  p.mapping.learn_out_scaling = true;
+                                                  p.mapping.out_scaling_columnwise = true;
+                                                }},
+                                           Case{"several_tiles",
+                                                [](RpuParameters& p) {
+                                                  ranged(p);
+                                                  p.forward.out_noise = 0.06;
+                                                  p.mapping.max_input_size = 4;
+                                                  p.mapping.max_output_size = 4;
+                                                }},
+                                           Case{"hardware_aware_preset",
+                                                [](RpuParameters& p) {
+                                                  ranged(p);
+                                                  p.forward.out_noise = 0.04;
+                                                  p.forward.inp_res = 254;
+                                                  p.forward.out_res = 254;
+                                                  p.forward.out_bound = 10.0;
+                                                  p.forward.w_noise = 0.0175;
+                                                  p.forward.w_noise_type = WeightNoiseType::PCM_READ;
+                                                  p.forward.ir_drop = 1.0;
+                                                  p.mapping.learn_out_scaling = true;
+                                                  p.mapping.out_scaling_columnwise = true;
+                                                }}),
+                         [](const auto& each) { return each.param.name; });
+
+}  // namespace
+}  // namespace tessera::tile
