@@ -70,6 +70,12 @@ config::Section<RpuConfig> rpu_config_table() {
           "pre_post", [](auto& c) -> auto& { return c.tile.pre_post; }, pre_post_parameter())
       .field("act_quant_config", [](auto& c) -> auto& { return c.tile.act_quant_config; },
              config::optional(activation_quant_config()), {.help = "quantizer of the layer's output; null: none"})
+      .field(
+          "modifier", [](auto& c) -> auto& { return c.tile.modifier; }, weight_modifier_parameter())
+      .field(
+          "clip", [](auto& c) -> auto& { return c.tile.clip; }, weight_clip_parameter())
+      .field(
+          "remap", [](auto& c) -> auto& { return c.tile.remap; }, weight_remap_parameter())
       .field("noise_model", &RpuConfig::noise_model, config::optional(noise_model()),
              {.help = "devices; null: nothing is programmed or drifts, the target weights are used as they are"})
       .field("drift_compensation", &RpuConfig::drift_compensation, config::optional(drift_compensation()),
@@ -82,9 +88,6 @@ config::Section<RpuConfig> rpu_config_table() {
       .unused("backward", training)
       .unused("update", training)
       .unused("device", training)
-      .unused("clip", training)
-      .unused("remap", training)
-      .unused("modifier", training)
       .unused("runtime", "data type and bindings of the peer; computations here are float32")
       .unused("tile_class", python)
       .unused("tile_array_class", python)

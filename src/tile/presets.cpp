@@ -35,6 +35,8 @@ RpuParameters standard_hwa_training() {
   p.mapping.max_input_size = 512;
   p.mapping.max_output_size = 0;
   p.pre_post.input_range.enable = true;
+  p.clip = {.type = WeightClipType::FIXED_VALUE, .fixed_value = 1.0};
+  p.remap = {.type = WeightRemapType::CHANNELWISE_SYMMETRIC, .remapped_wmax = 1.0};
   return p;
 }
 
@@ -51,6 +53,9 @@ RpuParameters web_composer() {
   p.mapping.weight_scaling_omega = 1.0;
   p.mapping.weight_scaling_columnwise = true;
   p.mapping.learn_out_scaling = true;
+  p.clip = {.type = WeightClipType::FIXED_VALUE, .fixed_value = 1.0};
+  p.modifier.type = WeightModifierType::ADD_NORMAL;
+  p.modifier.std_dev = 0.1;
   return p;
 }
 
