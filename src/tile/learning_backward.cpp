@@ -127,14 +127,21 @@ bool LearningLayer::Impl::needs_outputs(std::int64_t t) const {
   return rpu().pre_post.input_range.enable && exact() && !tile.product.perfect();
 }
 
+// Whether the tile's lines carry the input and nothing behind it asks for its output: no pass has to be made again.
+bool LearningLayer::Impl::is_linear(std::int64_t t) const {
+  return analog().tiles[static_cast<std::size_t>(t)].product.perfect() && !rpu().pre_post.input_range.enable &&
+         !analog().analog_bias && !needs_outputs(t);
+}
+
 void LearningLayer::Impl::trace_tiles(const BlockCall& call) {
   const std::int64_t tasks = task_count(call.x.rows);
   for (std::int64_t t = 0; t < tile_count(); ++t) {
     const AnalogProduct& product = analog().tiles[static_cast<std::size_t>(t)].product;
-    product.prepare_trace(tile(t).trace, call.x.rows);
+    if (!is_linear(t)) product.prepare_trace(tile(t).trace, call.x.rows);
   }
   parallel_for(call.parallel, tasks * tile_count(), [&](std::int64_t task) {
     const std::int64_t t = task / tasks;
+    if (is_linear(t)) return;
     const std::int64_t first = task % tasks * task_rows;
     const std::int64_t rows = std::min(task_rows, call.x.rows - first);
     ProductScratch scratch;
@@ -271,7 +278,6 @@ void LearningLayer::Impl::tile_backward(std::int64_t t, const BlockCall& call, M
     Matrix product_part;
     if (dx_wanted) product_part = Matrix::uninitialized(n, lines);
     for (std::size_t p = 0; p < passes; ++p) {
-      const PhaseTrace& phase = trace.phases[p];
       PassGradients& d = gradients[p];
       const MatrixView plain = part(d.plain);
       if (!physical) {
@@ -286,6 +292,7 @@ void LearningLayer::Impl::tile_backward(std::int64_t t, const BlockCall& call, M
         if (dx_wanted) kernels::multiply(tile.transposed, plain, dz.view());
         continue;
       }
+      const PhaseTrace& phase = trace.phases[p];
       const bool drops = phase.drop.rows() > 0;
       const bool varies = phase.variance.rows() > 0;
       for (std::int64_t r = 0; r < n; ++r) {
@@ -429,7 +436,9 @@ void LearningLayer::Impl::tile_backward(std::int64_t t, const BlockCall& call, M
   };
   for (std::size_t p = 0; p < passes; ++p) {
     const PassGradients& d = gradients[p];
-    const ConstMatrixView z = ranged.rows() > 0 ? std::as_const(ranged).view() : trace.phases[p].z.view();
+    const ConstMatrixView z = is_linear(t)        ? x
+                              : ranged.rows() > 0 ? std::as_const(ranged).view()
+                                                  : trace.phases[p].z.view();
     const bool negative = p == 0 && !tile.negative_sums.empty();
     std::vector<Matrix>& sums = negative ? tile.negative_sums : tile.weight_sums;
     std::vector<Matrix>& magnitudes = negative ? tile.negative_magnitude_sums : tile.magnitude_sums;

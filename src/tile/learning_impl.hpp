@@ -91,6 +91,7 @@ struct LearningLayer::Impl {
   void tile_backward(std::int64_t t, const BlockCall& call, MatrixView g);
   void finish_sums(std::int64_t vectors);
   bool needs_outputs(std::int64_t t) const;
+  bool is_linear(std::int64_t t) const;
 };
 
 }  // namespace tessera::tile

@@ -95,6 +95,9 @@ void AnalogLayer::forward_training(ConstMatrixView x, MatrixView y, const Forwar
   layer.observe_periphery();
   for (std::int64_t t = 0; t < tile_count(); ++t) layer.refresh(t);
   layer.refresh_bias();
+  const bool compensated =
+      std::any_of(layer.tiles.begin(), layer.tiles.end(), [](const LayerTile& tile) { return !tile.alpha.empty(); });
+  if (!compensated && !layer.output_quantizer && !layer.tiles[0].output_quantizer) return forward(x, y, call);
 
   const auto observe = [](std::optional<quant::QuantizationManager>& manager, const Matrix& values,
                           quant::UniformQuantizerState& saved) {
