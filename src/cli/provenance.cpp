@@ -49,6 +49,7 @@ sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Exe
   for (const nn::LinearLayer& layer : executor.layers()) names.push_back(layer.name);
   request.record_output = spec::select_names(config.output.record.tensors, names, "output.record.tensors");
   request.quantization = config.quantization;
+  request.spiking = config.spiking;
   return request;
 }
 

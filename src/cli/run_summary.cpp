@@ -6,6 +6,7 @@
 #include "cli/format.hpp"
 #include "cli/text_table.hpp"
 #include "tessera/core/statistics.hpp"
+#include "tessera/sim/recording.hpp"
 #include "tessera/sim/variance.hpp"
 #include "tessera/tile/mapping.hpp"
 
@@ -66,6 +67,25 @@ void print_layers(std::ostream& out, const sim::EvaluationRequest& request, cons
                    analog ? format_percent(means.saturated.mean()) : ""});
   }
   out << table.text() << "\n";
+}
+
+/// How much the neurons of each population fire, over all points.
+void print_populations(std::ostream& out, const sim::EvaluationRequest& request, const sim::EvaluationResult& result) {
+  TextTable table;
+  table.add_column("neurons", TextTable::Align::left);
+  for (const char* heading : {"per sample", "spikes per sample", "firing rate", "silent"}) table.add_column(heading);
+  std::size_t row = 0;
+  for (const sim::Population& population : sim::spiking_populations(request.executor, *request.spiking)) {
+    if (!population.emits_spikes) continue;
+    sim::SpikeCounts all;
+    for (const sim::PointResult& point : result.points) all += point.spikes.at(row);
+    const results::PopulationPoint means = sim::population_point(all, population.units, request.spiking->steps);
+    const double per_sample = static_cast<double>(all.spikes) / static_cast<double>(all.samples);
+    table.add_row({population.name, format_count(population.units), fmt::format("{:.1f}", per_sample),
+                   fmt::format("{:.4f}", means.firing_rate), format_percent(means.silent_fraction)});
+    ++row;
+  }
+  if (row > 0) out << table.text() << "\n";
 }
 
 /// "1 s", "90 s", "1 h", "2 days", "1 year": a unit where it goes in evenly.
@@ -177,6 +197,7 @@ void print_run_summary(std::ostream& out, const sim::EvaluationRequest& request,
                        const std::string& name) {
   out << name << ": " << format_count(request.data.size()) << " samples of " << request.data.name() << "\n\n";
   if (request.statistics && !result.points.empty()) print_layers(out, request, result);
+  if (request.spiking && !result.points.empty()) print_populations(out, request, result);
   print_accuracy(out, request, result);
   out << "\n  speed: analog " << rate(result.analog_samples, result.analog_seconds);
   if (result.reference_samples > 0) out << ", float32 " << rate(result.reference_samples, result.reference_seconds);

@@ -89,6 +89,7 @@ class Executor::Implementation {
   }
 
   const Graph& graph() const { return graph_; }
+  const ExecutorOptions& options() const { return options_; }
   const std::vector<LinearLayer>& layers() const { return layers_; }
 
   std::vector<ValueInfo> infos(std::int64_t batch) const {
@@ -113,7 +114,7 @@ class Executor::Implementation {
       }
       return outputs;
     }
-    const bool whole = options.observer || options.overrides != nullptr;
+    const bool whole = options.observer || options.transform_observer || options.overrides != nullptr;
     if (graph_.batch == BatchMode::per_sample)
       outputs = run_samples(bound, batch, options);
     else if (graph_.batch == BatchMode::any && !whole)
@@ -415,9 +416,13 @@ class Executor::Implementation {
               std::vector<std::size_t> networks, std::optional<Activation> input = std::nullopt) const {
     const Plan& plan = *walk.plan;
     const std::vector<Array> arrays = arrays_of(plan, *workspace, walk.bound, 0);
-    const RunOptions options{.first_sample = walk.run.first_sample,
-                             .parallel = walk.run.parallel,
-                             .overrides = walk.run.networks[networks.front()]};
+    RunOptions options{.first_sample = walk.run.first_sample,
+                       .parallel = walk.run.parallel,
+                       .overrides = walk.run.networks[networks.front()]};
+    if (walk.run.transform_observer)
+      options.transform_observer = [&](const std::string& node, const TransformCall& call) {
+        walk.run.transform_observer(networks, node, call);
+      };
     LinearObserver observer;
     if (walk.run.observer) observer = [&](const LinearRecord& record) { show(walk, networks, record); };
     PassState state{.first_sample = walk.run.first_sample,
@@ -528,6 +533,10 @@ class Executor::Implementation {
       RunOptions options{.first_sample = run.first_sample, .parallel = run.parallel, .overrides = run.networks[n]};
       const std::span<const std::size_t> alone(&n, 1);
       if (run.observer) options.observer = [&](const LinearRecord& record) { run.observer(alone, record); };
+      if (run.transform_observer)
+        options.transform_observer = [&](const std::string& node, const TransformCall& call) {
+          run.transform_observer(alone, node, call);
+        };
       const std::vector<Tensor> outputs = this->run({&batch, 1}, options);
       if (run.output) run.output(alone, outputs.front());
     }
@@ -612,14 +621,17 @@ class Executor::Implementation {
     std::optional<Activation> input;  ///< of a layer whose output is shown after its transform
   };
 
-  void run_transform(std::size_t n, const Array& in, const Array& out, Parallel parallel, PassState& state) const {
+  void run_transform(std::size_t n, const Array& in, const Array& out, const RunOptions& options,
+                     PassState& state) const {
     const auto size = static_cast<std::size_t>(in.size());
-    transform_of_node_[n]->apply({.shape = in.shape,
-                                  .x = {in.floats(), size},
-                                  .y = {out.floats(), size},
-                                  .first_sample = state.first_sample,
-                                  .samples = state.samples,
-                                  .parallel = parallel});
+    const TransformCall call{.shape = in.shape,
+                             .x = {in.floats(), size},
+                             .y = {out.floats(), size},
+                             .first_sample = state.first_sample,
+                             .samples = state.samples,
+                             .parallel = options.parallel};
+    transform_of_node_[n]->apply(call);
+    if (options.transform_observer) options.transform_observer(graph_.nodes[n].name, call);
     if (!state.observer || layer_of_transform_[n] < 0) return;
     TESSERA_EXPECT(state.input.has_value());
     state.observer({.layer = static_cast<std::size_t>(layer_of_transform_[n]),
@@ -632,7 +644,7 @@ class Executor::Implementation {
     if (step.node < 0) return convert_layout(in[0], out[0], options.parallel);
     const auto n = static_cast<std::size_t>(step.node);
     const Node& node = graph_.nodes[n];
-    if (transform_of_node_[n]) return run_transform(n, in[0], out[0], options.parallel, state);
+    if (transform_of_node_[n]) return run_transform(n, in[0], out[0], options, state);
     if (step.layer < 0) return step.op->compute({.node = node, .in = in, .out = out, .parallel = options.parallel});
     const auto layer = static_cast<std::size_t>(step.layer);
     std::span<const LinearOperator* const> operators;
@@ -891,6 +903,9 @@ Executor::~Executor() = default;
 Executor::Executor(Executor&&) noexcept = default;
 Executor& Executor::operator=(Executor&&) noexcept = default;
 
+const ExecutorOptions& Executor::options() const {
+  return implementation_->options();
+}
 const Graph& Executor::graph() const {
   return implementation_->graph();
 }

@@ -27,6 +27,14 @@ std::string transformed_node(const Node& node) {
   return is_transform(node) ? node.text(output_of, "") : "";
 }
 
+Node transform_node(std::string name, ValueId input, ValueId output, const ValueTransform& transform) {
+  return {.name = std::move(name),
+          .op = transform.needs_order() ? "OrderedTransform" : "Transform",
+          .inputs = {input},
+          .outputs = {output},
+          .attributes = {}};
+}
+
 Transforms insert_transforms(Graph& graph, const std::vector<TransformPlace>& places) {
   for (const TransformPlace& place : places) {
     require<InputError>(place.node >= 0 && place.node < static_cast<int>(graph.nodes.size()) && place.transform,
@@ -41,11 +49,7 @@ Transforms insert_transforms(Graph& graph, const std::vector<TransformPlace>& pl
   Transforms transforms;
   const auto made = [&](const TransformPlace& place, const std::string& name, ValueId from, ValueId to) {
     transforms.emplace(name, place.transform);
-    return Node{.name = name,
-                .op = place.transform->needs_order() ? "OrderedTransform" : "Transform",
-                .inputs = {from},
-                .outputs = {to},
-                .attributes = {}};
+    return transform_node(name, from, to, *place.transform);
   };
   std::vector<Node> nodes;
   for (std::size_t n = 0; n < graph.nodes.size(); ++n) {

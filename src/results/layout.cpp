@@ -13,10 +13,10 @@ bool is_netcdf_name(const std::string& name) {
 
 /// Names that a swept axis cannot have: those of variables and of the other axes.
 std::set<std::string> taken_names(const Header& header) {
-  std::set<std::string> taken{"config", "reference", "layers", "runtime"};
+  std::set<std::string> taken{"config", "reference", "layers", "spiking", "runtime"};
   for (const Variable& row : variables()) taken.emplace(row.name);
-  for (const Dim dim :
-       {Dim::time, Dim::repeat, Dim::sample, Dim::layer, Dim::tile, Dim::tile_column, Dim::output, Dim::conductance}) {
+  for (const Dim dim : {Dim::time, Dim::repeat, Dim::sample, Dim::layer, Dim::tile, Dim::tile_column, Dim::output,
+                        Dim::conductance, Dim::population}) {
     taken.emplace(to_string(dim));
   }
   for (const LayerHeader& layer : header.layers) {
@@ -57,6 +57,8 @@ bool is_present(Presence presence, const Header& header, const LayerHeader* laye
       return header.hardware && layer->devices && layer->compensation && layer->column_compensation;
     case Presence::tensors:
       return layer->record_output;
+    case Presence::spiking:
+      return !header.populations.empty();
   }
   return false;
 }
@@ -86,6 +88,8 @@ std::vector<NamedExtent> extents(Dim dim, const Header& header, const LayerHeade
       return {{name, layer->outputs}};
     case Dim::conductance:
       return {{name, conductance_bins}};
+    case Dim::population:
+      return {{name, static_cast<std::int64_t>(header.populations.size())}};
     case Dim::feature: {
       std::vector<NamedExtent> axes;
       const std::vector<std::string> names = feature_names(layer->output_shape);
@@ -118,6 +122,8 @@ void validate(const Header& header) {
   require<RunError>(header.samples >= 0, "a result file cannot have {} samples", header.samples);
   require<RunError>(header.labels.empty() || static_cast<std::int64_t>(header.labels.size()) == header.samples,
                     "{} labels do not fit {} samples", header.labels.size(), header.samples);
+  for (const PopulationHeader& population : header.populations)
+    require<RunError>(population.units >= 0, "population '{}' has a negative size", population.name);
   for (const LayerHeader& layer : header.layers) {
     const bool sizes = layer.inputs >= 0 && layer.outputs >= 0 && layer.max_tiles >= 0 && layer.max_columns >= 0 &&
                        std::all_of(layer.output_shape.begin(), layer.output_shape.end(),

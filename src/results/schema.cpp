@@ -19,6 +19,7 @@ std::vector<Variable> make_variables() {
   const std::vector<Dim> per_chip{Dim::swept, Dim::repeat};
   const std::vector<Dim> point_tile{Dim::swept, Dim::time, Dim::repeat, Dim::tile};
   const std::vector<Dim> point_column{Dim::swept, Dim::time, Dim::repeat, Dim::tile_column};
+  const std::vector<Dim> point_population{Dim::swept, Dim::time, Dim::repeat, Dim::population};
   const std::vector<Dim> per_tile{Dim::swept, Dim::tile};
   const std::vector<Dim> per_column{Dim::swept, Dim::tile_column};
   const std::vector<Dim> per_output{Dim::swept, Dim::output};
@@ -170,6 +171,13 @@ std::vector<Variable> make_variables() {
        P::device_statistics,
        no_count},
 
+      {"/spiking", "units", {Dim::population}, i64, "1", "neurons per sample", P::spiking},
+      {"/spiking", "spikes", point_population, i64, "1", "spikes of all samples, neurons and time steps", P::spiking,
+       no_count},
+      {"/spiking", "firing_rate", point_population, f64, "1", "spikes per neuron and time step", P::spiking, no_number},
+      {"/spiking", "silent_fraction", point_population, f64, "1",
+       "fraction of the neurons of all samples that never fire", P::spiking, no_number},
+
       {"/runtime", "wall_time", {}, f64, "s", "wall time of the run", P::always},
       {"/runtime", "reference_time", {}, f64, "s", "wall time of the float32 passes", P::always},
       {"/runtime", "analog_time", {}, f64, "s", "wall time of the analog passes", P::always},
@@ -206,6 +214,8 @@ std::string_view to_string(Dim dim) {
       return "output_index";
     case Dim::conductance:
       return "conductance";
+    case Dim::population:
+      return "population";
     case Dim::feature:
       return "<features>";
   }
@@ -258,6 +268,8 @@ std::string_view to_string(Presence presence) {
       return "layers with drift compensation by output";
     case Presence::tensors:
       return "layers whose tensors are recorded";
+    case Presence::spiking:
+      return "with spiking neurons";
   }
   return "";
 }

@@ -60,8 +60,8 @@ struct Checker {
   }
 
   bool is_axis(const std::string& name, const std::string& group) const {
-    static const std::set<Dim> everywhere{Dim::time, Dim::repeat,      Dim::sample, Dim::layer,
-                                          Dim::tile, Dim::tile_column, Dim::output, Dim::conductance};
+    static const std::set<Dim> everywhere{Dim::time,        Dim::repeat, Dim::sample,      Dim::layer,     Dim::tile,
+                                          Dim::tile_column, Dim::output, Dim::conductance, Dim::population};
     if (std::find(swept.begin(), swept.end(), name) != swept.end()) return true;
     if (std::any_of(everywhere.begin(), everywhere.end(), [&](Dim dim) { return to_string(dim) == name; })) return true;
     const h5::Group parent = file.group(group);
@@ -123,7 +123,7 @@ struct Checker {
       if (kind == h5::Kind::dataset) {
         check_dataset(file.dataset(full), group);
       } else if (kind == h5::Kind::group) {
-        static const std::set<std::string> groups{"/config", "/reference", "/layers", "/runtime"};
+        static const std::set<std::string> groups{"/config", "/reference", "/layers", "/spiking", "/runtime"};
         if (!groups.contains(full) && group != "/layers") return problem("the group {} is not declared", full);
         check_group_attributes(file.group(full));
       } else {

@@ -65,11 +65,13 @@ struct Writer::Impl {
     for (const std::string& name : group_names(names)) layer_groups.push_back("/layers/" + name);
     write_attributes();
     for (const char* group : {"/", "/config", "/reference", "/layers", "/runtime"}) create_group(group, nullptr);
+    if (!header.populations.empty()) create_group("/spiking", nullptr);
     for (std::size_t i = 0; i < header.layers.size(); ++i) create_layer(i);
     put_text("/config", "text", header.config_text);
     put_text("/config", "resolved", header.resolved_text);
     put_layer_table();
     put_repeats();
+    put_populations();
     if (datasets.contains("/label")) put("/", "label", {}, header.labels);
     file->flush();
   }
@@ -189,6 +191,11 @@ struct Writer::Impl {
       for (const LayerHeader& layer : header.layers) names.push_back(layer.name);
       return coordinate(group.write(name, names), "1", "layer");
     }
+    if (name == to_string(Dim::population)) {
+      std::vector<std::string> names;
+      for (const PopulationHeader& population : header.populations) names.push_back(population.name);
+      return coordinate(group.write(name, names), "1", "neurons in place of this node");
+    }
     return group.create_dimension(name, length);
   }
 
@@ -224,6 +231,13 @@ struct Writer::Impl {
     }
     dataset("/", "program").write(program);
     dataset("/", "read").write(read);
+  }
+
+  void put_populations() {
+    if (header.populations.empty()) return;
+    std::vector<std::int64_t> units;
+    for (const PopulationHeader& population : header.populations) units.push_back(population.units);
+    dataset("/spiking", "units").write(units);
   }
 
   // --- writing -------------------------------------------------------------------------------------------------------
@@ -330,6 +344,22 @@ struct Writer::Impl {
     put(group, "bound_management_failed_fraction", at, layer.bound_management_failed_fraction);
     put(group, "dac_effective_bits", at, layer.dac_effective_bits);
     put(group, "adc_effective_bits", at, layer.adc_effective_bits);
+  }
+
+  void put_populations(const Shape& at, const std::vector<PopulationPoint>& populations) {
+    require<RunError>(populations.size() == header.populations.size(), "a point has {} populations of neurons, not {}",
+                      populations.size(), header.populations.size());
+    if (populations.empty()) return;
+    std::vector<std::int64_t> spikes;
+    std::vector<double> rate, silent;
+    for (const PopulationPoint& population : populations) {
+      spikes.push_back(population.spikes);
+      rate.push_back(population.firing_rate);
+      silent.push_back(population.silent_fraction);
+    }
+    put("/spiking", "spikes", at, spikes);
+    put("/spiking", "firing_rate", at, rate);
+    put("/spiking", "silent_fraction", at, silent);
   }
 
   void put_hardware(const Shape& at, std::size_t i, const LayerHardware& hardware);
@@ -502,6 +532,7 @@ void Writer::write_point(const PointIndex& index, const Point& point) {
                       point.layers.size(), impl_->header.layers.size());
     for (std::size_t i = 0; i < point.layers.size(); ++i) impl_->put_layer_point(i, at, point.layers[i]);
   }
+  impl_->put_populations(at, point.populations);
   // First the numbers, then the mark that they are there.
   impl_->file->flush();
   impl_->put("/", "finished", at, std::uint8_t{1});

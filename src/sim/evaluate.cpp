@@ -80,6 +80,11 @@ std::vector<const EvaluationRequest*> requests_of(std::span<const EvaluationTask
   return requests;
 }
 
+/// Whether the same inputs can be shown to both.
+bool go_together(const EvaluationRequest& a, const EvaluationRequest& b) {
+  return a.spiking == b.spiking && (!a.spiking || a.seed == b.seed);
+}
+
 class Evaluation {
  public:
   Evaluation(std::span<const EvaluationTask> tasks, Parallel parallel, const Environment& environment)
@@ -93,9 +98,10 @@ class Evaluation {
         classes_(requests_of(tasks)) {
     const std::vector<Shape> outputs = common_.executor.output_shapes(1);
     if (common_.data.has_labels()) common_.data.require_labels_below(element_count(outputs.at(0)));
+    if (common_.spiking) make_spiking_reference();
     for (const EvaluationTask& task : tasks) {
-      require<InputError>(&task.request.executor == &common_.executor && &task.request.data == &common_.data &&
-                              task.request.batch_size == common_.batch_size,
+      require<InputError>(go_together(task.request, common_) && &task.request.executor == &common_.executor &&
+                              &task.request.data == &common_.data && task.request.batch_size == common_.batch_size,
                           "requests that are evaluated together need the same network, data and batch size");
       statistics_ |= task.request.statistics || task.request.isolated;
       tasks_.push_back({task.request, task.sink, read_fault_maps(task.request.executor, task.request.resolve),
@@ -144,7 +150,22 @@ class Evaluation {
                                 parallel_);
       for (const std::string& note : quantized_.back()->notes()) environment_.note(note);
     }
+    spiking_.emplace_back();
+    if (request.spiking) {
+      if (quantized_.back() && quantized_.back()->has_ranges())
+        throw ConfigError("spiking",
+                          "activations cannot have quantizers with ranges in a spiking network; give the neurons a "
+                          "state_quant, and quantize weights only");
+      const nn::Executor& network = quantized_.back() ? quantized_.back()->executor() : request.executor;
+      spiking_.back().emplace(network, *request.spiking, populations_, true, request.seed);
+    }
     return quantized_.size() - 1;
+  }
+
+  void make_spiking_reference() {
+    populations_ = balanced_populations(common_.executor, *common_.spiking, common_.data, parallel_);
+    reference_network_.emplace(common_.executor, *common_.spiking, populations_, false, common_.seed);
+    steps_ = common_.spiking->steps;
   }
 
   /// As many of the points from `next` on as fit into the memory, at least one.
@@ -210,14 +231,26 @@ class Evaluation {
           fmt::format("ranges of the activation quantizers estimated from the first {} samples", samples));
   }
 
+  /// Images, each over its time steps in a spiking network.
   Tensor read_batch(std::int64_t first, std::int64_t count) const {
     Shape shape = input_shape_;
     shape.insert(shape.begin(), count);
-    return common_.data.read(first, count, parallel_).reshaped(std::move(shape));
+    Tensor batch = common_.data.read(first, count, parallel_).reshaped(std::move(shape));
+    if (!reference_network_) return batch;
+    return reference_network_->encode(batch, static_cast<std::uint64_t>(first), parallel_);
+  }
+
+  /// Number of a batch's first sample for the executor, where each time step of an image is a sample.
+  std::uint64_t first_sample(std::int64_t first_image) const {
+    return static_cast<std::uint64_t>(first_image * steps_);
+  }
+  Tensor decoded(Tensor output) const {
+    return reference_network_ ? reference_network_->decode(output) : std::move(output);
   }
 
   /// The network that chips are put into.
   const nn::Executor& simulated(const Task& task) const {
+    if (spiking_[task.simulated]) return spiking_[task.simulated]->executor();
     const std::optional<QuantizedNetwork>& quantized = quantized_[task.simulated];
     return quantized ? quantized->executor() : common_.executor;
   }
@@ -235,6 +268,11 @@ class Evaluation {
   void add_error(ErrorMeasures& error, const nn::Activation& reference, const nn::Activation& seen) const {
     if (reference.layout == seen.layout) return add_batch(error, reference, seen, parallel_);
     add_batch(error, {nn::to_natural(reference)}, {nn::to_natural(seen)}, parallel_);
+  }
+
+  void add_cumulative_error(ErrorMeasures& error, const nn::Activation& reference, const nn::Activation& seen) const {
+    if (!reference_network_) return add_error(error, reference, seen);
+    add_error(error, mean_over_steps(reference, steps_), mean_over_steps(seen, steps_));
   }
 
   AnalogNetwork network_at(const PointGroup& group, const Point& point) {
@@ -265,9 +303,10 @@ class Evaluation {
 
   bool run_group(PointGroup& group, bool first_group) {
     const std::int64_t samples = common_.data.size();
-    for (std::int64_t first = 0; first < samples; first += common_.batch_size) {
+    const std::int64_t batch_size = std::max<std::int64_t>(1, common_.batch_size / steps_);
+    for (std::int64_t first = 0; first < samples; first += batch_size) {
       if (environment_.cancelled()) return false;
-      const std::int64_t count = std::min(common_.batch_size, samples - first);
+      const std::int64_t count = std::min(batch_size, samples - first);
       const Tensor batch = read_batch(first, count);
       run_reference(group, batch, first, first_group);
       try {
@@ -306,8 +345,7 @@ class Evaluation {
 
   void run_reference(PointGroup& group, const Tensor& batch, std::int64_t first, bool count_score) {
     double observed_seconds = 0.0;
-    nn::RunOptions options{
-        .first_sample = static_cast<std::uint64_t>(first), .parallel = parallel_, .overrides = nullptr, .observer = {}};
+    nn::RunOptions options{.first_sample = first_sample(first), .parallel = parallel_};
     const bool known = std::all_of(tasks_.begin(), tasks_.end(),
                                    [](const Task& task) { return task.request.known_reference.has_value(); });
     if (statistics_) {
@@ -322,9 +360,10 @@ class Evaluation {
       return;
     }
     const Stopwatch watch;
-    const Tensor output = common_.executor.run(batch, options);
+    const nn::Executor& reference = reference_network_ ? reference_network_->executor() : common_.executor;
+    const Tensor output = decoded(reference.run(batch, options));
     reference_seconds_ += watch.seconds() - observed_seconds;
-    reference_samples_ += batch.dim(0);
+    reference_samples_ += batch.dim(0) / steps_;
     if (!count_score) return;
     add_score(reference_, output, first);
     for (const Task& task : tasks_)
@@ -356,7 +395,7 @@ class Evaluation {
       for (const std::size_t leader : leaders) group.networks[leader].count_statistics(false);
       const std::vector<nn::Activation> alone =
           simulated(tasks_[group.points[n].task])
-              .apply_branches(layer, branches, record.input, static_cast<std::uint64_t>(first), parallel_);
+              .apply_branches(layer, branches, record.input, first_sample(first), parallel_);
       for (std::size_t b = 0; b < leaders.size(); ++b) {
         const std::size_t leader = leaders[b];
         group.networks[leader].count_statistics(true);
@@ -376,9 +415,8 @@ class Evaluation {
   /// A batch through all networks of the group that stand in the same simulated network.
   void run_networks(PointGroup& group, std::size_t simulated_index, const Tensor& batch, std::int64_t first) {
     double observed_seconds = 0.0;
-    nn::BranchedRun run{.first_sample = static_cast<std::uint64_t>(first),
-                        .parallel = parallel_,
-                        .memory_bytes = common_.memory_bytes / 2};
+    nn::BranchedRun run{
+        .first_sample = first_sample(first), .parallel = parallel_, .memory_bytes = common_.memory_bytes / 2};
     std::vector<std::size_t> members;
     bool observed = false;
     for (std::size_t n = 0; n < group.points.size(); ++n) {
@@ -397,9 +435,18 @@ class Evaluation {
         observe(group, members, networks, seen, first);
         observed_seconds += watch.seconds();
       };
-    run.output = [&](std::span<const std::size_t> networks, const Tensor& output) {
+    std::vector<std::vector<SpikeCounts>> spikes(members.size());
+    if (spiking_[simulated_index])
+      run.transform_observer = [&](std::span<const std::size_t> networks, const std::string& node,
+                                   const nn::TransformCall& call) {
+        count(*spiking_[simulated_index], networks, node, call, spikes);
+      };
+    run.output = [&](std::span<const std::size_t> networks, const Tensor& raw) {
+      const Tensor output = decoded(raw);
       for (const std::size_t i : networks) {
         const std::size_t n = members[i];
+        group.results[n].spikes.resize(spikes[i].size());
+        for (std::size_t p = 0; p < spikes[i].size(); ++p) group.results[n].spikes[p] += spikes[i][p];
         const Task& task = tasks_[group.points[n].task];
         add_score(group.results[n].score, output, first);
         if (task.sink.predictions)
@@ -412,21 +459,34 @@ class Evaluation {
     const Stopwatch watch;
     simulated(tasks_[group.points[members.front()].task]).run_branched(batch, run);
     analog_seconds_ += watch.seconds() - observed_seconds;
-    for (const std::size_t n : members) tasks_[group.points[n].task].result.analog_samples += batch.dim(0);
+    for (const std::size_t n : members) tasks_[group.points[n].task].result.analog_samples += batch.dim(0) / steps_;
+  }
+
+  /// The spikes of a batch, by network and population.
+  static void count(const SpikingNetwork& network, std::span<const std::size_t> networks, const std::string& node,
+                    const nn::TransformCall& call, std::vector<std::vector<SpikeCounts>>& spikes) {
+    const auto found = std::ranges::find(network.spiking(), node);
+    if (found == network.spiking().end()) return;
+    const SpikeCounts counts = count_spikes(call, network.steps());
+    for (const std::size_t i : networks) {
+      spikes[i].resize(network.spiking().size());
+      spikes[i][static_cast<std::size_t>(found - network.spiking().begin())] = counts;
+    }
   }
 
   void observe(PointGroup& group, const std::vector<std::size_t>& members, std::span<const std::size_t> networks,
                const nn::LinearRecord& seen, std::int64_t first) {
     const std::size_t leader = members[networks.front()];
     ErrorMeasures error = group.results[leader].layers[seen.layer].cumulative;
-    if (statistics_) add_error(error, reference_outputs_[seen.layer], seen.output);
+    if (statistics_) add_cumulative_error(error, reference_outputs_[seen.layer], seen.output);
     for (const std::size_t i : networks) {
       const std::size_t n = members[i];
       const Task& task = tasks_[group.points[n].task];
       group.results[n].layers[seen.layer].cumulative = error;
       const std::vector<bool>& record = task.request.record_output;
       if (task.sink.output && !record.empty() && record[seen.layer])
-        task.sink.output(group.points[n].index, seen.layer, first, nn::to_natural(seen.output));
+        task.sink.output(group.points[n].index, seen.layer, first,
+                         nn::to_natural(reference_network_ ? mean_over_steps(seen.output, steps_) : seen.output));
     }
   }
 
@@ -467,6 +527,10 @@ class Evaluation {
   bool statistics_ = false;  ///< some request wants them
   std::vector<Task> tasks_;
   std::vector<std::optional<QuantizedNetwork>> quantized_;  ///< by Task::simulated; none: float32
+  std::vector<std::optional<SpikingNetwork>> spiking_;      ///< likewise
+  std::optional<SpikingNetwork> reference_network_;         ///< where the float32 network is one of spiking neurons
+  std::vector<Population> populations_;
+  std::int64_t steps_ = 1;
   std::vector<nn::Activation> reference_outputs_;
   ClassificationScore reference_;
   double reference_seconds_ = 0.0, analog_seconds_ = 0.0;
@@ -524,7 +588,22 @@ std::vector<EvaluationResult> evaluate_together(std::span<const EvaluationTask> 
   if (tasks.empty()) return {};
   const io::DataSet& data = tasks.front().request.data;
   require<InputError>(data.size() > 0, "the data set '{}' has no samples", data.name());
-  return Evaluation(tasks, parallel, environment).run();
+  std::vector<EvaluationResult> results(tasks.size());
+  std::vector<bool> done(tasks.size());
+  for (std::size_t t = 0; t < tasks.size(); ++t) {
+    if (done[t]) continue;
+    std::vector<EvaluationTask> alike;
+    std::vector<std::size_t> places;
+    for (std::size_t other = t; other < tasks.size(); ++other) {
+      if (!go_together(tasks[t].request, tasks[other].request)) continue;
+      alike.push_back(tasks[other]);
+      places.push_back(other);
+      done[other] = true;
+    }
+    std::vector<EvaluationResult> part = Evaluation(alike, parallel, environment).run();
+    for (std::size_t i = 0; i < part.size(); ++i) results[places[i]] = std::move(part[i]);
+  }
+  return results;
 }
 
 }  // namespace tessera::sim

@@ -62,6 +62,13 @@ results::Score score_record(const ClassificationScore& score) {
   return {.accuracy = score.accuracy(), .loss = score.loss(), .correct = score.correct, .count = score.count};
 }
 
+results::PopulationPoint population_point(const SpikeCounts& counts, std::int64_t units, std::int64_t steps) {
+  const std::int64_t neurons = counts.samples * units;
+  return {.spikes = counts.spikes,
+          .firing_rate = share(counts.spikes, neurons * steps),
+          .silent_fraction = share(counts.silent, neurons)};
+}
+
 results::LayerHardware hardware_record(const AnalogNetwork& network, std::size_t layer) {
   results::LayerHardware record;
   double bias_signal = 0.0;
@@ -128,6 +135,10 @@ void describe_run(results::Header& header, const EvaluationRequest& request, con
   header.labels.assign(request.data.labels().begin(), request.data.labels().end());
   header.statistics = record.statistics;
   header.predictions = record.predictions;
+  header.populations.clear();
+  if (request.spiking)
+    for (const Population& population : spiking_populations(request.executor, *request.spiking))
+      if (population.emits_spikes) header.populations.push_back({population.name, population.units});
   header.layers.clear();
   for (std::size_t l = 0; l < request.executor.layers().size(); ++l) {
     const nn::LinearLayer& source = request.executor.layers()[l];
@@ -195,6 +206,9 @@ EvaluationSink recording_sink(results::Writer& writer, const EvaluationRequest& 
     if (request.statistics)
       for (std::size_t l = 0; l < result.layers.size(); ++l)
         point.layers.push_back(layer_point(result.layers[l], parameters_of(request, l).rpu.forward));
+    for (std::size_t p = 0; p < result.spikes.size(); ++p)
+      point.populations.push_back(
+          population_point(result.spikes[p], writer.header().populations[p].units, request.spiking->steps));
     writer.write_point(index_of(result.index), point);
   };
   return sink;

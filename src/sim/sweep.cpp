@@ -58,6 +58,7 @@ void join(results::Header& header, const results::Header& point, const std::stri
     whole.compensation |= part.compensation;
     whole.column_compensation |= part.column_compensation;
   }
+  differ(point.populations != header.populations, "the spiking neurons");
   header.statistics |= point.statistics;
   header.predictions |= point.predictions;
 }
@@ -100,7 +101,8 @@ SweepSummary run_sweep(const std::vector<SweepJob>& jobs, const std::string& fol
     const SweepJob& job = *todo[i];
     EvaluationRequest request = job.request();
     const auto network_and_data = std::make_pair(&request.executor, &request.data);
-    const bool score_only = !request.statistics && !job.record.predictions;
+    // The float32 network of a spiking run depends on its neurons.
+    const bool score_only = !request.statistics && !job.record.predictions && !request.spiking;
     if (const auto known = references.find(network_and_data); score_only && known != references.end())
       request.known_reference = known->second;
     results::Header header = provenance;
@@ -118,7 +120,7 @@ SweepSummary run_sweep(const std::vector<SweepJob>& jobs, const std::string& fol
     }
     try {
       const EvaluationResult result = evaluate(request, recording_sink(writer, request, {}, parallel), parallel, inner);
-      references.emplace(network_and_data, result.reference);
+      if (!request.spiking) references.emplace(network_and_data, result.reference);
       if (!result.complete) {
         summary.cancelled = true;
         summary.missing += std::ssize(todo) - static_cast<std::int64_t>(i);

@@ -8,6 +8,7 @@
 #include "quantization_tables.hpp"
 #include "rpu_table.hpp"
 #include "run_tables.hpp"
+#include "spiking_tables.hpp"
 #include "tessera/config/document.hpp"
 #include "tessera/config/emit.hpp"
 #include "tessera/config/schema.hpp"
@@ -176,6 +177,8 @@ Type<RunConfig> make_run_config_type() {
       .field("layers", &RunConfig::layers, config::list(layer_rule()), {.help = "exceptions; later entries win"})
       .field("quantization", &RunConfig::quantization, config::optional(quantization_parameters()),
              {.help = "digital low precision; null: float32"})
+      .field("spiking", &RunConfig::spiking, config::optional(spiking_parameters()),
+             {.help = "spiking neurons over time; null: the network as it is"})
       .field("evaluation", &RunConfig::evaluation, evaluation_parameters(), {.help = "repeats and times"})
       .field("output", &RunConfig::output, output_parameters(), {.help = "what is written"})
       .field("sweep", &RunConfig::sweep, config::optional(sweep_parameters()), {.help = "many runs (tessera sweep)"})
@@ -198,6 +201,7 @@ RunConfig read_run_config(const Node& root, Report* report) {
   check_rules(config, used);
   check_devices(root, config, used);
   check_quantization(root, config, used);
+  if (config.spiking) config::detail::run_check(root, {}, used, [&] { sim::validate(*config.spiking); });
   used.throw_if_any();
   if (config.name.empty()) config.name = std::filesystem::path(root.position.file()).stem().string();
   return config;

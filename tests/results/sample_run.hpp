@@ -28,6 +28,7 @@ inline Header run_header() {
   LayerHeader fc{.name = "block/fc", .op = "Gemm", .analog = false, .inputs = 24, .outputs = 3, .output_shape = {3}};
   fc.record_output = true;
   header.layers = {conv, fc};
+  header.populations = {{"relu1", 12}, {"output_neurons", 3}};
   header.top5 = true;
   header.predictions = true;
   return header;
@@ -70,6 +71,8 @@ inline Point point(const PointIndex& index) {
   LayerPoint digital;
   digital.cumulative = {std::numeric_limits<double>::infinity(), 0.0, 1.0};
   point.layers = {analog, digital};
+  point.populations = {{.spikes = 40 + index.repeat, .firing_rate = 0.125, .silent_fraction = 0.5},
+                       {.spikes = 4, .firing_rate = 0.0625, .silent_fraction = 0.0}};
   return point;
 }
 

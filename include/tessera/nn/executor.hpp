@@ -46,6 +46,7 @@ struct RunOptions {
   Parallel parallel = {};
   const LinearOverrides* overrides = nullptr;  ///< layers().size() entries
   LinearObserver observer = {};                ///< called in layer order on the calling thread
+  TransformObserver transform_observer = {};   ///< called in node order on the calling thread
 };
 
 /// Several networks that differ in their weighted layers only, on one batch.
@@ -63,6 +64,9 @@ struct BranchedRun {
   /// Called in layer order for each network, with all networks that did the same so far (ascending).
   std::function<void(std::span<const std::size_t> networks, const LinearRecord& record)> observer = {};
   std::function<void(std::span<const std::size_t> networks, const Tensor& output)> output = {};
+  /// Called in node order for each network; again with the same values where a common way is computed again.
+  std::function<void(std::span<const std::size_t> networks, const std::string& node, const TransformCall& call)>
+      transform_observer = {};
 };
 
 /// One of several operators for a layer that see the same input.
@@ -91,6 +95,8 @@ class Executor {
   Executor& operator=(Executor&&) noexcept;
 
   const Graph& graph() const;
+  /// As given, to build a changed network like this one.
+  const ExecutorOptions& options() const;
   const std::vector<LinearLayer>& layers() const;
 
   /// Shapes of all graph outputs, or of one layer's input and output, for a batch of `batch` samples.

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -33,8 +34,14 @@ class ValueTransform {
   virtual void apply(const TransformCall& call) const = 0;
 };
 
+/// Told of every transform after it was applied: the node that stands for it, and what it read and wrote.
+using TransformObserver = std::function<void(const std::string& node, const TransformCall& call)>;
+
 /// By the name of the node that stands for them in the graph.
 using Transforms = std::map<std::string, std::shared_ptr<const ValueTransform>>;
+
+/// A node that applies `transform`, which belongs into ExecutorOptions::transforms under the same name.
+Node transform_node(std::string name, ValueId input, ValueId output, const ValueTransform& transform);
 
 /// Where a transform goes: after the first output of a node, seen by every reader of it; or in front of the first input
 /// of a node, seen by that node alone.

@@ -25,6 +25,8 @@ struct LeakyParameters {
   float graded_spikes_factor = 1.0f;  ///< f: size of a spike; not 0
   std::optional<StateQuantParameters> state_quant = std::nullopt;  ///< of U, each step
   Surrogate spike_grad;
+
+  bool operator==(const LeakyParameters&) const = default;
 };
 /// Throws ConfigError naming every value out of range.
 void validate(const LeakyParameters& parameters, const std::string& key = "leaky");

@@ -44,6 +44,13 @@ struct LayerHeader {
   std::int64_t max_columns = 0;      ///< most tile columns (outputs summed over tiles), likewise
 };
 
+/// Spiking neurons in one place of the network.
+struct PopulationHeader {
+  std::string name = {};
+  std::int64_t units = 0;  ///< per sample
+  bool operator==(const PopulationHeader&) const = default;
+};
+
 /// What does not change while a run goes on.
 struct Header {
   std::uint64_t seed = 0;
@@ -61,6 +68,7 @@ struct Header {
   std::int64_t samples = 0;               ///< of the data set, after any limit
   std::vector<std::int32_t> labels = {};  ///< of the samples; empty: no labels, and then no accuracy
   std::vector<LayerHeader> layers = {};
+  std::vector<PopulationHeader> populations = {};  ///< none: no spiking neurons
 
   bool top5 = false;         ///< accuracy_top5 is given
   bool statistics = true;    ///< errors and converter statistics by layer are given
@@ -112,9 +120,19 @@ struct LayerPoint {
   bool operator==(const LayerPoint&) const = default;
 };
 
+/// What a population of spiking neurons did at one point.
+struct PopulationPoint {
+  std::int64_t spikes = -1;          ///< over all samples, neurons and time steps
+  double firing_rate = missing;      ///< spikes per neuron and time step
+  double silent_fraction = missing;  ///< of the neurons of all samples, those that never fired
+
+  bool operator==(const PopulationPoint&) const = default;
+};
+
 struct Point {
-  Score score = {};                     ///< all missing without labels
-  std::vector<LayerPoint> layers = {};  ///< by Header::layers; empty without statistics
+  Score score = {};                               ///< all missing without labels
+  std::vector<LayerPoint> layers = {};            ///< by Header::layers; empty without statistics
+  std::vector<PopulationPoint> populations = {};  ///< by Header::populations
 };
 
 /// One tile and its periphery. A vector is empty (none), has one value (for all outputs), or one per output of the

@@ -13,7 +13,7 @@ namespace tessera::results {
 
 inline constexpr std::string_view filetype = "tessera-results";
 inline constexpr int schema_major = 1;  ///< changes when a reader of the old files would be wrong
-inline constexpr int schema_minor = 0;  ///< changes when something is added
+inline constexpr int schema_minor = 1;  ///< changes when something is added
 
 enum class Dim {
   swept,        ///< every swept axis, in order; none for a plain run
@@ -25,6 +25,7 @@ enum class Dim {
   tile_column,  ///< outputs of the tiles of a layer, tile by tile
   output,       ///< of a layer's product
   conductance,  ///< bins of conductance histograms
+  population,   ///< of spiking neurons
   feature       ///< the axes of a layer's output without the batch; their names depend on the rank (feature_names)
 };
 std::string_view to_string(Dim dim);
@@ -46,7 +47,8 @@ enum class Presence {
   device_statistics,
   compensation,
   column_compensation,
-  tensors
+  tensors,
+  spiking
 };
 std::string_view to_string(Presence presence);
 

@@ -13,6 +13,7 @@
 #include "tessera/sim/quantized_network.hpp"
 #include "tessera/sim/run_parameters.hpp"
 #include "tessera/sim/scores.hpp"
+#include "tessera/sim/spiking_network.hpp"
 
 /// The main job: a network evaluated on programmed chips beside the float32 network, layer by layer.
 namespace tessera::sim {
@@ -37,6 +38,7 @@ struct PointResult {
   PointIndex index;
   ClassificationScore score;        ///< empty without labels
   std::vector<LayerResult> layers;  ///< by Executor::layers(); error and counts empty unless statistics are recorded
+  std::vector<SpikeCounts> spikes;  ///< by SpikingNetwork::spiking(); empty without spiking neurons
 };
 
 /// Receives what is recorded, in order of samples for each chip. Any member may be empty.
@@ -73,6 +75,9 @@ struct EvaluationRequest {
   /// Digital low precision of the simulated network (quantized_network.hpp); errors stay against float32. Its ranges
   /// are estimated on `data` before anything else.
   std::optional<QuantizationParameters> quantization = std::nullopt;
+  /// The network with spiking neurons over time (spiking_network.hpp). "Float32" then is the same spiking network with
+  /// float32 synapses and states; what is recorded of a layer, and its cumulative error, is the mean over the steps.
+  std::optional<SpikingParameters> spiking = std::nullopt;
   /// Chips are evaluation.repeats programmings from this number on; PointIndex::repeat counts from the first of them.
   std::int64_t first_program = 0;
   /// Each layer alone, fed with the float32 network's input, and nothing else: no pass through the analog network, no
@@ -105,7 +110,8 @@ struct EvaluationTask {
 /// Several requests on the same executor and data (and batch size) as one: every number is the same bit for bit as from
 /// evaluate(). What they share is computed once: the float32 pass, programmed and drifted weights of layers that differ
 /// in periph_quant at most, for each chip all layers up to the first that differs, and the products of layers that
-/// differ in periph_quant only. Wall times are divided evenly.
+/// differ in periph_quant only. Requests whose spiking neurons differ go one after the other. Wall times are divided
+/// evenly.
 std::vector<EvaluationResult> evaluate_together(std::span<const EvaluationTask> tasks, Parallel parallel,
                                                 const Environment& environment);
 

@@ -16,7 +16,8 @@ namespace tessera::sim {
 /// | tensor | how |
 /// |---|---|
 /// | weight | of digital layers: once, when the network is built; per channel means per output. The bias stays float32.
-/// Weights of analog layers are the tiles' business and stay |
+/// Of analog layers, number formats only: the target weights are rounded before they are mapped to tiles; weight_quant
+/// has no effect |
 /// | output | of a layer, after its bias and before any activation function; digital and analog layers alike |
 /// | input | in front of one layer, seen by it alone |
 /// | partial sums | of digital layers: products are added one by one, inputs in order (channel-major for convolutions),
@@ -53,6 +54,8 @@ class QuantizedNetwork {
     std::string number;  ///< "8 bits in [-1.25, 1.24]", "fixed(wl=8, fl=4)"
   };
   const std::vector<Entry>& entries() const { return entries_; }
+  /// Whether activations have ranges, which calibration found.
+  bool has_ranges() const { return has_ranges_; }
   /// What was asked for and has no effect, e.g. weights of analog layers.
   const std::vector<std::string>& notes() const { return notes_; }
 
@@ -63,6 +66,7 @@ class QuantizedNetwork {
   std::unique_ptr<nn::Executor> executor_;
   std::vector<Entry> entries_;
   std::vector<std::string> notes_;
+  bool has_ranges_ = false;
 };
 
 }  // namespace tessera::sim

@@ -15,6 +15,9 @@ results::LayerPoint layer_point(const LayerResult& layer, const tile::IOParamete
 /// Accuracy and loss; everything missing where there were no labels.
 results::Score score_record(const ClassificationScore& score);
 
+/// What a population of `units` neurons did in `steps` time steps.
+results::PopulationPoint population_point(const SpikeCounts& counts, std::int64_t units, std::int64_t steps);
+
 /// The tiles of a layer with their periphery, all parts of it.
 results::LayerHardware hardware_record(const AnalogNetwork& network, std::size_t layer);
 

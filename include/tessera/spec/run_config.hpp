@@ -10,6 +10,7 @@
 #include "tessera/io/data_parameters.hpp"
 #include "tessera/sim/quantization_parameters.hpp"
 #include "tessera/sim/run_parameters.hpp"
+#include "tessera/sim/spiking_parameters.hpp"
 #include "tessera/sim/training_parameters.hpp"
 #include "tessera/spec/rpu_config.hpp"
 
@@ -56,6 +57,7 @@ struct RunConfig {
   RpuConfig rpu_config;
   std::vector<LayerRule> layers;
   std::optional<sim::QuantizationParameters> quantization;  ///< digital low precision; none: float32 beside the tiles
+  std::optional<sim::SpikingParameters> spiking;            ///< spiking neurons over time; none: the network as it is
   sim::EvaluationParameters evaluation;
   OutputParameters output;
   std::optional<SweepParameters> sweep;             ///< `tessera sweep` only
