@@ -109,6 +109,10 @@ const std::vector<QuantizedModuleKind>& quantized_module_kinds() {
       {"QuantLayerNorm", "LayerNorm", true, true},
       {"QuantEmbedding", "Embedding", true, false},
       {"QuantBatchNorm2d", "BatchNorm2d", false, true},
+      {"QuantConvTranspose2d", "ConvTranspose2d", true, true},
+      {"QuantLSTM", "LSTM", true, true},
+      {"QuantGRU", "GRU", true, true},
+      {"QuantRNN", "RNN", true, true},
   };
   return kinds;
 }
@@ -126,6 +130,11 @@ std::string canonical_module_type(const std::string& type) {
       {"QuantEmbedding", "Embedding"},
       {"BatchNormalization", "BatchNorm2d"},
       {"QuantBatchNorm2d", "BatchNorm2d"},
+      {"ConvTranspose", "ConvTranspose2d"},
+      {"QuantConvTranspose2d", "ConvTranspose2d"},
+      {"QuantLSTM", "LSTM"},
+      {"QuantGRU", "GRU"},
+      {"QuantRNN", "RNN"},
   };
   std::string name = type;
   for (const char* prefix : {"torch.", "nn."}) {
@@ -145,7 +154,14 @@ void validate(const QuantizationMap& map, const std::string& key) {
     const std::string at = fmt::format("{}.module_qconfig_map.{}", key, type);
     collect(problems, [&] { validate(entry.module_qconfig, at + ".module_qconfig"); });
     if (kind_of(type) == nullptr) {
-      problems.push_back({.file = {}, .key = at, .message = "modules of this type have no quantized form"});
+      std::vector<std::string> legal;
+      for (const QuantizedModuleKind& kind : quantized_module_kinds()) legal.emplace_back(kind.module);
+      const std::string near = nearest_word(type, legal);
+      problems.push_back({.file = {},
+                          .key = at,
+                          .message = "modules of this type have no quantized form" +
+                                     (near.empty() ? fmt::format("; those of {} have", fmt::join(legal, ", "))
+                                                   : "; did you mean '" + near + "'?")});
     } else {
       check_form(problems, at, entry.quantized_module, type);
     }

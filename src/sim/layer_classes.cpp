@@ -24,7 +24,9 @@ bool estimates_ranges(const std::vector<LayerParameters>& layers) {
 class Numbering {
  public:
   std::uint32_t of(const EvaluationRequest& request, LayerParameters layer) {
-    std::tuple key(request.seed, request.evaluation.chips, std::move(layer));
+    // Number formats round the target weights.
+    FormatMap formats = request.quantization ? request.quantization->formats : FormatMap{};
+    std::tuple key(request.seed, request.evaluation.chips, std::move(formats), std::move(layer));
     const auto found = std::find(known_.begin(), known_.end(), key);
     if (found == known_.end()) {
       known_.push_back(std::move(key));
@@ -34,7 +36,7 @@ class Numbering {
   }
 
  private:
-  std::vector<std::tuple<std::uint64_t, std::string, LayerParameters>> known_;
+  std::vector<std::tuple<std::uint64_t, std::string, FormatMap, LayerParameters>> known_;
 };
 
 }  // namespace
@@ -58,7 +60,8 @@ LayerClasses::LayerClasses(std::span<const EvaluationRequest* const> requests) {
   for (std::size_t r = 0; r < requests.size(); ++r) {
     if (!estimates_ranges(all[r])) continue;
     for (std::size_t before = 0; before < r && kin[r] == 0; ++before)
-      if (kin[before] != 0 && all[before] == all[r] && requests[before]->seed == requests[r]->seed)
+      if (kin[before] != 0 && all[before] == all[r] && requests[before]->seed == requests[r]->seed &&
+          requests[before]->quantization == requests[r]->quantization)
         kin[r] = kin[before];
     if (kin[r] == 0) kin[r] = ++families;
   }

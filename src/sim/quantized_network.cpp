@@ -1,6 +1,7 @@
 #include "tessera/sim/quantized_network.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "tessera/sim/evaluate.hpp"
 #include "value_quantizers.hpp"
@@ -32,12 +33,14 @@ std::string range_text(const quant::UniformQuantizer& quantizer) {
                      low.size() > 1 ? fmt::format(", {} channels", low.size()) : std::string());
 }
 
+bool is_recurrent(const nn::Node& node) {
+  return node.op == "LSTM" || node.op == "GRU" || node.op == "RNN";
+}
+
 /// Index of the inputs of a node that hold its weight.
 std::vector<std::size_t> weight_inputs(const nn::Graph& graph, const nn::Node& node) {
-  if (nn::is_linear(graph, node)) {
-    const bool recurrent = node.op == "LSTM" || node.op == "GRU" || node.op == "RNN";
-    return recurrent ? std::vector<std::size_t>{1, 2} : std::vector<std::size_t>{1};
-  }
+  if (nn::is_linear(graph, node))
+    return is_recurrent(node) ? std::vector<std::size_t>{1, 2} : std::vector<std::size_t>{1};
   if (node.op == "LayerNormalization" && graph.tensor(node.input(1)) != nullptr) return {1};
   if (node.op == "Gather" && graph.tensor(node.input(0)) != nullptr) return {0};
   return {};
@@ -47,6 +50,13 @@ std::vector<std::size_t> weight_inputs(const nn::Graph& graph, const nn::Node& n
 int output_axis(const nn::Node& node) {
   if (node.op == "MatMul" || node.op == "ConvTranspose") return 1;
   return node.op == "Gemm" && node.integer("transB", 0) == 0 ? 1 : 0;
+}
+
+/// A weight with its outputs along output_axis(): those of recurrent layers are [directions, outputs, inputs] in the
+/// graph.
+Tensor by_outputs(const nn::Node& node, const Tensor& weight) {
+  if (!is_recurrent(node)) return weight;
+  return weight.reshaped({weight.dim(0) * weight.dim(1), weight.dim(2)});
 }
 
 }  // namespace
@@ -64,6 +74,8 @@ class QuantizedNetwork::Builder {
         result_(result),
         accumulation_(reference.layers().size()) {
     if (parameters_.append_default_conversions) quant::append_default_conversions(parameters_.map);
+    for (const auto& entry : parameters_.map.module_qconfig_map)
+      if (!parameters.map.module_qconfig_map.contains(entry.first)) appended_.insert(entry.first);
     options_.sample_shapes = {fitted_sample_shape(graph_, data.sample_shape())};
   }
 
@@ -78,6 +90,7 @@ class QuantizedNetwork::Builder {
     const Shape sample = options_.sample_shapes.at(0);
     result_.executor_ = std::make_unique<nn::Executor>(std::move(graph_), std::move(options_));
     make_accumulators();
+    result_.has_ranges_ = !ranges_.empty();
     if (!ranges_.empty()) calibrate(sample);
     for (const auto& [quantizer, entry] : ranges_)
       result_.entries_[entry].number = range_text(quantizer->manager().quantizer());
@@ -95,6 +108,11 @@ class QuantizedNetwork::Builder {
       names.push_back(node.name);
       types.push_back(quant::canonical_module_type(node.op));
     }
+    for (const auto& entry : parameters_.map.module_qconfig_map)
+      if (!appended_.contains(entry.first) &&
+          std::ranges::find(types, quant::canonical_module_type(entry.first)) == types.end())
+        result_.notes_.push_back(
+            fmt::format("quantization.module_qconfig_map.{}: the network has no layer of this type", entry.first));
     const auto suggestion = [](const std::string& word, const std::vector<std::string>& legal) {
       const std::string near = nearest_word(word, legal);
       return near.empty() ? std::string() : "; did you mean '" + near + "'?";
@@ -137,15 +155,25 @@ class QuantizedNetwork::Builder {
     if (given(formats.weight) && weights.empty()) problem(name, fmt::format("{} has no weight to give a format", op));
     if (given(formats.accumulation) && layer < 0)
       problem(name, fmt::format("{} adds up no partial sums that could have a format", op));
+    const nn::Node& node = graph_.nodes[n];
+    if (is_recurrent(node) && (ranges.activation || given(formats.activation)) &&
+        (node.output(1) != nn::no_value || node.output(2) != nn::no_value))
+      problem(name,
+              fmt::format("the final state of {} layers cannot be quantized; leave its activation out, and quantize "
+                          "the input of the layer that reads it (input_activation_qconfig_map)",
+                          op));
+    if (op == "ConvTranspose" && node.integer("group", 1) > 1 && ranges.weight && ranges.weight->per_channel)
+      problem(name, "per_channel is not possible for ConvTranspose with groups; use one range per tensor");
     if (!problems_.empty()) return;
 
-    if (analog && (ranges.weight || given(formats.weight)))
-      result_.notes_.push_back(fmt::format("'{}' is analog: its weight is not quantized digitally", name));
+    if (analog && ranges.weight)
+      result_.notes_.push_back(fmt::format(
+          "'{}' is analog: its weight_quant has no effect; tiles have rpu_config, and number formats", name));
     if (analog && given(formats.accumulation))
       result_.notes_.push_back(fmt::format("'{}' is analog: its partial sums have no number format", name));
     if (!analog && ranges.weight)
       for (const std::size_t input : weights) quantize_weight(n, input, *ranges.weight);
-    if (!analog && given(formats.weight))
+    if (given(formats.weight))
       for (const std::size_t input : weights) format_weight(n, input, formats);
     if (!analog && given(formats.accumulation)) {
       accumulation_[static_cast<std::size_t>(layer)] = formats;
@@ -188,9 +216,10 @@ class QuantizedNetwork::Builder {
     quant::QuantizationManager manager(p);
     manager.estimate_ranges();
     try {
-      Tensor weight = manager.quantize(*graph_.tensor(node.inputs[input]), false);
+      const Tensor& stored = *graph_.tensor(node.inputs[input]);
+      Tensor weight = manager.quantize(by_outputs(node, stored), false);
       result_.entries_.push_back({node.name, "weight", range_text(manager.quantizer())});
-      replace_weight(n, input, std::move(weight));
+      replace_weight(n, input, std::move(weight).reshaped(stored.shape()));
     } catch (const InputError& error) {
       throw InputError(fmt::format("range of the weight of layer '{}': {}", node.name, error.what()));
     }
@@ -203,13 +232,14 @@ class QuantizedNetwork::Builder {
     if (auto* block = std::get_if<quant::BlockFloatingPoint>(&number);
         block != nullptr && (block->dim == 0 || block->dim == 1) && output_axis(node) == 1)
       block->dim = 1 - block->dim;
-    const Tensor& weight = *graph_.tensor(node.inputs[input]);
+    const Tensor& stored = *graph_.tensor(node.inputs[input]);
+    const Tensor weight = by_outputs(node, stored);
     Tensor result =
         formats.rounding == quant::Rounding::nearest
             ? quant::quantize_nearest(number, weight)
             : quant::quantize_stochastic(number, weight, {stream_of(seed_, n, DrawTensor::weight, input), 0, 0});
     result_.entries_.push_back({node.name, "weight", quant::to_string(formats.weight)});
-    replace_weight(n, input, std::move(result));
+    replace_weight(n, input, std::move(result).reshaped(stored.shape()));
   }
 
   /// Transforms that work sample by sample need the samples along the first axis.
@@ -281,6 +311,7 @@ class QuantizedNetwork::Builder {
   nn::ExecutorOptions options_;
   std::vector<nn::TransformPlace> places_;
   std::vector<std::pair<std::shared_ptr<RangeQuantizer>, std::size_t>> ranges_;  ///< with the index of their entry
+  std::set<std::string> appended_;  ///< types that append_default_conversions added
   std::vector<Problem> problems_;
 };
 

@@ -353,7 +353,8 @@ config::Type<sim::QuantizationParameters> quantization_parameters() {
              {.help = "default_qconfig for Linear, Conv2d, LayerNorm and Embedding without an entry of their own"})
       .field("module_qconfig_map", [](auto& p) -> auto& { return p; },
              modules<&quant::QuantizationMap::module_qconfig_map>(),
-             {.help = "by type: Linear (Gemm, MatMul), Conv2d (Conv), LayerNorm, Embedding, BatchNorm2d; an entry is "
+             {.help = "by type: Linear (Gemm, MatMul), Conv2d (Conv), LayerNorm, Embedding, BatchNorm2d, "
+                      "ConvTranspose2d, LSTM, GRU, RNN; an entry is "
                       "{quantized_module, module_qconfig}, a module_qconfig alone, or the word default"})
       .field("instance_qconfig_map", [](auto& p) -> auto& { return p; },
              modules<&quant::QuantizationMap::instance_qconfig_map>(), {.help = "by layer name, over the type"})

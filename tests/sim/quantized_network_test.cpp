@@ -229,6 +229,11 @@ TEST(QuantizedNetwork, AnalogLayersKeepTheirWeightsAndGetTheirActivationsQuantiz
       same(*graph.tensor(graph.nodes[0].inputs[1]), *reference.graph().tensor(reference.graph().nodes[0].inputs[1])));
   EXPECT_THAT(network.notes(), testing::ElementsAre(HasSubstr("'fc1' is analog")));
   EXPECT_LE(distinct(network.executor().layers()[1].parts[0].weight.values()), 4U);
+  // A number format is that of the target weights.
+  QuantizationParameters format;
+  format.formats.default_formats.weight = quant::FixedPoint{3, 1};
+  const QuantizedNetwork formatted(reference, format, first_analog, data, 0, {1});
+  EXPECT_LE(distinct(formatted.executor().layers()[0].parts[0].weight.values()), 8U);
 }
 
 TEST(QuantizedNetwork, EightBitsAreAlmostFloatAndTwoAreNot) {
@@ -243,6 +248,7 @@ TEST(QuantizedNetwork, EightBitsAreAlmostFloatAndTwoAreNot) {
     EvaluationRequest request{
         .executor = executor, .data = data, .evaluation = {}, .resolve = digital, .record_output = {}};
     request.quantization = parameters;
+    request.statistics = false;
     const EvaluationResult result = evaluate(request, {}, {2}, {});
     return std::pair{result.points.at(0).score.accuracy(), result.reference.accuracy()};
   };
@@ -257,6 +263,104 @@ TEST(QuantizedNetwork, EightBitsAreAlmostFloatAndTwoAreNot) {
   EXPECT_NEAR(accuracy(fp8).first, reference, 0.03);
 }
 
+/// Sequences of three values through one recurrent layer, or images through a transposed convolution with two groups.
+nn::Executor one_layer(const std::string& op, bool final_state = false) {
+  nn::Graph graph;
+  graph.name = op;
+  const auto values = [](Shape shape, double phase) {
+    Tensor tensor(std::move(shape));
+    for (std::int64_t i = 0; i < tensor.size(); ++i)
+      tensor.data()[i] = static_cast<float>(std::sin(phase + 1.7 * static_cast<double>(i)));
+    return tensor;
+  };
+  const nn::ValueId x = graph.add_value("x");
+  const bool transposed = op == "ConvTranspose";
+  graph.inputs.push_back({.value = x,
+                          .type = nn::ElementType::float32,
+                          .shape = transposed ? Shape{-1, 4, 3, 3} : Shape{-1, 5, 3},
+                          .batched = true});
+  if (transposed) {
+    const nn::ValueId w = graph.add_value("w", values({4, 3, 2, 2}, 0.3)), b = graph.add_value("b", values({6}, 0.1)),
+                      y = graph.add_value("y");
+    graph.nodes.push_back({"layer", op, {x, w, b}, {y}, {{"group", std::int64_t{2}}}});
+    graph.outputs = {y};
+  } else {
+    const std::int64_t gates = op == "LSTM" ? 4 : op == "GRU" ? 3 : 1;
+    const std::vector<std::int64_t> swap{1, 0, 2};
+    const nn::ValueId t = graph.add_value("t"), w = graph.add_value("w", values({1, gates * 4, 3}, 0.3)),
+                      r = graph.add_value("r", values({1, gates * 4, 4}, 0.5)), y = graph.add_value("y"),
+                      out = graph.add_value("out");
+    graph.nodes.push_back({"swap", "Transpose", {x}, {t}, {{"perm", swap}}});
+    graph.nodes.push_back(
+        {"layer", op, {t, w, r}, final_state ? std::vector<nn::ValueId>{-1, y} : std::vector<nn::ValueId>{y}, {}});
+    const std::vector<std::int64_t> back = final_state ? swap : std::vector<std::int64_t>{2, 0, 1, 3};
+    graph.nodes.push_back({"back", "Transpose", {y}, {out}, {{"perm", back}}});
+    graph.outputs = {out};
+  }
+  nn::validate(graph);
+  return nn::Executor(std::move(graph));
+}
+
+io::DataSet data_for(const nn::Executor& network) {
+  Shape shape = network.graph().inputs.front().shape;
+  shape[0] = 20;
+  Tensor inputs(std::move(shape));
+  for (std::int64_t i = 0; i < inputs.size(); ++i)
+    inputs.data()[i] = static_cast<float>(std::cos(0.4 + 2.3 * static_cast<double>(i)));
+  return io::DataSet(std::move(inputs), {});
+}
+
+TEST(QuantizedNetwork, RecurrentAndTransposedLayersAreQuantizedToo) {
+  for (const std::string op : {"LSTM", "GRU", "RNN", "ConvTranspose"}) {
+    const nn::Executor reference = one_layer(op);
+    const io::DataSet data = data_for(reference);
+    const Tensor x = data.read(0, 20, {1});
+    QuantizationParameters ranges;
+    ranges.map.module_qconfig_map[op] = {.quantized_module = "", .module_qconfig = bits(4, 3, op != "ConvTranspose")};
+    const QuantizedNetwork network(reference, ranges, digital, data, 0, {1});
+    for (const nn::LinearPart& part : network.executor().layers()[0].parts)
+      for (std::int64_t o = 0; o < part.weight.rows(); ++o) {
+        const std::span<const float> row = part.weight.view().row_span(o);
+        EXPECT_LE(distinct(row), 8U) << op;
+      }
+    const Tensor y = network.executor().run(x);
+    EXPECT_LE(distinct(y.values()), 16U) << op;
+    EXPECT_GT(distinct(y.values()), 4U) << op;
+
+    // Sums in a format as wide as float32 are those of float32, in another order.
+    QuantizationParameters wide;
+    wide.formats.instances["layer"].accumulation = quant::FloatingPoint{8, 22};
+    const QuantizedNetwork summed(reference, wide, digital, data, 0, {1});
+    const Tensor same_sums = summed.executor().run(x, {.overrides = &summed.accumulators()});
+    wide.formats.instances["layer"].accumulation = quant::FixedPoint{6, 2};
+    const QuantizedNetwork narrow(reference, wide, digital, data, 0, {1});
+    const Tensor few_sums = narrow.executor().run(x, {.overrides = &narrow.accumulators()});
+    const Tensor exact = reference.run(x);
+    double wide_error = 0.0, narrow_error = 0.0;
+    for (std::int64_t i = 0; i < exact.size(); ++i) {
+      wide_error = std::max(wide_error, std::abs(static_cast<double>(same_sums.data()[i] - exact.data()[i])));
+      narrow_error = std::max(narrow_error, std::abs(static_cast<double>(few_sums.data()[i] - exact.data()[i])));
+    }
+    EXPECT_LT(wide_error, 1e-4) << op;
+    EXPECT_GT(narrow_error, 1e-2) << op;
+  }
+}
+
+TEST(QuantizedNetwork, WeightsOfRecurrentLayersHaveBlocksByOutput) {
+  const nn::Executor reference = one_layer("LSTM");
+  const io::DataSet data = data_for(reference);
+  QuantizationParameters parameters;
+  parameters.formats.default_formats.weight = quant::BlockFloatingPoint{3, 0};
+  const QuantizedNetwork network(reference, parameters, digital, data, 0, {1});
+  const Matrix& before = reference.layers()[0].parts[0].weight;
+  const Matrix& after = network.executor().layers()[0].parts[0].weight;
+  for (std::int64_t o = 0; o < before.rows(); ++o) {
+    Tensor row({before.cols()}, before.view().row_span(o));
+    const Tensor expected = quant::quantize_nearest(quant::BlockFloatingPoint{3, -1}, row);
+    EXPECT_TRUE(std::ranges::equal(expected.values(), after.view().row_span(o))) << o;
+  }
+}
+
 template <class F>
 std::string error_of(F&& work) {
   try {
@@ -265,6 +369,36 @@ std::string error_of(F&& work) {
     return error.what();
   }
   return "";
+}
+
+TEST(QuantizedNetwork, EveryRangeEstimatorMayBeChosen) {
+  std::set<float> results;
+  for (const auto estimator :
+       {quant::RangeEstimators::current_minmax, quant::RangeEstimators::allminmax,
+        quant::RangeEstimators::running_minmax, quant::RangeEstimators::MSE, quant::RangeEstimators::cross_entropy}) {
+    QuantizationParameters parameters = everywhere(3, 0);
+    parameters.map.default_qconfig.activation_quant.set_range_estimator(estimator);
+    parameters.calibration = {.batches = 4, .batch_size = 20};
+    const Tensor once = outputs(parameters);
+    EXPECT_LE(distinct(once.values()), 8U) << to_string(estimator);
+    EXPECT_TRUE(same(outputs(parameters, 7, 3), once)) << to_string(estimator);
+    results.insert(*std::ranges::max_element(once.values()));
+  }
+  EXPECT_GE(results.size(), 4U);  // they find different ranges
+}
+
+TEST(QuantizedNetwork, NamesTheTensorWhoseRangeCannotBeFound) {
+  const nn::Executor reference = small_network();
+  Tensor inputs({4, 6});
+  std::ranges::fill(inputs.values(), 3e38F);
+  const io::DataSet huge(std::move(inputs), {});
+  std::string message;
+  try {
+    const QuantizedNetwork network(reference, everywhere(8, 0), digital, huge, 0, {1});
+  } catch (const InputError& error) {
+    message = error.what();
+  }
+  EXPECT_THAT(message, HasSubstr("fc1"));
 }
 
 TEST(QuantizedNetwork, RefusesWhatIsNotThereOrHasNoMeaning) {
@@ -285,6 +419,21 @@ TEST(QuantizedNetwork, RefusesWhatIsNotThereOrHasNoMeaning) {
   parameters = {};
   parameters.formats.instances["relu"] = {.weight = {}, .activation = {}, .accumulation = quant::FixedPoint{8, 4}};
   EXPECT_THAT(error_of([&] { outputs(parameters); }), HasSubstr("partial sums"));
+  parameters = {};
+  parameters.map.module_qconfig_map["Linaer"] = {.quantized_module = "", .module_qconfig = bits(3, 0)};
+  EXPECT_THAT(error_of([&] { outputs(parameters); }), HasSubstr("did you mean 'Linear'"));
+  parameters = everywhere(8, 8);
+  parameters.map.input_activation_qconfig_map["fc3"].n_bits = 8;
+  EXPECT_THAT(error_of([&] { outputs(parameters); }), HasSubstr("input_activation_qconfig_map"));
+  parameters = {};
+  parameters.map.module_qconfig_map["LSTM"] = {.quantized_module = "", .module_qconfig = bits(8, 8)};
+  const nn::Executor last_state = one_layer("LSTM", true);
+  EXPECT_THAT(error_of([&] { QuantizedNetwork(last_state, parameters, digital, data_for(last_state), 0, {1}); }),
+              HasSubstr("final state"));
+  parameters.map.module_qconfig_map = {{"ConvTranspose", {.quantized_module = "", .module_qconfig = bits(0, 8, true)}}};
+  const nn::Executor grouped = one_layer("ConvTranspose");
+  EXPECT_THAT(error_of([&] { QuantizedNetwork(grouped, parameters, digital, data_for(grouped), 0, {1}); }),
+              HasSubstr("groups"));
   parameters = everywhere(8, 8);
   parameters.calibration.batches = 0;
   EXPECT_THAT(error_of([&] { outputs(parameters); }), HasSubstr("calibration.batches"));

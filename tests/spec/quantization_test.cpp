@@ -95,6 +95,24 @@ TEST(Quantization, RefusesNonsenseAtItsPlace) {
   EXPECT_THAT(error_of("  default_formats: {weight: {format: fixd, wl: 8}}\n"), HasSubstr("fixd"));
   EXPECT_THAT(error_of("  default_formats: {weight: {format: float, exp: 0, man: 2}}\n"), HasSubstr("exp"));
   EXPECT_THAT(error_of("  default_formats: {weight: {wl: 8}}\n"), HasSubstr("'format'"));
+  EXPECT_THAT(error_of("  default_formats: {weight: {format: fixed, wl: 0, fl: 4}}\n"), HasSubstr("wl"));
+  EXPECT_THAT(error_of("  default_formats: {weight: {format: block, wl: 40}}\n"), HasSubstr("wl"));
+  EXPECT_THAT(error_of("  default_formats: {weight: {format: block, wl: 4, dim: -2}}\n"), HasSubstr("dim"));
+  EXPECT_THAT(error_of("  default_formats: {weight: {format: float, exp: 5, man: 40}}\n"), HasSubstr("man"));
+  EXPECT_THAT(error_of("  default_formats: {weight: {format: float, exp: 40, man: 2}}\n"), HasSubstr("run.yaml:4"));
+  EXPECT_THAT(error_of("  default_formats: {rounding: up}\n"), HasSubstr("stochastic"));
+  const auto estimator = [](const std::string& name, const std::string& options) {
+    return error_of("  default_qconfig: {weight_quant: {n_bits: 4, range_estimator: " + name +
+                    ", range_estimator_params: {" + options + "}}}\n");
+  };
+  EXPECT_THAT(estimator("current_minmax", "percentile: .nan"), HasSubstr("percentile"));
+  EXPECT_THAT(estimator("current_minmax", "percentile: 70"), HasSubstr("percentile"));
+  EXPECT_THAT(estimator("running_minmax", "momentum: 2"), HasSubstr("momentum"));
+  EXPECT_THAT(estimator("MSE", "num_candidates: 0"), HasSubstr("num_candidates"));
+  EXPECT_THAT(estimator("MSE", "range_margin: .inf"), HasSubstr("range_margin"));
+  EXPECT_THAT(estimator("MSE", "momentum: 0.5"), HasSubstr("momentum"));
+  EXPECT_THAT(error_of("  default_qconfig: {activation_quant: {n_bits: 4, per_channel: true}}\n"),
+              HasSubstr("per_channel"));
   EXPECT_THAT(error_of("  calibration: {batches: 0}\n"), HasSubstr("calibration.batches"));
   EXPECT_THAT(error_of("  default_qconfig: {weight_quant: {n_bits: 4, range_estimator: allminmax, "
                        "range_estimator_params: {percentile: 1}}}\n"),

@@ -73,6 +73,8 @@ QuantizationManagerParameters manager_parameters(const WeightQuantConfig& config
 /// | LayerNorm   | LayerNormalization                 | gain (if any), output |
 /// | Embedding   | Gather with a constant table       | table                |
 /// | BatchNorm2d | BatchNormalization                 | output               |
+/// | ConvTranspose2d | ConvTranspose                  | weight, output (beyond the peer) |
+/// | LSTM, GRU, RNN | the same                        | weights W and R, output sequence (beyond the peer) |
 ///
 /// Batch normalization is not folded into anything by quantization.
 struct QuantizedModuleKind {
