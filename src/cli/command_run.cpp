@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <optional>
 
@@ -11,6 +12,7 @@
 #include "tessera/sim/chip_file.hpp"
 #include "tessera/sim/recording.hpp"
 #include "tessera/spec/layers.hpp"
+#include "tessera/spec/located.hpp"
 
 namespace tessera::cli {
 
@@ -77,6 +79,16 @@ void run(const RunOptions& options, const Invocation& invocation) {
     throw RunError(fmt::format("interrupted; {} holds the {} points that were finished", output, result.points.size()));
 }
 
+void run_with_positions(const RunOptions& options, const Invocation& invocation) {
+  try {
+    run(options, invocation);
+  } catch (const ConfigError& error) {
+    const std::vector<Problem>& problems = error.problems();
+    if (std::ranges::all_of(problems, [](const Problem& problem) { return !problem.file.empty(); })) throw;
+    throw spec::located(error, spec::load_run_document(options.config, options.common.overrides()));
+  }
+}
+
 }  // namespace
 
 void add_run_command(CLI::App& app, Invocation& invocation) {
@@ -88,8 +100,9 @@ void add_run_command(CLI::App& app, Invocation& invocation) {
   command->footer(
       "Example: tessera run configs/quickstart.yaml -o results.h5 --set rpu_config.forward.out_noise=0.02\n"
       "All keys: docs/formats/config.md; starting points for rpu_config: tessera help presets");
-  command->callback(
-      [&invocation, options] { invocation.action = [&invocation, options] { run(*options, invocation); }; });
+  command->callback([&invocation, options] {
+    invocation.action = [&invocation, options] { run_with_positions(*options, invocation); };
+  });
 }
 
 }  // namespace tessera::cli

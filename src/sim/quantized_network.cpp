@@ -122,15 +122,16 @@ class QuantizedNetwork::Builder {
       const char* where = map.instance_qconfig_map.contains(name)           ? "instance_qconfig_map"
                           : map.input_activation_qconfig_map.contains(name) ? "input_activation_qconfig_map"
                                                                             : "excluded_modules";
-      problem(where, fmt::format("no layer is called '{}'{}", name, suggestion(name, names)));
+      problem(std::string(where) == "excluded_modules" ? where : fmt::format("{}.{}", where, name),
+              fmt::format("no layer is called '{}'{}", name, suggestion(name, names)));
     }
     for (const auto& entry : parameters_.formats.instances)
       if (std::ranges::find(names, entry.first) == names.end())
-        problem("instance_formats_map",
+        problem("instance_formats_map." + entry.first,
                 fmt::format("no layer is called '{}'{}", entry.first, suggestion(entry.first, names)));
     for (const auto& entry : parameters_.formats.module)
       if (std::ranges::find(types, quant::canonical_module_type(entry.first)) == types.end())
-        problem("module_formats_map",
+        problem("module_formats_map." + entry.first,
                 fmt::format("the network has no layer of type '{}'{}", entry.first, suggestion(entry.first, types)));
   }
 

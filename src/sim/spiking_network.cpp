@@ -176,7 +176,7 @@ std::vector<Population> spiking_populations(const nn::Executor& network, const S
     if (!contains(names, entry.first))
       problems.push_back(
           {.file = {},
-           .key = "spiking.instances",
+           .key = "spiking.instances." + entry.first,
            .message = fmt::format("no population is called '{}'{}", entry.first, suggestion(entry.first, names))});
   if (!problems.empty()) throw ConfigError(std::move(problems));
   return populations;

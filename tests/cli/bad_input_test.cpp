@@ -53,6 +53,16 @@ TEST_F(BadInputTest, ValuesOutOfRange) {
   expect_refused("data: {batch_size: 0}", 3, HasSubstr("batch_size"));
 }
 
+TEST_F(BadInputTest, NamesThatTheNetworkDoesNotHave) {
+  expect_refused("quantization:\n  instance_qconfig_map:\n    fc22: {weight_quant: {n_bits: 4}}", 3,
+                 AllOf(HasSubstr("bad.yaml:4:"), HasSubstr("fc22"), HasSubstr("did you mean 'fc2'?")));
+  expect_refused("quantization:\n  excluded_modules: [conv9]", 3,
+                 AllOf(HasSubstr("bad.yaml:3:"), HasSubstr("did you mean 'conv1'?")));
+  expect_refused("spiking:\n  replace: [Rleu]", 3, AllOf(HasSubstr("bad.yaml:3:"), HasSubstr("did you mean 'Relu'?")));
+  expect_refused("spiking:\n  instances:\n    relu9: {beta: 0.5}", 3,
+                 AllOf(HasSubstr("bad.yaml:4:"), HasSubstr("relu9"), HasSubstr("did you mean 'relu1'?")));
+}
+
 TEST_F(BadInputTest, BrokenYaml) {
   const std::string file = write("bad.yaml", "rpu_config: {forward: [1, 2\n");
   const CommandResult result = run_command({"run", file, "-o", path("out.h5")});
