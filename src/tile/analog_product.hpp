@@ -89,10 +89,10 @@ class AnalogProduct {
   /// `trace`, which prepare_trace has sized. call.y is not used, nor are scale and bias.
   void run_traced(const ProductCall& call, ProductScratch& scratch, ProductTrace& trace, std::int64_t first_row) const;
   void prepare_trace(ProductTrace& trace, std::int64_t vectors) const;
-  /// Gradient through the DAC, rounding taken as the identity: dz becomes d u in place, with u what the lines would
-  /// carry without a DAC (after the input range, with the line of an analog bias), z what they carried, and z =
-  /// DAC(u c). A value that the DAC clips gets none; c counts as a constant.
-  void dac_backward(ConstMatrixView u, ConstMatrixView z, const float* scale, MatrixView dz) const;
+  /// Gradient through the DAC, rounding taken as the identity: dz becomes d u in place for the lines of x, with u =
+  /// clamp(x, -range, range) / range (range 0: x), z what the lines carried and z = DAC(u c). A value that the DAC
+  /// clips gets none; c counts as a constant.
+  void dac_backward(ConstMatrixView x, float range, ConstMatrixView z, const float* scale, MatrixView dz) const;
   /// (1 - k/n)^2 for every line: how much of its voltage IR drop leaves alone.
   std::vector<float> near_factors() const;
   const std::optional<kernels::PackedMatrix>& negative_weights() const { return negative_weights_; }

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "tile/analog_product.hpp"
 #include "tile/blocks.hpp"
@@ -20,9 +21,9 @@ void resize(Matrix& m, std::int64_t rows, std::int64_t cols) {
 }
 
 // rows of `from` to the rows `first + row[i]` of `to`
-void scatter(const Matrix& from, Matrix& to, std::int64_t first, std::span<const std::int64_t> rows) {
-  for (std::int64_t i = 0; i < from.rows(); ++i)
-    std::copy_n(from.view().row(i), from.cols(), to.view().row(first + rows[static_cast<std::size_t>(i)]));
+void scatter(ConstMatrixView from, Matrix& to, std::int64_t first, std::span<const std::int64_t> rows) {
+  for (std::int64_t i = 0; i < from.rows; ++i)
+    std::copy_n(from.row(i), from.cols, to.view().row(first + rows[static_cast<std::size_t>(i)]));
 }
 
 void multiply_rows(MatrixView m, std::span<const float> factor) {
@@ -113,7 +114,7 @@ void AnalogProduct::trace_round(Block block, std::uint32_t round, ProductScratch
 
   std::vector<PhaseTrace> phases(trace.phases.size());
   for (PhaseTrace& phase : phases) {
-    phase.z = Matrix::uninitialized(n, inputs());
+    if (phases.size() > 1) phase.z = Matrix::uninitialized(n, inputs());
     phase.slope = Matrix::uninitialized(n, outputs());
   }
   Matrix o;
@@ -122,18 +123,22 @@ void AnalogProduct::trace_round(Block block, std::uint32_t round, ProductScratch
 
   const std::span<const float> unscale(s.unscale.data(), static_cast<std::size_t>(n));
   if (block.unscaled) multiply_rows(o.view(), unscale);
-  scatter(o, trace.o, first_row, s.pending);
+  scatter(std::as_const(o).view(), trace.o, first_row, s.pending);
   for (std::size_t p = 0; p < phases.size(); ++p) {
     PhaseTrace& from = phases[p];
     PhaseTrace& to = trace.phases[p];
     for (Matrix* m : {&from.slope, &from.variance, &from.slope_sum})
       if (block.unscaled) multiply_rows(m->view(), unscale);
-    scatter(from.z, to.z, first_row, s.pending);
-    scatter(from.slope, to.slope, first_row, s.pending);
-    scatter(from.variance, to.variance, first_row, s.pending);
-    scatter(from.slope_sum, to.slope_sum, first_row, s.pending);
-    scatter(from.drop, to.drop, first_row, s.pending);
-    scatter(from.current, to.current, first_row, s.pending);
+    // The lines of a single pass are the converted inputs.
+    const ConstMatrixView z =
+        phases.size() > 1 ? std::as_const(from.z).view() : ConstMatrixView(s.converted.data(), n, inputs());
+    scatter(z, to.z, first_row, s.pending);
+    for (const auto& [m, target] : {std::pair{&from.slope, &to.slope},
+                                    {&from.variance, &to.variance},
+                                    {&from.slope_sum, &to.slope_sum},
+                                    {&from.drop, &to.drop},
+                                    {&from.current, &to.current}})
+      scatter(std::as_const(*m).view(), *target, first_row, s.pending);
   }
   for (std::int64_t i = 0; i < n; ++i) {
     const auto row = static_cast<std::size_t>(first_row + s.pending[static_cast<std::size_t>(i)]);
@@ -168,7 +173,6 @@ void AnalogProduct::trace_passes(const Block& block, std::uint32_t event, Produc
     return;
   }
   if (phases.size() == 1) {
-    transform(z, phases[0].z.view(), [](float t) { return t; });
     o = trace_chain(weights_, z, phases[0], s);
     convert(o.view(), phases, event, has_read_noise());
     return;
@@ -320,12 +324,15 @@ void AnalogProduct::trace_output(const Block& block, MatrixView v, std::span<Pha
   for (std::int64_t r = 0; r < v.rows; ++r) {
     float* out = v.row(r);
     float* derivative = slope.view().row(r);
-    std::int64_t count = 0;
+    std::int32_t count = 0;
+    const float near = nearly_clipped * bound;
     for (std::int64_t i = 0; i < v.cols; ++i) {
-      const float size = std::fabs(out[i]);
-      count += size >= nearly_clipped * bound ? 1 : 0;
+      const float value = out[i];
+      const float size = std::fabs(value);
+      count += size >= near ? 1 : 0;
       derivative[i] = size > bound ? 0.0F : derivative[i];
-      out[i] = std::min(std::max(out[i], -bound), bound);
+      const float above = value > -bound ? value : -bound;
+      out[i] = above < bound ? above : bound;
     }
     clipped[static_cast<std::size_t>(r)] += count;
   }
@@ -345,21 +352,25 @@ std::vector<float> AnalogProduct::near_factors() const {
   return factors;
 }
 
-void AnalogProduct::dac_backward(ConstMatrixView u, ConstMatrixView z, const float* scale, MatrixView dz) const {
+void AnalogProduct::dac_backward(ConstMatrixView x, float range, ConstMatrixView z, const float* scale,
+                                 MatrixView dz) const {
   if (perfect_) return;
   const float factor = 1.0F - static_cast<float>(io_.inp_asymmetry);
-  const float inside = dac_.bound - dac_.step;  // below it nothing can be clipped
+  // What rounds to a level beyond the bound is clipped.
+  const float limit = dac_.step > 0.0F ? (std::floor(dac_.bound / dac_.step + 1e-3F) + 0.5F) * dac_.step : dac_.bound;
+  const float largest = range > 0.0F ? range : std::numeric_limits<float>::infinity();
   for (std::int64_t r = 0; r < dz.rows; ++r) {
     const float c = scale[r];
+    const float below = factor * c;
+    const float unit = range > 0.0F ? c / range : c;
     float* d = dz.row(r);
-    const float* in = u.row(r);
+    const float* in = x.row(r);
     const float* out = z.row(r);
-    for (std::int64_t k = 0; k < dz.cols; ++k) {
-      const float t = std::fabs(in[k] * c);
-      float slope = out[k] < 0.0F ? factor * c : c;
-      if (t > inside && dac_.step > 0.0F && dac_.step * std::rint(t / dac_.step) > dac_.bound) slope = 0.0F;
-      if (dac_.step <= 0.0F && t > dac_.bound) slope = 0.0F;
-      d[k] *= slope;
+    for (std::int64_t k = 0; k < x.cols; ++k) {
+      const float size = std::fabs(in[k]);
+      const float slope = out[k] < 0.0F ? below : c;
+      const float t = (size < largest ? size : largest) * unit;
+      d[k] = t > limit ? 0.0F : d[k] * slope;
     }
   }
 }

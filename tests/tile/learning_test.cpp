@@ -85,12 +85,12 @@ std::vector<float> trained(const RpuParameters& p, int threads) {
   LearningLayer layer(p, w.view(), bias.values(), {.seed = 3});
   std::vector<float> all;
   for (std::uint32_t step = 0; step < 3; ++step) {
-    const std::int64_t vectors = 2300;  // more than one block
+    const std::int64_t vectors = 4200;  // more than one block
     const Matrix x = normals(vectors, 37, 10 + step);
     const Matrix dy = normals(vectors, 17, 20 + step, 1e-3F);
     Matrix y(vectors, 17);
     Matrix dx(vectors, 37);
-    const ForwardCall call{.first_vector = step * 4000, .parallel = {threads}, .event = step};
+    const ForwardCall call{.first_vector = step * 8000, .parallel = {threads}, .event = step};
     layer.begin_batch(step);
     layer.zero_gradients();
     layer.forward(x.view(), y.view(), call);
