@@ -9,12 +9,12 @@ find_package(HDF5 REQUIRED COMPONENTS C HL)
 find_package(hwy REQUIRED)
 find_package(Protobuf REQUIRED)
 
-# OpenMP is used by one file of core; without it (or under the thread sanitizer, which cannot see into libgomp) core
-# falls back to std::thread.
+# OpenMP is used by one file of core; without it (under the thread sanitizer, which cannot see into libgomp, and for
+# fuzzing) core falls back to std::thread.
 find_package(Threads REQUIRED)
 add_library(tessera_openmp INTERFACE)
 target_link_libraries(tessera_openmp INTERFACE Threads::Threads)
-if(NOT TESSERA_SANITIZE MATCHES "thread")
+if(NOT TESSERA_SANITIZE MATCHES "thread" AND NOT TESSERA_BUILD_FUZZ)
   find_package(OpenMP REQUIRED COMPONENTS CXX)
   target_link_libraries(tessera_openmp INTERFACE OpenMP::OpenMP_CXX)
 endif()

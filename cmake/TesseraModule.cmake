@@ -17,9 +17,9 @@ if(TESSERA_SANITIZE)
   target_compile_options(tessera_options INTERFACE -fsanitize=${TESSERA_SANITIZE} -fno-omit-frame-pointer
                                                    -fno-sanitize-recover=all)
   target_link_options(tessera_options INTERFACE -fsanitize=${TESSERA_SANITIZE})
-  if(TESSERA_SANITIZE MATCHES "thread")
-    target_compile_definitions(tessera_options INTERFACE TESSERA_THREADS_STD=1)
-  endif()
+endif()
+if(TESSERA_SANITIZE MATCHES "thread" OR TESSERA_BUILD_FUZZ)
+  target_compile_definitions(tessera_options INTERFACE TESSERA_THREADS_STD=1)
 endif()
 
 set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/src/core/version.cpp
