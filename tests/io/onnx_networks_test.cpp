@@ -87,6 +87,25 @@ TEST_P(Networks, CountAndOutputsAreThePublishedOnes) {
   EXPECT_NEAR(static_cast<double>(correct), published * n, tolerance);
 }
 
+// An exported encoder: attention of two activations, LayerNormalization, Gelu, shapes computed in the graph
+// (scripts/make_tiny_transformer.py). Sums of a few dozen float32 products in another order: 1e-5.
+TEST(Transformer, AgreesWithOnnxRuntime) {
+  const std::string folder = TESSERA_SOURCE_DIR + "/tests/data/onnx/";
+  const nn::Executor executor(import_onnx(folder + "tiny_transformer.onnx", {}));
+  const Tensor x = read_npy(folder + "tiny_transformer_input.npy"),
+               wanted = read_npy(folder + "tiny_transformer_output.npy");
+  const Tensor y = executor.run(x);
+  ASSERT_EQ(y.shape(), wanted.shape());
+  for (std::int64_t i = 0; i < y.size(); ++i) EXPECT_NEAR(y.data()[i], wanted.data()[i], 1e-5F) << i;
+  // Every projection is a layer that can be analog; the products of attention are not.
+  EXPECT_EQ(executor.layers().size(), 14U);
+  // A batch cut in two gives the same bits.
+  const std::int64_t half = 3 * x.size() / x.dim(0);
+  const Tensor front(Shape{3, 12, 8}, x.values().first(static_cast<std::size_t>(half)));
+  const Tensor part = executor.run(front, {.parallel = {2}});
+  for (std::int64_t i = 0; i < part.size(); ++i) EXPECT_EQ(part.data()[i], y.data()[i]);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Published, Networks,
     testing::Values(
