@@ -1,7 +1,9 @@
+#include "cli/calibration_text.hpp"
 #include "cli/format.hpp"
 #include "cli/inspect.hpp"
 #include "cli/load.hpp"
 #include "cli/text_table.hpp"
+#include "tessera/h5/file.hpp"
 #include "tessera/io/dataset.hpp"
 #include "tessera/sim/evaluate.hpp"
 #include "tessera/spec/layers.hpp"
@@ -92,6 +94,10 @@ void inspect_model(const std::string& path, std::ostream& out, const Environment
     any = true;
   }
   if (any) out << "\nDigital float32:\n\n" << others.text();
+  if (!h5::is_hdf5(path)) return;
+  const auto calibration = sim::read_calibration(executor.layers(), io::read_calibration(path));
+  if (!calibration.empty())
+    out << "\nRanges for analog layers:\n\n" << calibration_table(executor.layers(), calibration);
 }
 
 void inspect_config(const std::string& path, std::ostream& out, const Environment& environment) {

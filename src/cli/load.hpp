@@ -3,7 +3,9 @@
 #include <vector>
 
 #include "tessera/core/messages.hpp"
+#include "tessera/io/model_file.hpp"
 #include "tessera/nn/executor.hpp"
+#include "tessera/sim/layer_calibration.hpp"
 #include "tessera/sim/run_parameters.hpp"
 #include "tessera/spec/layers.hpp"
 
@@ -15,9 +17,18 @@ std::string read_text_file(const std::string& path);
 /// Reads an ONNX or native model, by what is in the file.
 nn::Graph load_model(const std::string& path, const Environment& environment);
 
+/// Reads a model with what is known of it; batch normalization is folded if that is asked for.
+io::Model load_prepared_model(const sim::ModelParameters& model, const Environment& environment);
+
+/// A network for samples of this shape.
+nn::Executor make_executor(nn::Graph graph, const Shape& sample_shape);
+
 /// Reads and prepares a network for samples of this shape.
 nn::Executor load_executor(const sim::ModelParameters& model, const Shape& sample_shape,
                            const Environment& environment);
+
+/// What the model file says of the network's analog layers; nothing for ONNX, or where it is not to be used.
+sim::NetworkCalibration load_calibration(const sim::ModelParameters& model, const nn::Executor& executor);
 
 std::vector<spec::LayerName> layer_names(const nn::Executor& executor);
 

@@ -4,7 +4,9 @@
 
 #include <array>
 
+#include "cli/load.hpp"
 #include "tessera/kernels/product.hpp"
+#include "tessera/sim/layer_calibration.hpp"
 #include "tessera/spec/glob.hpp"
 #include "tessera/spec/layers.hpp"
 
@@ -30,6 +32,7 @@ std::string neutral_resolved_text(spec::RunConfig config) {
   config.data.batch_size = io::DataParameters{}.batch_size;
   config.output.file.clear();
   config.output.chips.clear();
+  config.calibration.reset();
   config.sweep.reset();
   config.training.reset();
   return spec::resolved_text(config);
@@ -37,14 +40,15 @@ std::string neutral_resolved_text(spec::RunConfig config) {
 
 sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Executor& executor,
                                     const io::DataSet& data) {
-  sim::EvaluationRequest request{.executor = executor,
-                                 .data = data,
-                                 .batch_size = config.data.batch_size,
-                                 .seed = config.seed,
-                                 .evaluation = config.evaluation,
-                                 .resolve = spec::layer_resolver(config),
-                                 .statistics = config.output.record.statistics,
-                                 .record_output = {}};
+  sim::EvaluationRequest request{
+      .executor = executor,
+      .data = data,
+      .batch_size = config.data.batch_size,
+      .seed = config.seed,
+      .evaluation = config.evaluation,
+      .resolve = sim::with_calibration(spec::layer_resolver(config), load_calibration(config.model, executor)),
+      .statistics = config.output.record.statistics,
+      .record_output = {}};
   std::vector<std::string> names;
   for (const nn::LinearLayer& layer : executor.layers()) names.push_back(layer.name);
   request.record_output = spec::select_names(config.output.record.tensors, names, "output.record.tensors");

@@ -215,6 +215,17 @@ nn::Graph read_graph(const h5::Group& group) {
   return graph;
 }
 
+std::map<std::string, LayerNumbers> calibration_of(const h5::File& file) {
+  std::map<std::string, LayerNumbers> result;
+  const h5::Group calibration = file.group("calibration");
+  for (const std::string& layer : calibration.group_names()) {
+    const h5::Group entry = calibration.group(layer);
+    LayerNumbers& numbers = result[layer];
+    for (const std::string& name : entry.dataset_names()) numbers[name] = entry.dataset(name).read<double>();
+  }
+  return result;
+}
+
 }  // namespace
 
 void require_model_file(const h5::File& file) {
@@ -259,17 +270,18 @@ Model read_model(const std::string& path) {
   } catch (const InputError& error) {
     throw InputError(fmt::format("the graph in '{}' is not valid (the file is damaged):\n{}", path, error.what()));
   }
-  const h5::Group calibration = file.group("calibration");
-  for (const std::string& layer : calibration.group_names()) {
-    const h5::Group entry = calibration.group(layer);
-    LayerNumbers& numbers = model.calibration[layer];
-    for (const std::string& name : entry.dataset_names()) numbers[name] = entry.dataset(name).read<double>();
-  }
+  model.calibration = calibration_of(file);
   const h5::Group notes = file.group("notes");
   for (const h5::AttributeInfo& info : notes.attributes()) {
     model.notes[info.name] = notes.attribute<std::string>(info.name);
   }
   return model;
+}
+
+std::map<std::string, LayerNumbers> read_calibration(const std::string& path) {
+  const h5::File file = h5::File::open(path);
+  require_model_file(file);
+  return calibration_of(file);
 }
 
 void save_model(const nn::Graph& graph, const std::string& path) {

@@ -114,7 +114,8 @@ class Executor::Implementation {
       }
       return outputs;
     }
-    const bool whole = options.observer || options.transform_observer || options.overrides != nullptr;
+    const bool whole =
+        options.observer || options.transform_observer || options.before || options.overrides != nullptr;
     if (graph_.batch == BatchMode::per_sample)
       outputs = run_samples(bound, batch, options);
     else if (graph_.batch == BatchMode::any && !whole)
@@ -652,6 +653,7 @@ class Executor::Implementation {
       operators = (*options.overrides)[layer];
       check_operators(layer, operators);
     }
+    if (options.before) options.before(layer, activation_of(in[0]), state.first_sample);
     evaluate_linear({.compiled = compiled_[layer],
                      .node = node,
                      .in = in,
@@ -761,14 +763,14 @@ class Executor::Implementation {
   std::vector<Tensor> run_samples(const std::vector<BoundInput>& bound, std::int64_t batch,
                                   const RunOptions& options) const {
     std::vector<std::vector<Tensor>> results(static_cast<std::size_t>(batch));
-    if (options.observer) {
+    if (options.observer || options.before) {
       std::vector<std::vector<Activation>> in(layers_.size()), out(layers_.size());
       for (std::int64_t s = 0; s < batch; ++s)
         results[static_cast<std::size_t>(s)] = evaluate(bound, s, 1, options, [&](const LinearRecord& record) {
           in[record.layer].push_back(record.input);
           out[record.layer].push_back(record.output);
         });
-      for (std::size_t l = 0; l < layers_.size(); ++l)
+      for (std::size_t l = 0; options.observer && l < layers_.size(); ++l)
         if (!in[l].empty()) options.observer({.layer = l, .input = stacked(in[l]), .output = stacked(out[l])});
     } else {
       RunOptions serial = options;

@@ -1,6 +1,9 @@
+#include <algorithm>
+
 #include "sim/analog_operator.hpp"
 #include "tessera/sim/analog_network.hpp"
 #include "tessera/sim/chip_file.hpp"
+#include "tessera/sim/layer_calibration.hpp"
 
 namespace tessera::sim {
 
@@ -50,6 +53,12 @@ std::vector<double> read_out(const tile::AnalogLayer& layer, std::int64_t t, std
   return device::readout_values(compensation, output.view());
 }
 
+std::vector<tile::TilePlace> places_of(const tile::AnalogLayer& layer) {
+  std::vector<tile::TilePlace> places;
+  for (std::int64_t t = 0; t < layer.tile_count(); ++t) places.push_back(layer.place(t));
+  return places;
+}
+
 /// `map` is of the whole part, or null.
 device::ProgrammedState program_tile(const device::DeviceParameters& device, const Matrix& target,
                                      const random::Address& chip, const device::FaultMap* map,
@@ -97,6 +106,11 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
         }
         Part part{name, tile::AnalogLayer(parameters.rpu, source.parts[p].weight.view(), source.parts[p].bias, address),
                   nullptr};
+        if (parameters.calibration) {
+          const PartCalibration& found = parameters.calibration->parts.at(p);
+          expect_same_tiles(found, places_of(part.layer));
+          part.layer.set_state(found.state);
+        }
         if (!parameters.device) return part;
         Devices devices{*parameters.device, parameters.drift_compensation, {}, {}};
         const device::FaultMap* const map = faults.at(l).at(p).devices > 0 ? &faults[l][p] : nullptr;
@@ -188,9 +202,14 @@ class EstimatingOperator final : public nn::LinearOperator {
   tile::AnalogLayer& layer_;
 };
 
-bool has_activation_quantizer(const tile::AnalogLayer& layer) {
+/// Whether the layer has an activation quantizer, and any of them has no range yet.
+bool needs_activation_range(const tile::AnalogLayer& layer) {
   const auto& quantizer = layer.parameters().act_quant_config;
-  return quantizer && quantizer->n_bits > 0;
+  if (!quantizer || quantizer->n_bits <= 0) return false;
+  const tile::LayerState& state = layer.state();
+  return (state.tiles.size() > 1 && state.output_quantizer.delta.empty()) ||
+         std::any_of(state.tiles.begin(), state.tiles.end(),
+                     [](const tile::TileState& tile) { return tile.output_quantizer.delta.empty(); });
 }
 
 /// `before` with the activation ranges of `after`.
@@ -206,7 +225,7 @@ tile::LayerState with_activation_ranges(tile::LayerState before, const tile::Lay
 bool ProgrammedChip::needs_activation_ranges() const {
   for (const auto& parts : layers_)
     for (const Part& part : parts)
-      if (has_activation_quantizer(part.layer)) return true;
+      if (needs_activation_range(part.layer)) return true;
   return false;
 }
 
@@ -215,7 +234,7 @@ void ProgrammedChip::estimate_activation_ranges(const nn::Executor& executor, st
   std::vector<std::unique_ptr<EstimatingOperator>> operators;
   nn::LinearOverrides overrides(layers_.size());
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    if (layers_[l].empty() || !has_activation_quantizer(layers_[l].front().layer)) continue;
+    if (layers_[l].empty() || !needs_activation_range(layers_[l].front().layer)) continue;
     for (Part& part : layers_[l]) {
       before.push_back(part.layer.state());
       operators.push_back(std::make_unique<EstimatingOperator>(part.layer));
@@ -232,6 +251,10 @@ void ProgrammedChip::estimate_activation_ranges(const nn::Executor& executor, st
     if (overrides[l].empty()) continue;
     for (Part& part : layers_[l]) part.layer.set_state(with_activation_ranges(before[next++], part.layer.state()));
   }
+}
+
+const tile::AnalogLayer& ProgrammedChip::layer(std::size_t layer, std::size_t part) const {
+  return layers_.at(layer).at(part).layer;
 }
 
 bool ProgrammedChip::has_devices() const {

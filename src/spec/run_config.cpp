@@ -181,6 +181,8 @@ Type<RunConfig> make_run_config_type() {
              {.help = "spiking neurons over time; null: the network as it is"})
       .field("evaluation", &RunConfig::evaluation, evaluation_parameters(), {.help = "repeats and times"})
       .field("output", &RunConfig::output, output_parameters(), {.help = "what is written"})
+      .field("calibration", &RunConfig::calibration, config::optional(calibration_parameters()),
+             {.help = "how ranges are found (tessera calibrate)"})
       .field("sweep", &RunConfig::sweep, config::optional(sweep_parameters()), {.help = "many runs (tessera sweep)"})
       .field("training", &RunConfig::training, config::optional(training_parameters()),
              {.help = "learning (tessera train)"});

@@ -69,7 +69,9 @@ Type<sim::ModelParameters> model_parameters() {
   return Section<P>("ModelParameters", "Which network, and how it is prepared.")
       .field("file", &P::file, config::path(), {.help = ".onnx, or .h5 written by tessera", .required = true})
       .field("fold_batchnorm", &P::fold_batchnorm,
-             {.help = "fold batch normalization into the weights of the layer before it; false: digital"});
+             {.help = "fold batch normalization into the weights of the layer before it; false: digital"})
+      .field("use_calibration", &P::use_calibration,
+             {.help = "apply the input ranges and quantizer ranges that a calibrated or trained .h5 holds"});
 }
 
 Type<io::DataParameters> data_parameters() {
@@ -113,7 +115,52 @@ Type<sim::EvaluationParameters> evaluation_parameters() {
              {.unit = "s", .range = Range::at_least(0.0), .help = "after programming; []: right after programming"})
       .field(
           "chips", &P::chips, config::path_or_null(),
-          {.help = "model file with programmed chips (from output.chips) to evaluate; null: new ones are programmed"});
+          {.help = "model file with programmed chips (from output.chips) to evaluate; null: new ones are programmed"})
+      .field("task", &P::task,
+             choice<sim::Task>({{"automatic", sim::Task::automatic},
+                                {"classification", sim::Task::classification},
+                                {"regression", sim::Task::regression},
+                                {"anomaly", sim::Task::anomaly}}),
+             {.help = "outputs are compared with integer labels; with real labels; with the inputs (an autoencoder). "
+                      "automatic: by the labels' type"})
+      .field("normal_labels", &P::normal_labels, {.help = "anomaly: labels of samples that are no anomalies"});
+}
+
+Type<sim::InputCalibration> calibration_parameters() {
+  using P = sim::InputCalibration;
+  using sim::CalibrationPass;
+  using sim::CalibrationType;
+  return Section<P>("InputCalibration",
+                    "Input ranges and activation ranges from data (docs/guide/calibration.md); `tessera run` does not "
+                    "look at it.")
+      .field("type", &P::type,
+             choice<CalibrationType>({{"MAX", CalibrationType::MAX},
+                                      {"CACHE_QUANTILE", CalibrationType::CACHE_QUANTILE},
+                                      {"MOVING_QUANTILE", CalibrationType::MOVING_QUANTILE},
+                                      {"MOVING_STD", CalibrationType::MOVING_STD},
+                                      {"INIT_FROM_DATA", CalibrationType::INIT_FROM_DATA}}),
+             {.help = "largest input; quantile of cached rows; mean over batches of quantiles, or of multiples of the "
+                      "standard deviation; the same as training begins with"})
+      .field("quantile", &P::quantile,
+             {.range = Range{0.0, 1.0, true, false},
+              .help = "of CACHE_QUANTILE, "
+                      "MOVING_QUANTILE"})
+      .field("absolute_values", &P::absolute_values, {.help = "quantiles of magnitudes; false (as in aihwkit): signed"})
+      .field("max_samples", &P::max_samples,
+             {.range = Range::at_least(1.0), .help = "rows kept per tile by CACHE_QUANTILE, batches of MOVING_STD"})
+      .field("std_alpha", &P::std_alpha, config::optional(config::real(Range::above(0.0))),
+             {.help = "instead of input_range.init_std_alpha"})
+      .field(
+          "force_all_layers", &P::force_all_layers,
+          {.help = "every analog layer gets an input range and no noise management; false: only those that have one"})
+      .field("pass", &P::pass,
+             config::optional(
+                 choice<CalibrationPass>({{"float32", CalibrationPass::float32}, {"tiles", CalibrationPass::tiles}})),
+             {.help = "what the data pass through; null: float32 for MAX and CACHE_QUANTILE, else tiles"})
+      .field("samples", &P::samples, {.range = Range::at_least(0.0), .help = "the first of the data; 0: all"})
+      .field("batch_size", &P::batch_size,
+             {.unit = "samples", .range = Range::at_least(1.0), .help = "part of the result for the moving types"})
+      .field("data", &P::data, config::optional(data_parameters()), {.help = "null: the data of the run"});
 }
 
 Type<SweepParameters> sweep_parameters() {

@@ -12,6 +12,7 @@ config::Type<sim::ModelParameters> model_parameters();
 config::Type<io::DataParameters> data_parameters();
 config::Type<sim::EvaluationParameters> evaluation_parameters();
 config::Type<OutputParameters> output_parameters();
+config::Type<sim::InputCalibration> calibration_parameters();
 config::Type<SweepParameters> sweep_parameters();
 config::Type<sim::TrainingParameters> training_parameters();
 

@@ -12,7 +12,7 @@ namespace {
 using testing::HasSubstr;
 
 TEST(HelpTest, EveryCommandHasHelp) {
-  for (const char* command : {"run", "inspect", "config", "schema", "import", "data", "help"}) {
+  for (const char* command : {"run", "calibrate", "inspect", "config", "schema", "import", "data", "help"}) {
     const CommandResult flag = run_command({command, "--help"});
     EXPECT_EQ(flag.code, 0) << command;
     EXPECT_THAT(flag.out, HasSubstr("Usage")) << command;

@@ -59,6 +59,29 @@ TEST_F(RunTest, EveryShippedConfigurationRuns) {
   EXPECT_GE(ran, 3);
 }
 
+// The files of docs/guide/networks.md, which expect the data in a folder beside them.
+TEST_F(RunTest, EveryNetworkOfTheGuideRunsAndIsCalibrated) {
+  const std::string model = real_data("cifar10/resnet20.onnx");
+  if (model.empty()) GTEST_SKIP() << "set TESSERA_DATA_DIR to the folder of the real data sets";
+  std::filesystem::copy(config("networks"), path("networks"));
+  std::filesystem::create_directory_symlink(std::filesystem::path(model).parent_path().parent_path(),
+                                            path("networks/data"));
+  int ran = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(path("networks"))) {
+    const std::string name = entry.path().stem().string();
+    if (entry.path().extension() != ".yaml" || name == "standard") continue;
+    const CommandResult made = run_command({"calibrate", entry.path().string(), "-o", path(name + ".model.h5"), "-q",
+                                            "--set", "calibration.samples=16"});
+    ASSERT_EQ(made.code, 0) << name << made.err;
+    const CommandResult result = run_command({"run", entry.path().string(), "-q", "--limit", "16", "-o",
+                                              path(name + ".h5"), "--set", "model.file=" + path(name + ".model.h5")});
+    EXPECT_EQ(result.code, 0) << name << result.err;
+    EXPECT_THAT(result.out, HasSubstr("CACHE_QUANTILE"));
+    ++ran;
+  }
+  EXPECT_EQ(ran, 5);
+}
+
 TEST_F(RunTest, SameBitsForAnyThreadsAndBatchAndAgain) {
   const std::string noisy = noisy_config();
   ASSERT_EQ(run_command({"run", noisy, "-o", path("a.h5"), "--threads", "1"}).code, 0);

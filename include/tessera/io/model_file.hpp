@@ -26,6 +26,9 @@ void write_model(const Model& model, const std::string& path);
 /// version, or its graph is not valid or holds NaN.
 Model read_model(const std::string& path);
 
+/// Model::calibration alone.
+std::map<std::string, LayerNumbers> read_calibration(const std::string& path);
+
 /// The graph alone.
 void save_model(const nn::Graph& graph, const std::string& path);
 nn::Graph load_model(const std::string& path);

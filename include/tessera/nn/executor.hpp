@@ -38,6 +38,9 @@ struct LinearRecord {
 };
 using LinearObserver = std::function<void(const LinearRecord&)>;
 
+/// Called before a weighted layer with what it is about to see. In a graph with BatchMode::per_sample once per sample.
+using InputObserver = std::function<void(std::size_t layer, const Activation& input, std::uint64_t first_sample)>;
+
 /// Per layer the operators of its parts, or an empty list for float32. Not owned.
 using LinearOverrides = std::vector<std::vector<const LinearOperator*>>;
 
@@ -47,6 +50,7 @@ struct RunOptions {
   const LinearOverrides* overrides = nullptr;  ///< layers().size() entries
   LinearObserver observer = {};                ///< called in layer order on the calling thread
   TransformObserver transform_observer = {};   ///< called in node order on the calling thread
+  InputObserver before = {};                   ///< in layer order; the operators of `overrides` may be changed in it
 };
 
 /// Several networks that differ in their weighted layers only, on one batch.

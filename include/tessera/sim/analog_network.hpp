@@ -94,12 +94,16 @@ class ProgrammedChip {
   AnalogNetwork at(std::optional<double> time_s, std::uint32_t read, Parallel parallel,
                    std::span<const AnalogNetwork* const> like) const;
 
-  /// Whether any layer has an activation quantizer (act_quant_config), whose range must be estimated before use.
+  /// Whether any layer has an activation quantizer (act_quant_config) without a range, which must be estimated before
+  /// use.
   bool needs_activation_ranges() const;
   /// Estimates those ranges (running extremes, as in training mode): the network runs over the batches in float32 but
   /// for the layers in question, on one thread, so that the order of the vectors is fixed. Input ranges and periphery
   /// are left as they were.
   void estimate_activation_ranges(const nn::Executor& executor, std::span<const Tensor> batches);
+
+  /// The tiles of a layer's part as they were programmed.
+  const tile::AnalogLayer& layer(std::size_t layer, std::size_t part) const;
 
   /// Whether any layer has a device model, so that times matter.
   bool has_devices() const;

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,8 +18,17 @@ struct ModelParameters {
   std::string file;             ///< .onnx, or .h5 written by tessera
   bool fold_batchnorm = false;  ///< true: fold batch normalization into the preceding layer's weights before mapping
                                 ///< to tiles; false (as in aihwkit): keep it digital
+  bool use_calibration = true;  ///< apply the input ranges and quantizer ranges that the model file holds
 
   bool operator==(const ModelParameters&) const = default;
+};
+
+/// What a network's outputs are compared with.
+enum class Task {
+  automatic,       ///< classification with integer labels, regression with real ones, else nothing
+  classification,  ///< the largest output is the label: accuracy, top-5, loss, confusion
+  regression,      ///< outputs are the labels (targets): mean squared error
+  anomaly          ///< outputs are the inputs: mean squared error, and with labels how well it finds anomalies (AUC)
 };
 
 /// How often and when the programmed network is evaluated.
@@ -27,6 +37,8 @@ struct EvaluationParameters {
   int read_repeats = 1;       ///< independent reads and passes of each chip at each time; >= 1
   std::vector<double> times;  ///< seconds after programming; empty: right after programming, before any read noise
   std::string chips = {};  ///< model file of programmed chips to evaluate instead of programming new ones; empty: none
+  Task task = Task::automatic;
+  std::vector<int> normal_labels{0};  ///< anomaly: labels of samples that are no anomalies
 
   bool operator==(const EvaluationParameters&) const = default;
 };
@@ -40,6 +52,8 @@ struct RecordParameters {
   bool operator==(const RecordParameters&) const = default;
 };
 
+struct LayerCalibration;
+
 /// What one layer is simulated as.
 struct LayerParameters {
   bool analog = true;
@@ -48,6 +62,8 @@ struct LayerParameters {
   std::optional<device::DriftCompensation> drift_compensation;  ///< with a device only
   /// File of a map of stuck devices (see read_fault_maps); replaces drawn faults. With a device only; empty: none.
   std::string fault_map = {};
+  /// Ranges found by calibration or training (layer_calibration.hpp); null: those of `rpu`.
+  std::shared_ptr<const LayerCalibration> calibration = {};
 
   bool operator==(const LayerParameters&) const = default;
 };

@@ -8,6 +8,7 @@
 #include "tessera/config/report.hpp"
 #include "tessera/config/type.hpp"
 #include "tessera/io/data_parameters.hpp"
+#include "tessera/sim/calibrate.hpp"
 #include "tessera/sim/quantization_parameters.hpp"
 #include "tessera/sim/run_parameters.hpp"
 #include "tessera/sim/spiking_parameters.hpp"
@@ -60,8 +61,9 @@ struct RunConfig {
   std::optional<sim::SpikingParameters> spiking;            ///< spiking neurons over time; none: the network as it is
   sim::EvaluationParameters evaluation;
   OutputParameters output;
-  std::optional<SweepParameters> sweep;             ///< `tessera sweep` only
-  std::optional<sim::TrainingParameters> training;  ///< `tessera train` only
+  std::optional<sim::InputCalibration> calibration;  ///< `tessera calibrate` only
+  std::optional<SweepParameters> sweep;              ///< `tessera sweep` only
+  std::optional<sim::TrainingParameters> training;   ///< `tessera train` only
 
   bool operator==(const RunConfig&) const = default;
 };

@@ -1,0 +1,67 @@
+#include "cli/calibration_text.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "cli/format.hpp"
+#include "cli/text_table.hpp"
+
+namespace tessera::cli {
+
+namespace {
+
+std::string range_text(const sim::LayerCalibration& layer) {
+  float smallest = std::numeric_limits<float>::infinity(), largest = 0.0F;
+  for (const sim::PartCalibration& part : layer.parts)
+    for (const tile::TileState& tile : part.state.tiles) {
+      smallest = std::min(smallest, tile.input_range);
+      largest = std::max(largest, tile.input_range);
+    }
+  return smallest == largest ? fmt::format("{:.4g}", largest) : fmt::format("{:.4g} to {:.4g}", smallest, largest);
+}
+
+bool has_activation_ranges(const sim::LayerCalibration& layer) {
+  return std::any_of(layer.parts.begin(), layer.parts.end(), [](const sim::PartCalibration& part) {
+    return !part.state.output_quantizer.delta.empty() ||
+           std::any_of(part.state.tiles.begin(), part.state.tiles.end(),
+                       [](const tile::TileState& tile) { return !tile.output_quantizer.delta.empty(); });
+  });
+}
+
+std::string percent_or_dash(double fraction) {
+  return std::isnan(fraction) ? "-" : format_percent(fraction, 3);
+}
+
+}  // namespace
+
+std::string calibration_table(const std::vector<nn::LinearLayer>& layers, const sim::NetworkCalibration& calibration) {
+  TextTable table;
+  table.add_column("layer", TextTable::Align::left);
+  table.add_column("found by", TextTable::Align::left);
+  for (const char* heading : {"tiles", "input range", "clipped in", "output peak", "saturated out"})
+    table.add_column(heading);
+  table.add_column("activation range", TextTable::Align::left);
+  for (const nn::LinearLayer& layer : layers) {
+    const auto found = calibration.find(layer.name);
+    if (found == calibration.end()) continue;
+    const sim::LayerCalibration& known = *found->second;
+    std::size_t tiles = 0;
+    for (const sim::PartCalibration& part : known.parts) tiles += part.places.size();
+    table.add_row({layer.name, known.type ? sim::to_string(*known.type) : "training", fmt::format("{}", tiles),
+                   range_text(known), percent_or_dash(known.input_clip_fraction),
+                   std::isnan(known.output_peak) ? "-" : fmt::format("{:.3g}", known.output_peak),
+                   percent_or_dash(known.adc_saturation_fraction), has_activation_ranges(known) ? "yes" : "none"});
+  }
+  return table.text();
+}
+
+std::string calibration_summary(const sim::NetworkCalibration& calibration) {
+  std::map<std::string, int> layers;
+  for (const auto& [name, layer] : calibration) ++layers[layer->type ? sim::to_string(*layer->type) : "training"];
+  std::vector<std::string> parts;
+  for (const auto& [type, count] : layers)
+    parts.push_back(fmt::format("{} ({} {})", type, count, count == 1 ? "layer" : "layers"));
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+}  // namespace tessera::cli
