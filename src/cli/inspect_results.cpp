@@ -68,6 +68,11 @@ void inspect_results(const std::string& path, std::ostream& out) {
   if (reader.has("/accuracy"))
     out << "  accuracy " << format_percent(mean_of(reader, "/accuracy")) << " (mean over all points), float32 "
         << format_percent(mean_of(reader, "/reference/accuracy")) << "\n\n";
+  for (const auto& [variable, name] :
+       {std::pair{"/mse", "mean squared error"}, std::pair{"/auc", "area under the ROC curve"}})
+    if (reader.has(variable))
+      out << fmt::format("  {} {:.5g} (mean over all points), float32 {:.5g}\n\n", name, mean_of(reader, variable),
+                         mean_of(reader, std::string("/reference") + variable));
   print_layers(reader, out);
   out << "\n  " << reader.variables().size() << " variables; in Python: xarray.open_dataset(\"" << path
       << "\", engine=\"h5netcdf\")\n";

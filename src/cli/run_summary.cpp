@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cli/calibration_text.hpp"
 #include "cli/format.hpp"
 #include "cli/text_table.hpp"
 #include "tessera/core/statistics.hpp"
@@ -111,6 +112,7 @@ std::string time_text(const sim::EvaluationParameters& evaluation, std::int64_t 
 struct ScoresAtTime {
   std::vector<double> accuracy, loss;
   std::int64_t correct = 0, count = 0;
+  double accuracy_top5 = 0.0;  ///< of the last one
 };
 
 ScoresAtTime scores_at(const sim::EvaluationResult& result, std::int64_t time, std::int64_t reads) {
@@ -121,6 +123,7 @@ ScoresAtTime scores_at(const sim::EvaluationResult& result, std::int64_t time, s
     scores.loss.push_back(point.score.loss());
     scores.correct += point.score.correct;
     scores.count += point.score.count;
+    scores.accuracy_top5 = point.score.accuracy_top5();
   }
   const std::size_t whole = scores.accuracy.size() / static_cast<std::size_t>(reads) * static_cast<std::size_t>(reads);
   scores.accuracy.resize(whole);
@@ -134,10 +137,6 @@ std::string plus_minus(double value, double half_width) {
 
 /// One line per time: the score, or, with several chips or reads, mean, interval and components of the spread.
 void print_accuracy(std::ostream& out, const sim::EvaluationRequest& request, const sim::EvaluationResult& result) {
-  if (!request.data.has_labels()) {
-    out << "  no labels: no accuracy\n";
-    return;
-  }
   const std::int64_t chips = request.evaluation.repeats;
   const std::int64_t reads = request.evaluation.read_repeats;
   const bool spread = chips * reads > 1;
@@ -151,6 +150,8 @@ void print_accuracy(std::ostream& out, const sim::EvaluationRequest& request, co
     for (const char* heading : {"of chips", "of reads"}) table.add_column(heading);
   table.add_column("loss");
   if (!spread) table.add_column("correct");
+  const bool top5 = !spread && result.reference.classes() > 5;
+  if (top5) table.add_column("top-5");
   const std::int64_t times = std::max<std::int64_t>(1, std::ssize(request.evaluation.times));
   const auto fraction_text = [](std::int64_t correct, std::int64_t count) {
     return fmt::format("{}/{}", format_count(correct), format_count(count));
@@ -169,12 +170,14 @@ void print_accuracy(std::ostream& out, const sim::EvaluationRequest& request, co
         cells.push_back(format_percent(std::sqrt(variance)));
     cells.push_back(plus_minus(loss.mean, loss.confidence_95));
     if (!spread) cells.push_back(fraction_text(scores.correct, scores.count));
+    if (top5) cells.push_back(format_percent(scores.accuracy_top5));
     table.add_row(std::move(cells));
   }
   std::vector<std::string> reference{"float32", format_percent(result.reference.accuracy())};
   if (spread) reference.insert(reference.end(), parts ? 4 : 2, "");
   reference.push_back(fmt::format("{:.4f}", result.reference.loss()));
   if (!spread) reference.push_back(fraction_text(result.reference.correct, result.reference.count));
+  if (top5) reference.push_back(format_percent(result.reference.accuracy_top5()));
   table.add_row(std::move(reference));
   out << table.text();
   if (!spread) return;
@@ -183,6 +186,62 @@ void print_accuracy(std::ostream& out, const sim::EvaluationRequest& request, co
   out << ": mean, half its 95 % interval, standard deviation";
   if (parts) out << " and its parts from chip to chip and from read to read";
   out << "\n";
+}
+
+/// One line per time: mean squared error and, for anomalies with labels, the area under the ROC curve.
+void print_errors(std::ostream& out, const sim::EvaluationRequest& request, const sim::EvaluationResult& result) {
+  const bool auc = !result.reference.anomalous.empty();
+  TextTable table;
+  table.add_column("", TextTable::Align::left);
+  table.add_column("mean squared error");
+  if (auc) table.add_column("AUC");
+  const auto mean_text = [](const Moments& values, int digits) {
+    return std::isnan(values.confidence_95())
+               ? fmt::format("{:.{}g}", values.mean(), digits)
+               : fmt::format("{:.{}g} ± {:.2g}", values.mean(), digits, values.confidence_95());
+  };
+  const std::int64_t times = std::max<std::int64_t>(1, std::ssize(request.evaluation.times));
+  const auto add_row = [&](const std::string& name, const Moments& mse, const Moments& area) {
+    std::vector<std::string> cells{name, mean_text(mse, 5)};
+    if (auc) cells.push_back(mean_text(area, 4));
+    table.add_row(std::move(cells));
+  };
+  for (std::int64_t time = 0; time < times; ++time) {
+    Moments mse, area;
+    for (const sim::PointResult& point : result.points) {
+      if (point.index.time != time) continue;
+      mse.add(point.score.mse());
+      if (auc) area.add(point.score.auc());
+    }
+    if (mse.count() > 0) add_row(time_text(request.evaluation, time), mse, area);
+  }
+  Moments mse, area;
+  mse.add(result.reference.mse());
+  if (auc) area.add(result.reference.auc());
+  add_row("float32", mse, area);
+  out << table.text();
+}
+
+void print_scores(std::ostream& out, const sim::EvaluationRequest& request, const sim::EvaluationResult& result) {
+  switch (sim::task_of(request)) {
+    case sim::Task::automatic:
+      out << "  no labels: no accuracy\n";
+      return;
+    case sim::Task::classification:
+      return print_accuracy(out, request, result);
+    case sim::Task::regression:
+    case sim::Task::anomaly:
+      return print_errors(out, request, result);
+  }
+}
+
+sim::NetworkCalibration calibration_in_use(const sim::EvaluationRequest& request) {
+  sim::NetworkCalibration used;
+  for (const nn::LinearLayer& layer : request.executor.layers()) {
+    const std::string& op = request.executor.graph().nodes[static_cast<std::size_t>(layer.node)].op;
+    if (auto found = request.resolve(layer.name, op).calibration) used.emplace(layer.name, std::move(found));
+  }
+  return used;
 }
 
 std::string rate(std::int64_t samples, double seconds) {
@@ -196,9 +255,11 @@ std::string rate(std::int64_t samples, double seconds) {
 void print_run_summary(std::ostream& out, const sim::EvaluationRequest& request, const sim::EvaluationResult& result,
                        const std::string& name) {
   out << name << ": " << format_count(request.data.size()) << " samples of " << request.data.name() << "\n\n";
+  if (const std::string ranges = calibration_summary(calibration_in_use(request)); !ranges.empty())
+    out << "  ranges from the model file: " << ranges << "\n\n";
   if (request.statistics && !result.points.empty()) print_layers(out, request, result);
   if (request.spiking && !result.points.empty()) print_populations(out, request, result);
-  print_accuracy(out, request, result);
+  print_scores(out, request, result);
   out << "\n  speed: analog " << rate(result.analog_samples, result.analog_seconds);
   if (result.reference_samples > 0) out << ", float32 " << rate(result.reference_samples, result.reference_seconds);
   out << "\n";

@@ -16,13 +16,21 @@ std::set<std::string> taken_names(const Header& header) {
   std::set<std::string> taken{"config", "reference", "layers", "spiking", "runtime"};
   for (const Variable& row : variables()) taken.emplace(row.name);
   for (const Dim dim : {Dim::time, Dim::repeat, Dim::sample, Dim::layer, Dim::tile, Dim::tile_column, Dim::output,
-                        Dim::conductance, Dim::population}) {
+                        Dim::conductance, Dim::population, Dim::class_label, Dim::predicted_class}) {
     taken.emplace(to_string(dim));
   }
   for (const LayerHeader& layer : header.layers) {
     for (const std::string& name : feature_names(layer.output_shape)) taken.insert(name);
   }
   return taken;
+}
+
+bool classifies(const Header& header) {
+  return header.task == Task::classification && !header.labels.empty();
+}
+
+bool compares_values(const Header& header) {
+  return header.task == Task::regression || header.task == Task::anomaly;
 }
 
 }  // namespace
@@ -32,9 +40,17 @@ bool is_present(Presence presence, const Header& header, const LayerHeader* laye
     case Presence::always:
       return true;
     case Presence::labels:
-      return !header.labels.empty();
+      return classifies(header);
+    case Presence::scores:
+      return classifies(header) || compares_values(header);
     case Presence::top5:
-      return !header.labels.empty() && header.top5;
+      return classifies(header) && header.top5;
+    case Presence::classes:
+      return classifies(header) && header.classes > 0;
+    case Presence::errors:
+      return compares_values(header);
+    case Presence::anomalies:
+      return header.task == Task::anomaly && !header.labels.empty();
     case Presence::predictions:
       return header.predictions;
     case Presence::labelled_predictions:
@@ -90,6 +106,9 @@ std::vector<NamedExtent> extents(Dim dim, const Header& header, const LayerHeade
       return {{name, conductance_bins}};
     case Dim::population:
       return {{name, static_cast<std::int64_t>(header.populations.size())}};
+    case Dim::class_label:
+    case Dim::predicted_class:
+      return {{name, header.classes}};
     case Dim::feature: {
       std::vector<NamedExtent> axes;
       const std::vector<std::string> names = feature_names(layer->output_shape);

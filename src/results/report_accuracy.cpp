@@ -225,7 +225,7 @@ ReportSection summary_section(const ReportSource& source) {
   }
   const std::optional<Scores> scores = read_scores(source);
   if (!scores) {
-    section.notes.emplace_back("The data had no labels: there is no accuracy.");
+    if (!source.read("/mse")) section.notes.emplace_back("The data had no labels: there is no accuracy.");
     return section;
   }
   std::size_t best = scores->points.size(), worst = best;

@@ -9,6 +9,8 @@ namespace tessera::results {
 ReportSection summary_section(const ReportSource& source);
 /// Accuracy of every point, against each swept axis, for each pair of them, and over time.
 ReportSection accuracy_section(const ReportSource& source);
+/// Accuracy by class and which classes are taken for which; errors of regression and of anomaly detection.
+ReportSection task_section(const ReportSource& source);
 /// Layers: errors, clipping, effective bits.
 ReportSection layer_section(const ReportSource& source);
 /// SQNR of every layer against every swept axis and time.

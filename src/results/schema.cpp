@@ -15,6 +15,8 @@ constexpr double no_code = std::numeric_limits<std::int32_t>::min();
 std::vector<Variable> make_variables() {
   const std::vector<Dim> point{Dim::swept, Dim::time, Dim::repeat};
   const std::vector<Dim> point_sample{Dim::swept, Dim::time, Dim::repeat, Dim::sample};
+  const std::vector<Dim> by_class{Dim::swept, Dim::time, Dim::repeat, Dim::class_label};
+  const std::vector<Dim> confusion{Dim::swept, Dim::time, Dim::repeat, Dim::class_label, Dim::predicted_class};
   const std::vector<Dim> per_swept{Dim::swept};
   const std::vector<Dim> per_chip{Dim::swept, Dim::repeat};
   const std::vector<Dim> point_tile{Dim::swept, Dim::time, Dim::repeat, Dim::tile};
@@ -38,7 +40,14 @@ std::vector<Variable> make_variables() {
        P::top5, no_number},
       {"/", "loss", point, f64, "nat", "mean cross entropy", P::labels, no_number},
       {"/", "correct", point, i64, "1", "samples whose largest output is the label", P::labels, no_count},
-      {"/", "count", point, i64, "1", "samples evaluated", P::labels, no_count},
+      {"/", "count", point, i64, "1", "samples evaluated", P::scores, no_count},
+      {"/", "class_accuracy", by_class, f64, "1", "accuracy on the samples of one class; missing where it has none",
+       P::classes, no_number},
+      {"/", "confusion", confusion, i64, "1", "samples of a class by predicted class", P::classes, no_count},
+      {"/", "mse", point, f64, "1", "mean squared error of the outputs (anomaly: against the inputs)", P::errors,
+       no_number},
+      {"/", "auc", point, f64, "1", "area under the ROC curve of the error of a sample, for finding anomalies",
+       P::anomalies, no_number},
       {"/", "predictions", point_sample, i32, "1", "predicted class", P::predictions, no_count},
       {"/", "label", {Dim::sample}, i32, "1", "true class", P::labelled_predictions},
       {"/", "program", {Dim::repeat}, i32, "1", "independently programmed chip of the repeat", P::always},
@@ -49,7 +58,25 @@ std::vector<Variable> make_variables() {
        no_number},
       {"/reference", "loss", per_swept, f64, "nat", "mean cross entropy in float32", P::labels, no_number},
       {"/reference", "correct", per_swept, i64, "1", "samples right in float32", P::labels, no_count},
-      {"/reference", "count", per_swept, i64, "1", "samples evaluated in float32", P::labels, no_count},
+      {"/reference", "count", per_swept, i64, "1", "samples evaluated in float32", P::scores, no_count},
+      {"/reference",
+       "class_accuracy",
+       {Dim::swept, Dim::class_label},
+       f64,
+       "1",
+       "accuracy by class in float32",
+       P::classes,
+       no_number},
+      {"/reference",
+       "confusion",
+       {Dim::swept, Dim::class_label, Dim::predicted_class},
+       i64,
+       "1",
+       "samples of a class by predicted class in float32",
+       P::classes,
+       no_count},
+      {"/reference", "mse", per_swept, f64, "1", "mean squared error in float32", P::errors, no_number},
+      {"/reference", "auc", per_swept, f64, "1", "area under the ROC curve in float32", P::anomalies, no_number},
       {"/reference",
        "predictions",
        {Dim::swept, Dim::sample},
@@ -216,6 +243,10 @@ std::string_view to_string(Dim dim) {
       return "conductance";
     case Dim::population:
       return "population";
+    case Dim::class_label:
+      return "class";
+    case Dim::predicted_class:
+      return "predicted_class";
     case Dim::feature:
       return "<features>";
   }
@@ -243,9 +274,17 @@ std::string_view to_string(Presence presence) {
     case Presence::always:
       return "always";
     case Presence::labels:
-      return "with labels";
+      return "classification";
+    case Presence::scores:
+      return "with a task";
     case Presence::top5:
-      return "with labels, for classifiers of more than five classes";
+      return "classification into more than five classes";
+    case Presence::classes:
+      return "classification into at most 256 classes";
+    case Presence::errors:
+      return "regression, anomaly";
+    case Presence::anomalies:
+      return "anomaly, with labels";
     case Presence::predictions:
       return "if predictions are recorded";
     case Presence::labelled_predictions:

@@ -60,8 +60,9 @@ struct Checker {
   }
 
   bool is_axis(const std::string& name, const std::string& group) const {
-    static const std::set<Dim> everywhere{Dim::time,        Dim::repeat, Dim::sample,      Dim::layer,     Dim::tile,
-                                          Dim::tile_column, Dim::output, Dim::conductance, Dim::population};
+    static const std::set<Dim> everywhere{Dim::time,       Dim::repeat,      Dim::sample,         Dim::layer,
+                                          Dim::tile,       Dim::tile_column, Dim::output,         Dim::conductance,
+                                          Dim::population, Dim::class_label, Dim::predicted_class};
     if (std::find(swept.begin(), swept.end(), name) != swept.end()) return true;
     if (std::any_of(everywhere.begin(), everywhere.end(), [&](Dim dim) { return to_string(dim) == name; })) return true;
     const h5::Group parent = file.group(group);

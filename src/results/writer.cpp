@@ -186,6 +186,10 @@ struct Writer::Impl {
     if (name == to_string(Dim::sample)) {
       return coordinate(group.write(name, counting<std::int64_t>(length)), "1", "index in the data set");
     }
+    if (name == to_string(Dim::class_label) || name == to_string(Dim::predicted_class)) {
+      return coordinate(group.write(name, counting<std::int32_t>(length)), "1",
+                        name == to_string(Dim::class_label) ? "label" : "predicted class");
+    }
     if (name == to_string(Dim::layer)) {
       std::vector<std::string> names;
       for (const LayerHeader& layer : header.layers) names.push_back(layer.name);
@@ -263,9 +267,11 @@ struct Writer::Impl {
     Dataset& to = dataset(group, name);
     Shape start = at;
     Shape count(at.size(), 1);
+    std::int64_t inner = 1;
+    for (std::size_t axis = at.size() + 1; axis < to.shape().size(); ++axis) inner *= to.shape()[axis];
     for (std::size_t axis = at.size(); axis < to.shape().size(); ++axis) {
       start.push_back(0);
-      count.push_back(axis == at.size() ? static_cast<std::int64_t>(values.size()) : to.shape()[axis]);
+      count.push_back(axis == at.size() ? static_cast<std::int64_t>(values.size()) / inner : to.shape()[axis]);
     }
     to.write_block(start, count, std::span<const T>(values));
   }
@@ -298,12 +304,20 @@ struct Writer::Impl {
   }
 
   void put_score(const std::string& group, const Shape& at, const Score& score) {
-    if (header.labels.empty()) return;
-    put(group, "accuracy", at, score.accuracy);
-    put(group, "loss", at, score.loss);
-    put(group, "correct", at, score.correct);
-    put(group, "count", at, score.count);
-    if (header.top5) put(group, "accuracy_top5", at, score.accuracy_top5);
+    const auto has = [&](Presence presence) { return is_present(presence, header, nullptr); };
+    if (has(Presence::scores)) put(group, "count", at, score.count);
+    if (has(Presence::labels)) {
+      put(group, "accuracy", at, score.accuracy);
+      put(group, "loss", at, score.loss);
+      put(group, "correct", at, score.correct);
+    }
+    if (has(Presence::top5)) put(group, "accuracy_top5", at, score.accuracy_top5);
+    if (has(Presence::classes) && !score.confusion.empty()) {
+      put(group, "class_accuracy", at, score.class_accuracy);
+      put(group, "confusion", at, score.confusion);
+    }
+    if (has(Presence::errors)) put(group, "mse", at, score.mse);
+    if (has(Presence::anomalies)) put(group, "auc", at, score.auc);
   }
 
   /// `values` of whole samples from `first` on, behind the leading axes `at`.

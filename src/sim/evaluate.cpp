@@ -24,7 +24,7 @@ class Stopwatch {
 struct Cancelled {};
 
 /// One request with what belongs to it while it is evaluated.
-struct Task {
+struct Job {
   const EvaluationRequest& request;
   const EvaluationSink& sink;
   FaultMaps faults;
@@ -82,7 +82,8 @@ std::vector<const EvaluationRequest*> requests_of(std::span<const EvaluationTask
 
 /// Whether the same inputs can be shown to both.
 bool go_together(const EvaluationRequest& a, const EvaluationRequest& b) {
-  return a.spiking == b.spiking && (!a.spiking || a.seed == b.seed);
+  return a.spiking == b.spiking && (!a.spiking || a.seed == b.seed) && a.evaluation.task == b.evaluation.task &&
+         a.evaluation.normal_labels == b.evaluation.normal_labels;
 }
 
 class Evaluation {
@@ -96,8 +97,7 @@ class Evaluation {
         input_shape_(fitted_sample_shape(common_.executor.graph(), common_.data.sample_shape())),
         points_(all_points(tasks)),
         classes_(requests_of(tasks)) {
-    const std::vector<Shape> outputs = common_.executor.output_shapes(1);
-    if (common_.data.has_labels()) common_.data.require_labels_below(element_count(outputs.at(0)));
+    compared_with_ = task_of(common_);
     if (common_.spiking) make_spiking_reference();
     for (const EvaluationTask& task : tasks) {
       require<InputError>(go_together(task.request, common_) && &task.request.executor == &common_.executor &&
@@ -122,7 +122,7 @@ class Evaluation {
     }
     std::vector<EvaluationResult> results;
     const auto share = static_cast<double>(tasks_.size());
-    for (Task& task : tasks_) {
+    for (Job& task : tasks_) {
       task.result.complete = complete;
       task.result.reference_seconds = reference_seconds_ / share;
       task.result.analog_seconds = analog_seconds_ / share;
@@ -218,7 +218,7 @@ class Evaluation {
   }
 
   /// From the first samples, in batches of a fixed size: the same ranges whatever the batch size of the run.
-  void estimate_activation_ranges(Task& task) {
+  void estimate_activation_ranges(Job& task) {
     constexpr std::int64_t most_samples = 512;
     constexpr std::int64_t batch = 64;
     const std::int64_t samples = std::min(most_samples, common_.data.size());
@@ -249,7 +249,7 @@ class Evaluation {
   }
 
   /// The network that chips are put into.
-  const nn::Executor& simulated(const Task& task) const {
+  const nn::Executor& simulated(const Job& task) const {
     if (spiking_[task.simulated]) return spiking_[task.simulated]->executor();
     const std::optional<QuantizedNetwork>& quantized = quantized_[task.simulated];
     return quantized ? quantized->executor() : common_.executor;
@@ -276,7 +276,7 @@ class Evaluation {
   }
 
   AnalogNetwork network_at(const PointGroup& group, const Point& point) {
-    Task& task = tasks_[point.task];
+    Job& task = tasks_[point.task];
     if (program_of(point) != task.program) program_chip(point);
     std::vector<const AnalogNetwork*> like(layer_count_, nullptr);
     for (std::size_t l = 0; l < layer_count_; ++l)
@@ -287,7 +287,7 @@ class Evaluation {
   }
 
   void program_chip(const Point& point) {
-    Task& task = tasks_[point.task];
+    Job& task = tasks_[point.task];
     task.program = program_of(point);
     std::vector<const ProgrammedChip*> like(layer_count_, nullptr);
     for (std::size_t l = 0; l < layer_count_; ++l)
@@ -347,7 +347,7 @@ class Evaluation {
     double observed_seconds = 0.0;
     nn::RunOptions options{.first_sample = first_sample(first), .parallel = parallel_};
     const bool known = std::all_of(tasks_.begin(), tasks_.end(),
-                                   [](const Task& task) { return task.request.known_reference.has_value(); });
+                                   [](const Job& task) { return task.request.known_reference.has_value(); });
     if (statistics_) {
       reference_outputs_.resize(layer_count_);
       options.observer = [&](const nn::LinearRecord& record) {
@@ -365,8 +365,8 @@ class Evaluation {
     reference_seconds_ += watch.seconds() - observed_seconds;
     reference_samples_ += batch.dim(0) / steps_;
     if (!count_score) return;
-    add_score(reference_, output, first);
-    for (const Task& task : tasks_)
+    add_score(reference_, output, batch, first);
+    for (const Job& task : tasks_)
       if (task.sink.reference_predictions) task.sink.reference_predictions(first, predicted_classes(rows_of(output)));
   }
 
@@ -447,8 +447,8 @@ class Evaluation {
         const std::size_t n = members[i];
         group.results[n].spikes.resize(spikes[i].size());
         for (std::size_t p = 0; p < spikes[i].size(); ++p) group.results[n].spikes[p] += spikes[i][p];
-        const Task& task = tasks_[group.points[n].task];
-        add_score(group.results[n].score, output, first);
+        const Job& task = tasks_[group.points[n].task];
+        add_score(group.results[n].score, output, batch, first);
         if (task.sink.predictions)
           task.sink.predictions(group.points[n].index, first, predicted_classes(rows_of(output)));
       }
@@ -481,7 +481,7 @@ class Evaluation {
     if (statistics_) add_cumulative_error(error, reference_outputs_[seen.layer], seen.output);
     for (const std::size_t i : networks) {
       const std::size_t n = members[i];
-      const Task& task = tasks_[group.points[n].task];
+      const Job& task = tasks_[group.points[n].task];
       group.results[n].layers[seen.layer].cumulative = error;
       const std::vector<bool>& record = task.request.record_output;
       if (task.sink.output && !record.empty() && record[seen.layer])
@@ -491,14 +491,14 @@ class Evaluation {
   }
 
   void close_group(PointGroup& group, bool first_group) {
-    for (Task& task : tasks_) {
+    for (Job& task : tasks_) {
       if (!first_group) break;
       const bool left_out = task.request.known_reference && !statistics_;
       task.result.reference = left_out ? *task.request.known_reference : reference_;
       if (task.sink.reference) task.sink.reference(task.result.reference);
     }
     for (std::size_t n = 0; n < group.points.size(); ++n) {
-      Task& task = tasks_[group.points[n].task];
+      Job& task = tasks_[group.points[n].task];
       if (task.sink.point) task.sink.point(group.results[n]);
       task.result.points.push_back(std::move(group.results[n]));
     }
@@ -509,11 +509,31 @@ class Evaluation {
     return {output.data(), rows, rows > 0 ? output.size() / rows : 0};
   }
 
-  void add_score(ClassificationScore& score, const Tensor& output, std::int64_t first) const {
-    if (!common_.data.has_labels()) return;
-    score.add(rows_of(output),
-              common_.data.labels().subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(output.dim(0))),
-              kind_);
+  void add_score(TaskScore& score, const Tensor& output, const Tensor& input, std::int64_t first) const {
+    const std::int64_t count = output.dim(0);
+    const io::DataSet& data = common_.data;
+    const auto labels = data.has_labels()
+                            ? data.labels().subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count))
+                            : std::span<const std::int32_t>();
+    switch (compared_with_) {
+      case sim::Task::automatic:
+        return;
+      case sim::Task::classification:
+        return score.add(rows_of(output), labels, kind_);
+      case sim::Task::regression: {
+        const Tensor targets =
+            data.has_targets() ? data.read_targets(first, count) : Tensor(Shape{count, 1}, as_floats(labels));
+        return score.add_targets(rows_of(output), rows_of(targets));
+      }
+      case sim::Task::anomaly:
+        return score.add_reconstructions(rows_of(output), rows_of(input), labels, common_.evaluation.normal_labels);
+    }
+  }
+
+  static std::vector<float> as_floats(std::span<const std::int32_t> labels) {
+    std::vector<float> values;
+    for (const std::int32_t label : labels) values.push_back(static_cast<float>(label));
+    return values;
   }
 
   const EvaluationRequest& common_;  ///< for what all requests have in common
@@ -521,18 +541,19 @@ class Evaluation {
   const Environment& environment_;
   std::size_t layer_count_;
   OutputKind kind_;
+  sim::Task compared_with_ = sim::Task::automatic;
   Shape input_shape_;
   std::vector<Point> points_;
   LayerClasses classes_;
   bool statistics_ = false;  ///< some request wants them
-  std::vector<Task> tasks_;
-  std::vector<std::optional<QuantizedNetwork>> quantized_;  ///< by Task::simulated; none: float32
+  std::vector<Job> tasks_;
+  std::vector<std::optional<QuantizedNetwork>> quantized_;  ///< by Job::simulated; none: float32
   std::vector<std::optional<SpikingNetwork>> spiking_;      ///< likewise
   std::optional<SpikingNetwork> reference_network_;         ///< where the float32 network is one of spiking neurons
   std::vector<Population> populations_;
   std::int64_t steps_ = 1;
   std::vector<nn::Activation> reference_outputs_;
-  ClassificationScore reference_;
+  TaskScore reference_;
   double reference_seconds_ = 0.0, analog_seconds_ = 0.0;
   std::int64_t reference_samples_ = 0;
   std::int64_t done_ = 0;
@@ -540,6 +561,35 @@ class Evaluation {
 };
 
 }  // namespace
+
+Task task_of(const EvaluationRequest& request) {
+  const io::DataSet& data = request.data;
+  Task task = request.evaluation.task;
+  if (task == Task::automatic) {
+    if (data.has_labels()) task = Task::classification;
+    if (data.has_targets()) task = Task::regression;
+  }
+  const std::int64_t outputs = element_count(request.executor.output_shapes(1).at(0));
+  if (task == Task::classification) {
+    require<InputError>(data.has_labels(), "evaluation.task classification needs integer labels; '{}' has {}",
+                        data.name(), data.has_targets() ? "real ones: set evaluation.task: regression" : "none");
+    data.require_labels_below(outputs);
+  } else if (task == Task::regression) {
+    require<InputError>(data.has_targets() || data.has_labels(),
+                        "evaluation.task regression needs labels; '{}' has none", data.name());
+    const std::int64_t targets = data.has_targets() ? element_count(data.target_shape()) : 1;
+    require<InputError>(targets == outputs, "the network has {} outputs, the labels of '{}' have {} values per sample",
+                        outputs, data.name(), targets);
+  } else if (task == Task::anomaly) {
+    require<InputError>(!request.spiking, "evaluation.task anomaly does not go with spiking neurons");
+    const std::int64_t inputs = element_count(data.sample_shape());
+    require<InputError>(inputs == outputs,
+                        "evaluation.task anomaly compares outputs with inputs: the network has {} outputs, a sample {} "
+                        "values",
+                        outputs, inputs);
+  }
+  return task;
+}
 
 OutputKind output_kind(const nn::Graph& graph) {
   const std::vector<int> producer = nn::producers(graph);

@@ -57,9 +57,20 @@ results::LayerPoint layer_point(const LayerResult& layer, const tile::IOParamete
   return point;
 }
 
-results::Score score_record(const ClassificationScore& score) {
+results::Score score_record(const TaskScore& score) {
   if (score.count == 0) return {};
-  return {.accuracy = score.accuracy(), .loss = score.loss(), .correct = score.correct, .count = score.count};
+  results::Score record;
+  record.count = score.count;
+  record.mse = score.mse();
+  record.auc = score.auc();
+  if (score.confusion.empty()) return record;
+  record.accuracy = score.accuracy();
+  record.loss = score.loss();
+  record.correct = score.correct;
+  record.accuracy_top5 = score.accuracy_top5();
+  record.confusion = score.confusion;
+  for (std::int64_t c = 0; c < score.classes(); ++c) record.class_accuracy.push_back(score.class_accuracy(c));
+  return record;
 }
 
 results::PopulationPoint population_point(const SpikeCounts& counts, std::int64_t units, std::int64_t steps) {
@@ -125,6 +136,32 @@ results::LayerHardware hardware_record(const AnalogNetwork& network, std::size_t
   return record;
 }
 
+namespace {
+
+void describe_task(results::Header& header, const EvaluationRequest& request) {
+  constexpr std::int64_t most_classes = 256;
+  switch (task_of(request)) {
+    case Task::automatic:
+      header.task = results::Task::none;
+      break;
+    case Task::classification: {
+      header.task = results::Task::classification;
+      const std::int64_t classes = element_count(request.executor.output_shapes(1).at(0));
+      header.top5 = classes > 5;
+      header.classes = classes <= most_classes ? classes : 0;
+      break;
+    }
+    case Task::regression:
+      header.task = results::Task::regression;
+      break;
+    case Task::anomaly:
+      header.task = results::Task::anomaly;
+      break;
+  }
+}
+
+}  // namespace
+
 void describe_run(results::Header& header, const EvaluationRequest& request, const RecordParameters& record) {
   header.seed = request.seed;
   header.rng_layout = random::rng_layout;
@@ -133,7 +170,12 @@ void describe_run(results::Header& header, const EvaluationRequest& request, con
   header.repeats = std::int64_t{request.evaluation.repeats} * request.evaluation.read_repeats;
   header.samples = request.data.size();
   header.labels.assign(request.data.labels().begin(), request.data.labels().end());
+  describe_task(header, request);
   header.statistics = record.statistics;
+  require<InputError>(
+      !record.predictions || header.task == results::Task::classification || header.task == results::Task::none,
+      "output.record.predictions stores predicted classes, which this evaluation.task does not have; "
+      "record a tensor instead");
   header.predictions = record.predictions;
   header.populations.clear();
   if (request.spiking)
@@ -197,9 +239,7 @@ EvaluationSink recording_sink(results::Writer& writer, const EvaluationRequest& 
                                     const Tensor& output) {
     writer.write_output(index_of(point), layer, first, output.values());
   };
-  sink.reference = [&writer, swept](const ClassificationScore& score) {
-    writer.write_reference(swept, score_record(score));
-  };
+  sink.reference = [&writer, swept](const TaskScore& score) { writer.write_reference(swept, score_record(score)); };
   sink.point = [&writer, &request, index_of](const PointResult& result) {
     results::Point point;
     point.score = score_record(result.score);

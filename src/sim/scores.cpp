@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
 
 namespace tessera::sim {
 
@@ -20,22 +22,110 @@ double cross_entropy(std::span<const float> outputs, std::size_t label, OutputKi
   return std::log(sum) + largest - static_cast<double>(outputs[label]);
 }
 
+/// Whether fewer than five outputs stand before that of the label.
+bool among_five_largest(std::span<const float> values, std::size_t label) {
+  int before = 0;
+  for (std::size_t c = 0; c < values.size() && before < 5; ++c)
+    before += values[c] > values[label] || (values[c] == values[label] && c < label) ? 1 : 0;
+  return before < 5;
+}
+
+void expect_finite(std::span<const float> values, std::int64_t sample) {
+  require<RunError>(std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }),
+                    "the network's output for sample {} is not finite", sample);
+}
+
+double squared_error(std::span<const float> outputs, std::span<const float> targets) {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const double error = static_cast<double>(outputs[i]) - static_cast<double>(targets[i]);
+    sum += error * error;
+  }
+  return sum;
+}
+
 std::int32_t largest_index(std::span<const float> values) {
   return static_cast<std::int32_t>(std::max_element(values.begin(), values.end()) - values.begin());
 }
 
 }  // namespace
 
-void ClassificationScore::add(ConstMatrixView outputs, std::span<const std::int32_t> labels, OutputKind kind) {
+std::int64_t TaskScore::classes() const {
+  return std::llround(std::sqrt(static_cast<double>(confusion.size())));
+}
+
+double TaskScore::class_accuracy(std::int64_t label) const {
+  const auto n = static_cast<std::size_t>(classes());
+  const auto row = std::span(confusion).subspan(static_cast<std::size_t>(label) * n, n);
+  const std::int64_t samples = std::accumulate(row.begin(), row.end(), std::int64_t{0});
+  return samples > 0 ? static_cast<double>(row[static_cast<std::size_t>(label)]) / static_cast<double>(samples)
+                     : std::numeric_limits<double>::quiet_NaN();
+}
+
+double TaskScore::mse() const {
+  return values > 0 ? squared_error_sum / static_cast<double>(values) : std::numeric_limits<double>::quiet_NaN();
+}
+
+double TaskScore::auc() const {
+  std::vector<std::size_t> order(anomalous.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return sample_errors[a] < sample_errors[b]; });
+  double wins = 0.0, normal_below = 0.0, anomalies = 0.0;
+  for (std::size_t i = 0; i < order.size();) {
+    double tied_normal = 0.0, tied_anomalous = 0.0;
+    const double error = sample_errors[order[i]];
+    for (; i < order.size() && sample_errors[order[i]] == error; ++i)
+      (anomalous[order[i]] != 0 ? tied_anomalous : tied_normal) += 1.0;
+    wins += tied_anomalous * (normal_below + 0.5 * tied_normal);
+    normal_below += tied_normal;
+    anomalies += tied_anomalous;
+  }
+  return anomalies > 0.0 && normal_below > 0.0 ? wins / (anomalies * normal_below)
+                                               : std::numeric_limits<double>::quiet_NaN();
+}
+
+void TaskScore::add(ConstMatrixView outputs, std::span<const std::int32_t> labels, OutputKind kind) {
   TESSERA_EXPECT(static_cast<std::size_t>(outputs.rows) == labels.size());
+  const auto classes = static_cast<std::size_t>(outputs.cols);
+  if (confusion.empty()) confusion.resize(classes * classes);
   for (std::int64_t row = 0; row < outputs.rows; ++row) {
-    const std::span<const float> values = outputs.row_span(row);
-    require<RunError>(std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }),
-                      "the network's output for sample {} is not finite", count);
+    const std::span<const float> output = outputs.row_span(row);
+    expect_finite(output, count);
     const auto label = static_cast<std::size_t>(labels[static_cast<std::size_t>(row)]);
-    TESSERA_EXPECT(label < values.size());
-    correct += largest_index(values) == static_cast<std::int32_t>(label) ? 1 : 0;
-    loss_sum += cross_entropy(values, label, kind);
+    TESSERA_EXPECT(label < output.size());
+    const auto predicted = static_cast<std::size_t>(largest_index(output));
+    correct += predicted == label ? 1 : 0;
+    correct_top5 += among_five_largest(output, label) ? 1 : 0;
+    ++confusion[label * classes + predicted];
+    loss_sum += cross_entropy(output, label, kind);
+    ++count;
+  }
+}
+
+void TaskScore::add_targets(ConstMatrixView outputs, ConstMatrixView targets) {
+  TESSERA_EXPECT(outputs.rows == targets.rows && outputs.cols == targets.cols);
+  for (std::int64_t row = 0; row < outputs.rows; ++row) {
+    expect_finite(outputs.row_span(row), count);
+    squared_error_sum += squared_error(outputs.row_span(row), targets.row_span(row));
+    values += outputs.cols;
+    ++count;
+  }
+}
+
+void TaskScore::add_reconstructions(ConstMatrixView outputs, ConstMatrixView inputs,
+                                    std::span<const std::int32_t> labels, std::span<const int> normal) {
+  TESSERA_EXPECT(outputs.rows == inputs.rows && outputs.cols == inputs.cols);
+  for (std::int64_t row = 0; row < outputs.rows; ++row) {
+    expect_finite(outputs.row_span(row), count);
+    const double error = squared_error(outputs.row_span(row), inputs.row_span(row));
+    squared_error_sum += error;
+    values += outputs.cols;
+    sample_errors.push_back(error / static_cast<double>(outputs.cols));
+    if (!labels.empty()) {
+      const std::int32_t label = labels[static_cast<std::size_t>(row)];
+      anomalous.push_back(std::find(normal.begin(), normal.end(), label) == normal.end() ? 1 : 0);
+    }
     ++count;
   }
 }

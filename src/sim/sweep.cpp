@@ -45,6 +45,7 @@ void join(results::Header& header, const results::Header& point, const std::stri
   differ(point.times != header.times, "evaluation.times");
   differ(point.repeats != header.repeats, "evaluation.repeats");
   differ(point.samples != header.samples || point.labels != header.labels, "the data's samples");
+  differ(point.task != header.task || point.classes != header.classes, "evaluation.task or the network's classes");
   differ(point.layers.size() != header.layers.size(), "the network's layers");
   for (std::size_t l = 0; l < point.layers.size(); ++l) {
     results::LayerHeader& whole = header.layers[l];
@@ -96,7 +97,7 @@ SweepSummary run_sweep(const std::vector<SweepJob>& jobs, const std::string& fol
   std::filesystem::create_directories(folder, error);
   require<RunError>(!error, "cannot create the folder {}: {}", folder, error.message());
   const std::vector<const SweepJob*> todo = jobs_to_do(jobs, folder, shard, shards, summary);
-  std::map<std::pair<const nn::Executor*, const io::DataSet*>, ClassificationScore> references;
+  std::map<std::pair<const nn::Executor*, const io::DataSet*>, TaskScore> references;
   for (std::size_t i = 0; i < todo.size(); ++i) {
     const SweepJob& job = *todo[i];
     EvaluationRequest request = job.request();

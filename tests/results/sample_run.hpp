@@ -30,6 +30,7 @@ inline Header run_header() {
   header.layers = {conv, fc};
   header.populations = {{"relu1", 12}, {"output_neurons", 3}};
   header.top5 = true;
+  header.classes = 3;
   header.predictions = true;
   return header;
 }
@@ -52,7 +53,13 @@ inline double number(const PointIndex& index, double salt) {
 }
 
 inline Score score(double accuracy) {
-  return {.accuracy = accuracy, .loss = 1 - accuracy, .correct = 5, .count = 7, .accuracy_top5 = 1.0};
+  return {.accuracy = accuracy,
+          .loss = 1 - accuracy,
+          .correct = 5,
+          .count = 7,
+          .accuracy_top5 = 1.0,
+          .class_accuracy = {1.0, 0.5, missing},
+          .confusion = {3, 0, 0, 1, 1, 0, 0, 0, 0}};
 }
 
 inline Point point(const PointIndex& index) {

@@ -27,6 +27,9 @@ struct Axis {
   bool operator==(const Axis&) const = default;
 };
 
+/// What outputs were compared with.
+enum class Task { none, classification, regression, anomaly };
+
 /// One layer of the network, in network order.
 struct LayerHeader {
   std::string name = {};
@@ -70,10 +73,12 @@ struct Header {
   std::vector<LayerHeader> layers = {};
   std::vector<PopulationHeader> populations = {};  ///< none: no spiking neurons
 
-  bool top5 = false;         ///< accuracy_top5 is given
-  bool statistics = true;    ///< errors and converter statistics by layer are given
-  bool predictions = false;  ///< the predicted class of every sample is given
-  bool hardware = true;      ///< tiles and their periphery are given
+  Task task = Task::classification;  ///< classification without labels is none
+  bool top5 = false;                 ///< accuracy_top5 is given
+  std::int64_t classes = 0;          ///< accuracy by class and confusion are given; 0: they are not
+  bool statistics = true;            ///< errors and converter statistics by layer are given
+  bool predictions = false;          ///< the predicted class of every sample is given
+  bool hardware = true;              ///< tiles and their periphery are given
 };
 
 /// Which point of the hypercube: an index along every swept axis, in their order, then time and repeat.
@@ -85,13 +90,17 @@ struct PointIndex {
   bool operator==(const PointIndex&) const = default;
 };
 
-/// How well outputs agree with labels.
+/// How well outputs agree with labels, targets or inputs, as the task has it.
 struct Score {
   double accuracy = missing;  ///< correct / count
   double loss = missing;      ///< mean cross entropy, nats
   std::int64_t correct = -1;
   std::int64_t count = -1;
   double accuracy_top5 = missing;
+  double mse = missing;                      ///< regression, anomaly
+  double auc = missing;                      ///< anomaly with labels
+  std::vector<double> class_accuracy = {};   ///< by class
+  std::vector<std::int64_t> confusion = {};  ///< [label][predicted class]
 
   bool operator==(const Score&) const = default;
 };

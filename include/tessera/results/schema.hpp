@@ -16,17 +16,19 @@ inline constexpr int schema_major = 1;  ///< changes when a reader of the old fi
 inline constexpr int schema_minor = 1;  ///< changes when something is added
 
 enum class Dim {
-  swept,        ///< every swept axis, in order; none for a plain run
-  time,         ///< seconds after programming
-  repeat,       ///< programmed chip and read of it
-  sample,       ///< of the data set
-  layer,        ///< of the network
-  tile,         ///< of a layer, row-major, part by part
-  tile_column,  ///< outputs of the tiles of a layer, tile by tile
-  output,       ///< of a layer's product
-  conductance,  ///< bins of conductance histograms
-  population,   ///< of spiking neurons
-  feature       ///< the axes of a layer's output without the batch; their names depend on the rank (feature_names)
+  swept,            ///< every swept axis, in order; none for a plain run
+  time,             ///< seconds after programming
+  repeat,           ///< programmed chip and read of it
+  sample,           ///< of the data set
+  layer,            ///< of the network
+  tile,             ///< of a layer, row-major, part by part
+  tile_column,      ///< outputs of the tiles of a layer, tile by tile
+  output,           ///< of a layer's product
+  conductance,      ///< bins of conductance histograms
+  population,       ///< of spiking neurons
+  class_label,      ///< true classes
+  predicted_class,  ///< predicted classes
+  feature           ///< the axes of a layer's output without the batch; their names depend on the rank (feature_names)
 };
 std::string_view to_string(Dim dim);
 /// Names of the axes of an output of this shape: feature | position, feature | channel, height, width | axis_1, ...
@@ -36,7 +38,11 @@ std::vector<std::string> feature_names(const Shape& output_shape);
 enum class Presence {
   always,
   labels,
+  scores,
   top5,
+  classes,
+  errors,
+  anomalies,
   predictions,
   labelled_predictions,
   statistics,

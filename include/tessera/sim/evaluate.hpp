@@ -36,7 +36,7 @@ struct PointIndex {
 /// One programmed chip at one time.
 struct PointResult {
   PointIndex index;
-  ClassificationScore score;        ///< empty without labels
+  TaskScore score;                  ///< empty without labels
   std::vector<LayerResult> layers;  ///< by Executor::layers(); error and counts empty unless statistics are recorded
   std::vector<SpikeCounts> spikes;  ///< by SpikingNetwork::spiking(); empty without spiking neurons
 };
@@ -50,7 +50,7 @@ struct EvaluationSink {
       output;
   /// The classes and the score of the float32 network.
   std::function<void(std::int64_t first_sample, std::span<const std::int32_t> classes)> reference_predictions;
-  std::function<void(const ClassificationScore&)> reference;
+  std::function<void(const TaskScore&)> reference;
   /// Called when a chip has seen every sample.
   std::function<void(const PointResult&)> point;
   /// Called for every point before its first sample: the tiles as they are then.
@@ -70,7 +70,7 @@ struct EvaluationRequest {
   bool statistics = true;
   std::vector<bool> record_output;  ///< by layer; may be empty
   /// The float32 score, if it is known already: without statistics the float32 pass is then left out.
-  std::optional<ClassificationScore> known_reference = std::nullopt;
+  std::optional<TaskScore> known_reference = std::nullopt;
   std::int64_t memory_bytes = std::int64_t{2} << 30;  ///< for chips held at the same time; at least one is
   /// Digital low precision of the simulated network (quantized_network.hpp); errors stay against float32. Its ranges
   /// are estimated on `data` before anything else.
@@ -86,7 +86,7 @@ struct EvaluationRequest {
 };
 
 struct EvaluationResult {
-  ClassificationScore reference;    ///< float32; empty without labels
+  TaskScore reference;              ///< float32; empty without labels
   std::vector<PointResult> points;  ///< finished chips in order
   bool complete = false;            ///< false: cancelled
   double reference_seconds = 0.0;   ///< wall time of float32 passes, without statistics
@@ -114,6 +114,10 @@ struct EvaluationTask {
 /// evenly.
 std::vector<EvaluationResult> evaluate_together(std::span<const EvaluationTask> tasks, Parallel parallel,
                                                 const Environment& environment);
+
+/// What the request's outputs are compared with; automatic only where there is nothing to compare with. InputError
+/// where data and network do not fit the task: labels or targets missing, too many classes, shapes that differ.
+Task task_of(const EvaluationRequest& request);
 
 /// How the outputs of a network are to be read: probabilities after a final Softmax, else logits.
 OutputKind output_kind(const nn::Graph& graph);

@@ -13,7 +13,7 @@ namespace tessera::sim {
 results::LayerPoint layer_point(const LayerResult& layer, const tile::IOParameters& parameters);
 
 /// Accuracy and loss; everything missing where there were no labels.
-results::Score score_record(const ClassificationScore& score);
+results::Score score_record(const TaskScore& score);
 
 /// What a population of `units` neurons did in `steps` time steps.
 results::PopulationPoint population_point(const SpikeCounts& counts, std::int64_t units, std::int64_t steps);
