@@ -58,6 +58,8 @@ inline Score score(double accuracy) {
           .correct = 5,
           .count = 7,
           .accuracy_top5 = 1.0,
+          .mse = 0.5,
+          .auc = 0.75,
           .class_accuracy = {1.0, 0.5, missing},
           .confusion = {3, 0, 0, 1, 1, 0, 0, 0, 0}};
 }
