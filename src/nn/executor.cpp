@@ -114,8 +114,7 @@ class Executor::Implementation {
       }
       return outputs;
     }
-    const bool whole =
-        options.observer || options.transform_observer || options.before || options.overrides != nullptr;
+    const bool whole = options.observer || options.transform_observer || options.before || options.overrides != nullptr;
     if (graph_.batch == BatchMode::per_sample)
       outputs = run_samples(bound, batch, options);
     else if (graph_.batch == BatchMode::any && !whole)

@@ -70,8 +70,8 @@ TEST_F(RunTest, EveryNetworkOfTheGuideRunsAndIsCalibrated) {
   for (const auto& entry : std::filesystem::directory_iterator(path("networks"))) {
     const std::string name = entry.path().stem().string();
     if (entry.path().extension() != ".yaml" || name == "standard") continue;
-    const CommandResult made = run_command({"calibrate", entry.path().string(), "-o", path(name + ".model.h5"), "-q",
-                                            "--set", "calibration.samples=16"});
+    const CommandResult made = run_command(
+        {"calibrate", entry.path().string(), "-o", path(name + ".model.h5"), "-q", "--set", "calibration.samples=16"});
     ASSERT_EQ(made.code, 0) << name << made.err;
     const CommandResult result = run_command({"run", entry.path().string(), "-q", "--limit", "16", "-o",
                                               path(name + ".h5"), "--set", "model.file=" + path(name + ".model.h5")});
