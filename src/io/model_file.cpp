@@ -110,18 +110,21 @@ void write_graph(h5::Group group, const nn::Graph& graph) {
   }
 }
 
+void write_numbers(h5::Group group, const LayerNumbers& numbers, const std::string& owner) {
+  for (const auto& [name, values] : numbers) {
+    require<InputError>(!name.empty() && name.find('/') == std::string::npos && name.front() != '.',
+                        "cannot save calibration '{}' of '{}' (not a name)", name, owner);
+    const Shape shape{static_cast<std::int64_t>(values.size())};
+    group.write(name, shape, std::span<const double>(values), checked(shape, sizeof(double)));
+  }
+}
+
 void write_calibration(h5::Group group, const Model& model) {
   std::set<std::string> nodes;
   for (const nn::Node& node : model.graph.nodes) nodes.insert(node.name);
   for (const auto& [layer, numbers] : model.calibration) {
     require<InputError>(nodes.contains(layer), "cannot save calibration of '{}' (the graph has no such node)", layer);
-    h5::Group entry = group.create_group(layer);
-    for (const auto& [name, values] : numbers) {
-      require<InputError>(!name.empty() && name.find('/') == std::string::npos && name.front() != '.',
-                          "cannot save calibration '{}' of '{}' (not a name)", name, layer);
-      const Shape shape{static_cast<std::int64_t>(values.size())};
-      entry.write(name, shape, std::span<const double>(values), checked(shape, sizeof(double)));
-    }
+    write_numbers(group.create_group(layer), numbers, layer);
   }
 }
 
@@ -249,6 +252,7 @@ void write_contents(h5::File& file, const Model& model) {
   write_calibration(file.create_group("calibration"), model);
   h5::Group notes = file.create_group("notes");
   for (const auto& [key, text] : model.notes) notes.set_attribute(key, text);
+  if (!model.progress.empty()) write_numbers(file.create_group("progress"), model.progress, "progress");
 }
 
 void write_model(const Model& model, const std::string& path) {
@@ -274,6 +278,11 @@ Model read_model(const std::string& path) {
   const h5::Group notes = file.group("notes");
   for (const h5::AttributeInfo& info : notes.attributes()) {
     model.notes[info.name] = notes.attribute<std::string>(info.name);
+  }
+  if (file.contains("progress")) {
+    const h5::Group progress = file.group("progress");
+    for (const std::string& name : progress.dataset_names())
+      model.progress[name] = progress.dataset(name).read<double>();
   }
   return model;
 }

@@ -57,6 +57,7 @@ Model sample_model() {
   graph.outputs = {y, hidden};
   graph.batch = nn::BatchMode::per_sample;
   model.calibration = {{"conv1", {{"input_range", {0.1, 2.5}}, {"quantizer.delta", {}}}}, {"layer1.0 sum", {}}};
+  model.progress = {{"step", {7}}, {"optimizer.0.first", {0.25, -1e-30}}};
   model.notes = {{"source", "sample.onnx"}, {"training", "two\nlines"}, {"empty", ""}};
   return model;
 }
@@ -124,6 +125,7 @@ TEST_F(ModelFile, EverythingComesBack) {
   const Model back = read_model(path_);
   expect_equal(model.graph, back.graph);
   EXPECT_EQ(model.calibration, back.calibration);
+  EXPECT_EQ(model.progress, back.progress);
   EXPECT_EQ(model.notes, back.notes);
   save_model(back.graph, path_);
   expect_equal(model.graph, load_model(path_));

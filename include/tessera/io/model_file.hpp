@@ -17,6 +17,7 @@ struct Model {
   nn::Graph graph;
   std::map<std::string, LayerNumbers> calibration;  ///< by name of a node
   std::map<std::string, std::string> notes;         ///< free text: where the model comes from, how it was trained
+  LayerNumbers progress = {};                       ///< what a training in progress needs to continue; else empty
 };
 
 /// Writes the file under its name only when it is complete. InputError for a graph that is not valid (nn::validate), or
