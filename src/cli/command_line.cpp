@@ -83,6 +83,7 @@ int run_command_line(const std::vector<std::string>& arguments, const Console& c
   add_run_command(app, invocation);
   add_sweep_command(app, invocation);
   add_calibrate_command(app, invocation);
+  add_train_command(app, invocation);
   add_merge_command(app, invocation);
   add_report_command(app, invocation);
   add_inspect_command(app, invocation);

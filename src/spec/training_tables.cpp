@@ -71,6 +71,7 @@ Type<sim::RateFactors> rate_factors() {
       .field("weight", &P::weight, {.range = not_negative, .help = "weights of layers"})
       .field("bias", &P::bias, {.range = not_negative, .help = "digital biases"})
       .field("normalization", &P::normalization, {.range = not_negative, .help = "scale and shift of normalizations"})
+      .field("neuron", &P::neuron, {.range = not_negative, .help = "decay and threshold of spiking neurons"})
       .field("input_range", &P::input_range, {.range = not_negative, .help = "input ranges of tiles"})
       .field("output_scale", &P::output_scale, {.range = not_negative, .help = "learned output scales of tiles"})
       .field("quantizer_range", &P::quantizer_range, {.range = not_negative, .help = "ranges of quantizers"});

@@ -51,6 +51,7 @@ enum class Purpose : std::uint32_t {
   weight_modifier = 0x404,
   calibration_sample = 0x405,
   dropout = 0x406,
+  validation_chip = 0x407,
   // tests and benchmarks
   test = 0xF00,
 };

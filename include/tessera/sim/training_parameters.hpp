@@ -27,6 +27,7 @@ struct RateFactors {
   double weight = 1.0;
   double bias = 1.0;
   double normalization = 1.0;
+  double neuron = 1.0;
   double input_range = 1.0;
   double output_scale = 1.0;
   double quantizer_range = 1.0;

@@ -1,0 +1,126 @@
+#include "sim/training_batches.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace tessera::sim {
+
+namespace {
+
+constexpr std::int64_t most_cached_bytes = std::int64_t{1} << 30;
+
+/// What a raw value of 0 becomes, by channel.
+std::vector<float> black_of(const io::DataParameters& data, const Shape& sample_shape) {
+  const std::size_t channels = sample_shape.size() == 3 ? static_cast<std::size_t>(sample_shape[0]) : 1;
+  std::vector<float> black;
+  for (std::size_t c = 0; c < channels; ++c) {
+    const double mean = data.mean[data.mean.size() > 1 ? c : 0];
+    const double std = data.std[data.std.size() > 1 ? c : 0];
+    black.push_back(static_cast<float>(-mean / std));
+  }
+  return black;
+}
+
+}  // namespace
+
+TrainingBatches::TrainingBatches(const io::DataSet& data, const TrainingParameters& parameters, std::uint64_t seed,
+                                 Shape input_shape, Parallel parallel)
+    : data_(data), parameters_(parameters), seed_(seed), input_shape_(std::move(input_shape)) {
+  require<InputError>(data.size() > 0, "the training data '{}' have no samples", data.name());
+  require<InputError>(data.has_labels() || (parameters.loss == LossType::mean_squared_error && data.has_targets()),
+                      "the training data '{}' have no labels; give training.data.labels{}", data.name(),
+                      data.has_targets() ? ", or training.loss: mean_squared_error for their targets" : "");
+  steps_ = (data.size() + parameters.batch_size - 1) / parameters.batch_size;
+  black_ = black_of(parameters.data, data.sample_shape());
+  const std::int64_t values = element_count(data.sample_shape());
+  if (data.size() * values * static_cast<std::int64_t>(sizeof(float)) > most_cached_bytes) return;
+  Shape shape = data.sample_shape();
+  shape.insert(shape.begin(), data.size());
+  cache_ = Tensor::uninitialized(std::move(shape));
+  constexpr std::int64_t block = 256;
+  for (std::int64_t first = 0; first < data.size(); first += block) {
+    const Tensor part = data.read(first, std::min(block, data.size() - first), parallel);
+    std::copy(part.values().begin(), part.values().end(), cache_.data() + first * values);
+  }
+}
+
+std::int64_t TrainingBatches::batch_size(std::int64_t step) const {
+  return std::min(parameters_.batch_size, data_.size() - step * parameters_.batch_size);
+}
+
+const std::vector<std::int64_t>& TrainingBatches::order(std::int64_t epoch) {
+  if (order_epoch_ != epoch) {
+    if (parameters_.shuffle) {
+      order_ = shuffled_order(seed_, static_cast<std::uint32_t>(epoch), data_.size());
+    } else if (order_.empty()) {
+      order_.resize(static_cast<std::size_t>(data_.size()));
+      std::iota(order_.begin(), order_.end(), std::int64_t{0});
+    }
+    order_epoch_ = epoch;
+  }
+  return order_;
+}
+
+std::span<const float> TrainingBatches::sample(std::int64_t index, std::vector<float>& buffer) const {
+  const std::int64_t values = element_count(data_.sample_shape());
+  if (cache_.size() > 0)
+    return cache_.values().subspan(static_cast<std::size_t>(index * values), static_cast<std::size_t>(values));
+  const Tensor read = data_.read(index, 1);
+  buffer.assign(read.values().begin(), read.values().end());
+  return buffer;
+}
+
+Tensor TrainingBatches::inputs(std::int64_t epoch, std::int64_t step, Parallel parallel) {
+  const std::vector<std::int64_t>& chosen = order(epoch);
+  const std::int64_t count = batch_size(step);
+  Shape shape = input_shape_;
+  shape.insert(shape.begin(), count);
+  Tensor batch = Tensor::uninitialized(std::move(shape));
+  const auto values = static_cast<std::size_t>(element_count(input_shape_));
+  parallel_for(parallel, count, [&](std::int64_t i) {
+    const std::int64_t index = chosen[static_cast<std::size_t>(step * parameters_.batch_size + i)];
+    std::vector<float> buffer;
+    const std::span<float> target = batch.values().subspan(static_cast<std::size_t>(i) * values, values);
+    augment(parameters_.augmentation,
+            {.seed = seed_, .epoch = static_cast<std::uint32_t>(epoch), .sample = static_cast<std::uint64_t>(index)},
+            data_.sample_shape(), black_, sample(index, buffer), target);
+  });
+  return batch;
+}
+
+nn::Loss TrainingBatches::loss(std::int64_t epoch, std::int64_t step, const Tensor& outputs, nn::LossInput kind) {
+  const std::vector<std::int64_t>& chosen = order(epoch);
+  const std::int64_t count = batch_size(step);
+  const auto index = [&](std::int64_t i) {
+    return chosen[static_cast<std::size_t>(step * parameters_.batch_size + i)];
+  };
+  if (!data_.has_labels()) {
+    Tensor targets = Tensor::uninitialized(outputs.shape());
+    const std::int64_t values = element_count(data_.target_shape());
+    require<InputError>(values * count == outputs.size(), "the network gives {} values per sample, the targets have {}",
+                        outputs.size() / count, values);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const Tensor one = data_.read_targets(index(i), 1);
+      std::copy(one.values().begin(), one.values().end(), targets.data() + i * values);
+    }
+    return nn::mean_squared_error(outputs, targets);
+  }
+  std::vector<std::int32_t> labels;
+  for (std::int64_t i = 0; i < count; ++i) labels.push_back(data_.labels()[static_cast<std::size_t>(index(i))]);
+  if (parameters_.loss == LossType::cross_entropy)
+    return nn::softmax_cross_entropy(outputs, labels, kind, parameters_.label_smoothing);
+  Tensor targets(outputs.shape());
+  const std::int64_t classes = outputs.size() / count;
+  std::int64_t correct = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int32_t label = labels[static_cast<std::size_t>(i)];
+    targets.data()[i * classes + label] = 1.0F;
+    const float* const row = outputs.data() + i * classes;
+    correct += std::max_element(row, row + classes) - row == label ? 1 : 0;
+  }
+  nn::Loss loss = nn::mean_squared_error(outputs, targets);
+  loss.correct = correct;
+  return loss;
+}
+
+}  // namespace tessera::sim
