@@ -1,6 +1,9 @@
 #include <chrono>
 #include <deque>
+#include <exception>
 #include <filesystem>
+#include <optional>
+#include <tuple>
 #include <utility>
 
 #include "cli/commands.hpp"
@@ -8,12 +11,11 @@
 #include "cli/format.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/load.hpp"
+#include "cli/mpi_team.hpp"
 #include "cli/provenance.hpp"
-#include "cli/text_table.hpp"
+#include "cli/sweep_summary.hpp"
 #include "tessera/core/hash.hpp"
-#include "tessera/core/statistics.hpp"
 #include "tessera/results/assemble.hpp"
-#include "tessera/results/reader.hpp"
 #include "tessera/sim/sweep.hpp"
 #include "tessera/spec/layers.hpp"
 #include "tessera/spec/sweep.hpp"
@@ -22,11 +24,12 @@ namespace tessera::cli {
 
 namespace {
 
-struct SweepOptions {
+struct SweepArguments {
   std::string config;
   std::string output;
   std::string shard;
   bool dry_run = false;
+  bool no_share = false;
   CommonOptions common;
 };
 
@@ -69,6 +72,7 @@ class Loaded {
 
 std::vector<sim::SweepJob> make_jobs(const spec::SweepPlan& plan, Loaded& loaded) {
   std::vector<sim::SweepJob> jobs;
+  FileContents contents;
   for (const spec::SweepPoint& point : plan.points) {
     const io::DataSet& data = loaded.data(point.config.data);
     const nn::Executor& executor = loaded.executor(point.config.model, data.sample_shape());
@@ -78,106 +82,137 @@ std::vector<sim::SweepJob> make_jobs(const spec::SweepPlan& plan, Loaded& loaded
     sim::SweepJob job;
     job.index = point.index;
     job.resolved_text = neutral_resolved_text(point.config);
-    job.id = sha256_hex(job.resolved_text);
+    job.id = chip_identity(point.config, plan.isolated, contents);
     job.label = fmt::format("{}", fmt::join(point.settings, ", "));
     job.record = point.config.output.record;
-    job.request = [&config = point.config, &executor, &data] { return make_request(config, executor, data); };
+    job.request = [&config = point.config, &executor, &data, isolated = plan.isolated] {
+      sim::EvaluationRequest request = make_request(config, executor, data);
+      request.isolated = isolated;
+      return request;
+    };
     jobs.push_back(std::move(job));
   }
   return jobs;
 }
 
-std::string task_of(const std::vector<sim::SweepJob>& jobs) {
-  std::string all;
-  for (const sim::SweepJob& job : jobs) all += job.id + "\n";
+std::string task_of(const spec::SweepPlan& plan, const std::vector<sim::SweepJob>& jobs) {
+  std::string all = fmt::format("repeats {}", plan.points.front().config.evaluation.repeats);
+  if (plan.stop) all += fmt::format(", stop {} {}", plan.stop->half_width, plan.stop->max_repeats);
+  for (const sim::SweepJob& job : jobs) all += "\n" + job.id;
   return sha256_hex(all);
 }
 
+std::string duration_text(double seconds) {
+  if (seconds < 90.0) return fmt::format("{:.0f} s", std::max(1.0, seconds));
+  if (seconds < 5400.0) return fmt::format("{:.0f} min", seconds / 60.0);
+  return fmt::format("{:.1f} h", seconds / 3600.0);
+}
+
 void announce(const spec::SweepPlan& plan, const std::vector<sim::SweepJob>& jobs, std::ostream& out) {
-  std::int64_t images = 0;
-  for (const sim::SweepJob& job : jobs) {
-    const sim::EvaluationRequest request = job.request();
-    images += request.data.size() * request.evaluation.repeats * request.evaluation.read_repeats *
-              std::max<std::int64_t>(1, std::ssize(request.evaluation.times));
-  }
   for (const results::Axis& axis : plan.axes)
     out << "  " << axis.name << ": " << axis.size() << " values of " << axis.long_name << "\n";
-  out << "  " << format_count(std::ssize(plan.points)) << " points, " << format_count(images)
-      << " images through analog networks\n";
+  out << "  " << format_count(std::ssize(plan.points)) << " points, " << format_count(sim::count_images(jobs))
+      << (plan.isolated ? " images through single analog layers" : " images through analog networks");
+  if (plan.stop)
+    out << " at first; further chips until ± " << plan.stop->half_width << " percentage points, at most "
+        << plan.stop->max_repeats;
+  out << std::endl;
 }
 
-void print_sweep_summary(const std::string& file, std::ostream& out) {
-  const results::Reader reader(file);
-  if (!reader.has("/accuracy")) return;
-  const results::NamedArray accuracy = reader.read("/accuracy");
-  const std::vector<results::Axis> axes = reader.axes();
-  TextTable table;
-  for (std::size_t a = 0; a < reader.swept_axes(); ++a) table.add_column(axes[a].name);
-  for (const char* heading : {"accuracy", "± 95 %"}) table.add_column(heading);
-  std::int64_t each = 1;
-  for (std::size_t a = reader.swept_axes(); a < accuracy.shape.size(); ++a) each *= accuracy.shape[a];
-  const std::int64_t points = each > 0 ? std::ssize(accuracy.values) / each : 0;
-  constexpr std::int64_t most_rows = 200;
-  for (std::int64_t i = 0; i < std::min(points, most_rows); ++i) {
-    std::vector<std::string> cells(reader.swept_axes());
-    std::int64_t rest = i;
-    for (std::size_t a = reader.swept_axes(); a-- > 0;) {
-      const auto at = static_cast<std::size_t>(rest % axes[a].size());
-      cells[a] = std::visit([at](const auto& values) { return fmt::format("{}", values[at]); }, axes[a].values);
-      rest /= axes[a].size();
-    }
-    Moments moments;
-    for (std::int64_t r = 0; r < each; ++r) moments.add(accuracy.values[static_cast<std::size_t>(i * each + r)]);
-    cells.push_back(format_percent(moments.mean()));
-    cells.push_back(format_percent(moments.confidence_95()));
-    table.add_row(std::move(cells));
-  }
-  out << table.text();
-  if (points > most_rows) out << "  ... and " << format_count(points - most_rows) << " more\n";
+void announce_time(const std::vector<sim::SweepJob>& jobs, bool share, Parallel parallel, int ranks,
+                   std::ostream& out) {
+  const double seconds = sim::estimate_seconds(jobs, share, parallel) / ranks;
+  out << "  about " << duration_text(seconds) << " on " << parallel.threads
+      << (parallel.threads == 1 ? " thread" : " threads");
+  if (ranks > 1) out << " in each of " << ranks << " ranks";
+  out << ", if nothing is there yet" << std::endl;
 }
 
-void sweep(const SweepOptions& options, const Invocation& invocation) {
+/// What all processes of a sweep know before the first point.
+struct Prepared {
+  spec::SweepPlan plan;
+  std::vector<sim::SweepJob> jobs;
+  results::Header header;
+};
+
+Prepared prepare(const SweepArguments& arguments, Loaded& loaded, const Environment& environment) {
+  config::Report report;
+  Prepared prepared{spec::read_sweep(arguments.config, arguments.common.overrides(), &report), {}, {}};
+  const spec::SweepPlan& plan = prepared.plan;
+  if (const std::string note = spec::unused_note(report); !note.empty()) environment.note(note);
+  prepared.jobs = make_jobs(plan, loaded);
+  if (arguments.output.empty() && !arguments.dry_run) throw UsageError("where should the results go? Give -o sweep.h5");
+  results::Header& header = prepared.header;
+  header.command = neutral_command("sweep", arguments.config, arguments.common);
+  header.config_text = read_text_file(arguments.config);
+  header.task_id = task_of(plan, prepared.jobs);
+  header.swept = plan.axes;
+  header.resolved_text = neutral_resolved_text(plan.points.front().config);
+  sim::describe_sweep(header, prepared.jobs, plan.stop);
+  return prepared;
+}
+
+void sweep(const SweepArguments& arguments, const Invocation& invocation) {
   const auto start = std::chrono::steady_clock::now();
-  ConsoleEnvironment console(invocation.console, options.common);
+  const MpiTeam team;
+  const bool leads = team.rank() == 0;
+  CommonOptions common = arguments.common;
+  common.quiet |= !leads;
+  ConsoleEnvironment console(invocation.console, common);
   const InterruptGuard interrupt;
   const Environment environment = console.environment(interrupt.flag());
-  const auto [shard, shards] = parse_shard(options.shard);
 
-  config::Report report;
-  const spec::SweepPlan plan = spec::read_sweep(options.config, options.common.overrides(), &report);
-  if (const std::string note = spec::unused_note(report); !note.empty()) environment.note(note);
+  sim::SweepOptions options;
+  std::optional<Prepared> prepared;
   Loaded loaded(environment);
-  const std::vector<sim::SweepJob> jobs = make_jobs(plan, loaded);
-  if (!options.common.quiet || options.dry_run)
-    announce(plan, jobs, options.dry_run ? invocation.console.out : invocation.console.err);
-  if (options.dry_run) return;
-  if (options.output.empty()) throw UsageError("where should the results go? Give -o sweep.h5");
+  std::exception_ptr trouble;
+  try {
+    std::tie(options.shard, options.shards) = parse_shard(arguments.shard);
+    prepared.emplace(prepare(arguments, loaded, environment));
+  } catch (...) {
+    trouble = std::current_exception();
+  }
+  const MpiTeam::Agreement agreement = team.agree(!trouble);
+  if (trouble && (leads || agreement == MpiTeam::Agreement::other_failed)) std::rethrow_exception(trouble);
+  if (agreement == MpiTeam::Agreement::other_failed && leads) throw RunError("another rank could not start");
+  if (agreement != MpiTeam::Agreement::all_ready) return;
 
-  results::Header header;
-  header.command = neutral_command("sweep", options.config, options.common);
-  header.config_text = read_text_file(options.config);
-  header.task_id = task_of(jobs);
-  results::Header whole = header;
-  whole.swept = plan.axes;
-  spec::RunConfig first = plan.points.front().config;
-  whole.resolved_text = neutral_resolved_text(first);
-  sim::describe_sweep(whole, jobs);
+  const auto& [plan, jobs, header] = *prepared;
+  const Parallel parallel = common.parallel();
+  if (leads && (!common.quiet || arguments.dry_run)) {
+    std::ostream& out = arguments.dry_run ? invocation.console.out : invocation.console.err;
+    announce(plan, jobs, out);
+    announce_time(jobs, !arguments.no_share, parallel, team.ranks(), out);
+  }
+  if (arguments.dry_run) return;
 
-  const std::string folder = sim::points_folder(options.output);
-  const Parallel parallel = options.common.parallel();
-  const sim::SweepSummary summary = sim::run_sweep(jobs, folder, shard, shards, header, parallel, environment);
+  options.folder = sim::points_folder(arguments.output);
+  options.share = !arguments.no_share;
+  options.stop = plan.stop;
+  options.provenance.command = header.command;
+  options.provenance.config_text = header.config_text;
+  options.team = team.team();
+  sim::SweepSummary summary;
+  try {
+    summary = sim::run_sweep(jobs, options, parallel, environment);
+  } catch (const std::exception& error) {
+    if (team.ranks() > 1) invocation.console.err << "rank " << team.rank() << ": " << error.what() << std::endl;
+    team.abort_if_many(static_cast<int>(ExitCode::run_failed));
+    throw;
+  }
   console.finish_progress();
+  if (!leads) return;
 
-  results::Writer writer(options.output, std::move(whole));
-  sim::collect_points(writer, jobs, folder);
+  results::Writer writer(arguments.output, header);
+  sim::collect_points(writer, jobs, options);
   writer.write_runtime(make_runtime(invocation, parallel, plan.points.front().config.data.batch_size, start));
   writer.commit();
-  if (summary.missing == 0 && !summary.cancelled) std::filesystem::remove_all(folder);
-  print_sweep_summary(options.output, invocation.console.out);
+  if (summary.missing == 0 && !summary.cancelled) std::filesystem::remove_all(options.folder);
+  print_sweep_summary(invocation.console.out, arguments.output);
   invocation.console.out << "\n  " << summary.computed << " points computed, " << summary.reused << " found or shared, "
-                         << summary.missing << " missing\n  results: " << options.output << "\n";
+                         << summary.missing << " missing\n  results: " << arguments.output << "\n";
   if (summary.cancelled)
-    throw RunError(fmt::format("interrupted; the same command continues with the points kept in {}", folder));
+    throw RunError(fmt::format("interrupted; the same command continues with the chips kept in {}", options.folder));
 }
 
 struct MergeOptions {
@@ -188,14 +223,17 @@ struct MergeOptions {
 }  // namespace
 
 void add_sweep_command(CLI::App& app, Invocation& invocation) {
-  CLI::App* command =
-      app.add_subcommand("sweep", "Run every point of the sweep: section; continues where it was killed");
-  auto options = std::make_shared<SweepOptions>();
+  CLI::App* command = app.add_subcommand(
+      "sweep", "Run every point of the sweep: section; continues where it was killed; under mpirun all ranks work");
+  auto options = std::make_shared<SweepArguments>();
   command->add_option("CONFIG", options->config, "Configuration file with a sweep: section (YAML)")->required();
   command->add_option("-o,--output", options->output, "Result file (HDF5): a labelled hypercube");
   command->add_option("--shard", options->shard, "Compute only part I of N; put the files together with tessera merge")
       ->type_name("I/N");
-  command->add_flag("--dry-run", options->dry_run, "Check every point and say how many there are; compute nothing");
+  command->add_flag("--dry-run", options->dry_run,
+                    "Check every point, say how many there are and about how long they take; compute nothing");
+  command->add_flag("--no-share", options->no_share,
+                    "Compute every point on its own, also what it shares with others; never changes a result");
   add_common_flags(*command, options->common);
   command->footer("Example: tessera sweep configs/sweep_periphery.yaml -o sweep.h5; docs/guide/sweeps.md");
   command->callback(

@@ -3,8 +3,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
+#include <fstream>
 
 #include "cli/load.hpp"
+#include "tessera/core/hash.hpp"
 #include "tessera/kernels/product.hpp"
 #include "tessera/sim/layer_calibration.hpp"
 #include "tessera/spec/glob.hpp"
@@ -36,6 +39,30 @@ std::string neutral_resolved_text(spec::RunConfig config) {
   config.sweep.reset();
   config.training.reset();
   return spec::resolved_text(config);
+}
+
+const std::string& FileContents::of(const std::string& path) {
+  const auto found = known_.find(path);
+  if (found != known_.end()) return found->second;
+  if (!std::filesystem::is_regular_file(path)) return known_.emplace(path, path).first->second;
+  std::ifstream stream(path, std::ios::binary);
+  require<InputError>(stream.good(), "{}: cannot be read", path);
+  Sha256 hash;
+  std::vector<char> block(std::size_t{1} << 20);
+  while (stream.read(block.data(), static_cast<std::streamsize>(block.size())) || stream.gcount() > 0)
+    hash.update(std::string_view(block.data(), static_cast<std::size_t>(stream.gcount())));
+  return known_.emplace(path, "sha256:" + hash.hex()).first->second;
+}
+
+std::string chip_identity(spec::RunConfig config, bool isolated, FileContents& contents) {
+  config.name.clear();
+  config.data.batch_size = io::DataParameters{}.batch_size;
+  config.output.file.clear();
+  config.sweep.reset();
+  config.evaluation.repeats = 1;
+  const std::string text = spec::portable_text(config, [&](const std::string& path) { return contents.of(path); });
+  return sha256_hex(
+      fmt::format("chips of rng layout {}{}\n{}", random::rng_layout, isolated ? ", isolated" : "", text));
 }
 
 sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Executor& executor,

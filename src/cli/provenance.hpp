@@ -1,5 +1,6 @@
 #pragma once
 #include <chrono>
+#include <map>
 #include <string>
 
 #include "cli/commands.hpp"
@@ -22,5 +23,19 @@ sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Exe
 /// Who computed how, without the seconds of the passes.
 results::Runtime make_runtime(const Invocation& invocation, Parallel parallel, std::int64_t batch_size,
                               std::chrono::steady_clock::time_point start);
+
+/// What files hold, each read once.
+class FileContents {
+ public:
+  /// The SHA-256 of a file; the path itself if there is no such file (a folder, a name to be).
+  const std::string& of(const std::string& path);
+
+ private:
+  std::map<std::string, std::string> known_;
+};
+
+/// Names the chips of a configuration by everything that determines them: hash of the resolved configuration with
+/// files by content, not by place, and without name, batch size and how many chips there are.
+std::string chip_identity(spec::RunConfig config, bool isolated, FileContents& contents);
 
 }  // namespace tessera::cli

@@ -84,31 +84,63 @@ void for_each_place(const Shape& extents, const Visit& visit) {
   }
 }
 
-bool is_finished(const h5::Dataset& finished, const std::vector<std::int64_t>& index) {
+/// The repeats that a place needs to be complete: all, or those of its chips where a stop rule decides (0: unknown).
+std::int64_t needed_repeats(const h5::File& file, const std::vector<std::int64_t>& index, std::int64_t all) {
+  if (!file.contains("chips")) return all;
+  std::vector<std::int32_t> chips(1);
+  const Block block = block_at(index, {});
+  file.dataset("chips").read_block(block.start, block.count, std::span<std::int32_t>(chips));
+  const std::vector<std::int32_t> reads = file.dataset("read").read<std::int32_t>();
+  return chips[0] * (1 + *std::max_element(reads.begin(), reads.end()));
+}
+
+bool is_finished(const h5::File& file, const std::vector<std::int64_t>& index) {
+  const h5::Dataset finished = file.dataset("finished");
   const Shape rest(finished.shape().begin() + std::ssize(index), finished.shape().end());
   const Block block = block_at(index, rest);
   std::vector<std::uint8_t> marks(static_cast<std::size_t>(block.size()));
   finished.read_block(block.start, block.count, std::span<std::uint8_t>(marks));
-  return std::all_of(marks.begin(), marks.end(), [](std::uint8_t mark) { return mark == 1; });
+  const std::int64_t repeats = rest.back();
+  const std::int64_t needed = needed_repeats(file, index, repeats);
+  for (std::int64_t i = 0; i < std::ssize(marks); ++i)
+    if (i % repeats < needed && marks[static_cast<std::size_t>(i)] != 1) return false;
+  return needed > 0;
+}
+
+Shape swept_extents(const h5::File& file) {
+  const Shape whole = file.dataset("finished").shape();
+  return {whole.begin(), whole.begin() + std::ssize(swept_names(file))};
 }
 
 }  // namespace
 
-void copy_point(h5::File& to, const h5::File& point, const std::vector<std::int64_t>& index) {
+void copy_point(h5::File& to, const h5::File& point, const std::vector<std::int64_t>& index,
+                std::int64_t first_repeat) {
   for (const std::string& path : swept_datasets(to)) {
     if (!point.contains(path)) continue;
     h5::Dataset target = to.dataset(path);
     const h5::Dataset source = point.dataset(path);
     const Shape& shape = source.shape();
-    const bool fits = target.rank() == source.rank() + std::ssize(index) &&
-                      std::equal(shape.begin(), shape.end(), target.shape().begin() + std::ssize(index),
-                                 [](std::int64_t part, std::int64_t whole) { return part <= whole; });
+    Block place = block_at(index, shape);
+    const std::vector<std::string> names = h5::dimension_names(target);
+    if (const auto repeat = std::find(names.begin(), names.end(), "repeat"); repeat != names.end())
+      place.start[static_cast<std::size_t>(repeat - names.begin())] = first_repeat;
+    bool fits = target.rank() == source.rank() + std::ssize(index);
+    for (std::size_t axis = 0; fits && axis < place.start.size(); ++axis)
+      fits = place.start[axis] + place.count[axis] <= target.shape()[axis];
     require<InputError>(fits,
                         "{} of a sweep's point has shape {}, the sweep {}: what is swept must not change the "
                         "number of samples, times or repeats",
                         path, to_string(shape), to_string(target.shape()));
-    copy_values(target, block_at(index, shape), source, block_at({}, shape));
+    copy_values(target, place, source, block_at({}, shape));
   }
+}
+
+std::int64_t missing_places(const h5::File& sweep) {
+  std::int64_t missing = 0;
+  for_each_place(swept_extents(sweep),
+                 [&](const std::vector<std::int64_t>& index) { missing += is_finished(sweep, index) ? 0 : 1; });
+  return missing;
 }
 
 std::int64_t merge_files(const std::vector<std::string>& files, const std::string& output) {
@@ -120,14 +152,13 @@ std::int64_t merge_files(const std::vector<std::string>& files, const std::strin
   const std::vector<std::string> paths = swept_datasets(merged);
   const std::size_t axes = swept_names(merged).size();
   require<InputError>(axes > 0, "{}: no result file of a sweep", files.front());
-  const Shape whole = merged.dataset("finished").shape();
-  const Shape extents(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(axes));
+  const Shape extents = swept_extents(merged);
   for (std::size_t f = 1; f < files.size(); ++f) {
     const h5::File part = h5::File::open(files[f]);
     require<InputError>(part.attribute<std::string>("task_id", "") == task,
                         "{} and {} are not parts of one sweep: their task_id differs", files.front(), files[f]);
     for_each_place(extents, [&](const std::vector<std::int64_t>& index) {
-      if (!is_finished(part.dataset("finished"), index) || is_finished(merged.dataset("finished"), index)) return;
+      if (!is_finished(part, index) || is_finished(merged, index)) return;
       for (const std::string& path : paths) {
         if (!part.contains(path)) continue;
         h5::Dataset to = merged.dataset(path);
@@ -137,10 +168,7 @@ std::int64_t merge_files(const std::vector<std::string>& files, const std::strin
       }
     });
   }
-  std::int64_t missing_points = 0;
-  for_each_place(extents, [&](const std::vector<std::int64_t>& index) {
-    missing_points += is_finished(merged.dataset("finished"), index) ? 0 : 1;
-  });
+  const std::int64_t missing_points = missing_places(merged);
   merged.set_attribute("complete", missing_points == 0);
   merged.close();
   target.commit();

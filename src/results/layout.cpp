@@ -56,9 +56,15 @@ bool is_present(Presence presence, const Header& header, const LayerHeader* laye
     case Presence::labelled_predictions:
       return header.predictions && !header.labels.empty();
     case Presence::statistics:
-      return header.statistics;
+      return header.statistics && !header.isolated;
     case Presence::analog_statistics:
       return header.statistics && layer->analog;
+    case Presence::analog_counts:
+      return header.statistics && layer->analog && !header.isolated;
+    case Presence::isolated:
+      return header.isolated;
+    case Presence::stopped:
+      return header.stopped;
     case Presence::hardware:
       return header.hardware && layer->analog;
     case Presence::periphery:

@@ -50,6 +50,16 @@ std::vector<Variable> make_variables() {
        P::anomalies, no_number},
       {"/", "predictions", point_sample, i32, "1", "predicted class", P::predictions, no_count},
       {"/", "label", {Dim::sample}, i32, "1", "true class", P::labelled_predictions},
+      {"/",
+       "sqnr_db_isolated",
+       {Dim::swept, Dim::time, Dim::repeat, Dim::layer},
+       f64,
+       "dB",
+       "signal to error power of each layer, fed with float32 inputs",
+       P::isolated,
+       no_number},
+      {"/", "chips", per_swept, i32, "1", "chips after which the point's interval was small enough", P::stopped,
+       no_count},
       {"/", "program", {Dim::repeat}, i32, "1", "independently programmed chip of the repeat", P::always},
       {"/", "read", {Dim::repeat}, i32, "1", "independent read of that chip", P::always},
 
@@ -104,20 +114,20 @@ std::vector<Variable> make_variables() {
        P::analog_statistics, no_number},
       {layer, "cosine_isolated", point, f64, "1", "cosine similarity with float32 inputs to this layer",
        P::analog_statistics, no_number},
-      {layer, "input_clip_fraction", point, f64, "1", "fraction of inputs outside the input range",
-       P::analog_statistics, no_number},
+      {layer, "input_clip_fraction", point, f64, "1", "fraction of inputs outside the input range", P::analog_counts,
+       no_number},
       {layer, "dac_clip_fraction", point, f64, "1", "fraction of scaled inputs outside the DAC's range",
-       P::analog_statistics, no_number},
+       P::analog_counts, no_number},
       {layer, "adc_saturation_fraction", point, f64, "1", "fraction of analog outputs beyond the ADC's bound",
-       P::analog_statistics, no_number},
+       P::analog_counts, no_number},
       {layer, "bound_management_rounds", point, f64, "1", "mean number of products per vector and tile",
-       P::analog_statistics, no_number},
+       P::analog_counts, no_number},
       {layer, "bound_management_failed_fraction", point, f64, "1", "fraction of products still saturated at the end",
-       P::analog_statistics, no_number},
-      {layer, "dac_effective_bits", point, f64, "bit", "bits of the DAC that the largest input uses",
-       P::analog_statistics, no_number},
-      {layer, "adc_effective_bits", point, f64, "bit", "bits of the ADC that the largest output uses",
-       P::analog_statistics, no_number},
+       P::analog_counts, no_number},
+      {layer, "dac_effective_bits", point, f64, "bit", "bits of the DAC that the largest input uses", P::analog_counts,
+       no_number},
+      {layer, "adc_effective_bits", point, f64, "bit", "bits of the ADC that the largest output uses", P::analog_counts,
+       no_number},
       {layer,
        "output",
        {Dim::swept, Dim::time, Dim::repeat, Dim::sample, Dim::feature},
@@ -290,9 +300,15 @@ std::string_view to_string(Presence presence) {
     case Presence::labelled_predictions:
       return "with labels, if predictions are recorded";
     case Presence::statistics:
-      return "if statistics are recorded";
+      return "if statistics are recorded, but for isolated sweeps";
     case Presence::analog_statistics:
       return "analog layers, if statistics are recorded";
+    case Presence::analog_counts:
+      return "analog layers, if statistics are recorded, but for isolated sweeps";
+    case Presence::isolated:
+      return "isolated sweeps";
+    case Presence::stopped:
+      return "sweeps with a stop rule";
     case Presence::hardware:
       return "analog layers";
     case Presence::periphery:

@@ -348,9 +348,10 @@ struct Writer::Impl {
       put(group, "mse" + suffix, at, numbers.mse);
       put(group, "cosine" + suffix, at, numbers.cosine);
     };
-    error("", layer.cumulative);
+    if (!header.isolated) error("", layer.cumulative);
     if (!header.layers[i].analog) return;
     error("_isolated", layer.isolated);
+    if (header.isolated) return;
     put(group, "input_clip_fraction", at, layer.input_clip_fraction);
     put(group, "dac_clip_fraction", at, layer.dac_clip_fraction);
     put(group, "adc_saturation_fraction", at, layer.adc_saturation_fraction);
@@ -545,6 +546,11 @@ void Writer::write_point(const PointIndex& index, const Point& point) {
     require<RunError>(point.layers.size() == impl_->header.layers.size(), "a point has statistics of {} layers, not {}",
                       point.layers.size(), impl_->header.layers.size());
     for (std::size_t i = 0; i < point.layers.size(); ++i) impl_->put_layer_point(i, at, point.layers[i]);
+    if (impl_->header.isolated) {
+      std::vector<double> alone;
+      for (const LayerPoint& layer : point.layers) alone.push_back(layer.isolated.sqnr_db);
+      impl_->put("/", "sqnr_db_isolated", at, alone);
+    }
   }
   impl_->put_populations(at, point.populations);
   // First the numbers, then the mark that they are there.
@@ -553,10 +559,15 @@ void Writer::write_point(const PointIndex& index, const Point& point) {
   impl_->file->flush();
 }
 
-void Writer::copy_point(const std::vector<std::int64_t>& swept, const std::string& point_file) {
+void Writer::copy_point(const std::vector<std::int64_t>& swept, const std::string& point_file,
+                        std::int64_t first_repeat) {
   impl_->swept_place(swept);
-  results::copy_point(*impl_->file, h5::File::open(point_file), swept);
+  results::copy_point(*impl_->file, h5::File::open(point_file), swept, first_repeat);
   impl_->file->flush();
+}
+
+void Writer::write_chips(const std::vector<std::int64_t>& swept, std::int64_t chips) {
+  impl_->put("/", "chips", impl_->swept_place(swept), static_cast<std::int32_t>(chips));
 }
 
 void Writer::write_runtime(const Runtime& runtime) {
@@ -580,7 +591,9 @@ std::int64_t Writer::finished() const {
 }
 
 void Writer::commit() {
-  impl_->file->set_attribute("complete", finished() == impl_->point_count());
+  impl_->file->flush();
+  impl_->file->set_attribute(
+      "complete", impl_->header.stopped ? missing_places(*impl_->file) == 0 : finished() == impl_->point_count());
   impl_->datasets.clear();
   impl_->scales.clear();
   impl_->file->close();

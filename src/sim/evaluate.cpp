@@ -309,6 +309,10 @@ class Evaluation {
       const std::int64_t count = std::min(batch_size, samples - first);
       const Tensor batch = read_batch(first, count);
       run_reference(group, batch, first, first_group);
+      const auto alone = std::count_if(group.points.begin(), group.points.end(),
+                                       [this](const Point& point) { return tasks_[point.task].request.isolated; });
+      done_ += count * alone;
+      if (alone > 0 && environment_.progress) environment_.progress(done_, total_, "images");
       try {
         for (std::size_t s = 0; s < quantized_.size(); ++s) run_networks(group, s, batch, first);
       } catch (const Cancelled&) {

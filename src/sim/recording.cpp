@@ -171,12 +171,19 @@ void describe_run(results::Header& header, const EvaluationRequest& request, con
   header.samples = request.data.size();
   header.labels.assign(request.data.labels().begin(), request.data.labels().end());
   describe_task(header, request);
-  header.statistics = record.statistics;
   require<InputError>(
       !record.predictions || header.task == results::Task::classification || header.task == results::Task::none,
       "output.record.predictions stores predicted classes, which this evaluation.task does not have; "
       "record a tensor instead");
-  header.predictions = record.predictions;
+  header.isolated = request.isolated;
+  header.statistics = record.statistics || request.isolated;
+  header.predictions = record.predictions && !request.isolated;
+  if (request.isolated) {
+    header.task = results::Task::none;
+    header.top5 = false;
+    header.classes = 0;
+    header.labels.clear();
+  }
   header.populations.clear();
   if (request.spiking)
     for (const Population& population : spiking_populations(request.executor, *request.spiking))
@@ -194,7 +201,7 @@ void describe_run(results::Header& header, const EvaluationRequest& request, con
     for (const nn::LinearPart& part : source.parts) layer.outputs += part.weight.rows();
     const Shape output = request.executor.layer_output_shape(l, 1);
     layer.output_shape = Shape(output.begin() + 1, output.end());
-    layer.record_output = l < request.record_output.size() && request.record_output[l];
+    layer.record_output = !request.isolated && l < request.record_output.size() && request.record_output[l];
     layer.devices = parameters.analog && parameters.device.has_value();
     layer.compensation = parameters.drift_compensation.has_value();
     layer.column_compensation = layer.compensation && std::holds_alternative<device::PerColumnDriftCompensation>(
@@ -243,7 +250,7 @@ EvaluationSink recording_sink(results::Writer& writer, const EvaluationRequest& 
   sink.point = [&writer, &request, index_of](const PointResult& result) {
     results::Point point;
     point.score = score_record(result.score);
-    if (request.statistics)
+    if (request.statistics || request.isolated)
       for (std::size_t l = 0; l < result.layers.size(); ++l)
         point.layers.push_back(layer_point(result.layers[l], parameters_of(request, l).rpu.forward));
     for (std::size_t p = 0; p < result.spikes.size(); ++p)

@@ -230,6 +230,37 @@ std::string resolved_text(const RunConfig& config) {
   return config::to_yaml(run_config_type().write(config));
 }
 
+namespace {
+
+/// Calls visit(node) for every path in what `info` describes.
+void for_each_path(Node& node, const config::TypeInfo& info, const std::function<void(Node&)>& visit) {
+  using Kind = config::TypeInfo::Kind;
+  if (node.is_scalar()) {
+    const bool path = info.kind == Kind::path || (info.element && info.element->kind == Kind::path);
+    if (path && !node.is_null() && !node.scalar.empty()) visit(node);
+    return;
+  }
+  if (info.element)
+    for (Node& item : node.items) for_each_path(item, *info.element, visit);
+  for (Node::Entry& entry : node.entries) {
+    const config::TypeInfo* section = &info;
+    for (const auto& [name, alternative] : info.alternatives)
+      if (const Node* type = node.find("type"); type != nullptr && type->scalar == name) section = alternative.get();
+    if (const config::KeyInfo* key = find_key(*section, entry.key))
+      for_each_path(entry.value, *key->type, visit);
+    else if (info.element && info.kind == Kind::map)
+      for_each_path(entry.value, *info.element, visit);
+  }
+}
+
+}  // namespace
+
+std::string portable_text(const RunConfig& config, const std::function<std::string(const std::string&)>& content_of) {
+  Node node = run_config_type().write(config);
+  for_each_path(node, *run_config_type().info, [&](Node& path) { path.scalar = content_of(path.scalar); });
+  return config::to_yaml(node);
+}
+
 std::string unused_note(const Report& report) {
   std::map<std::string, std::vector<std::string>> by_reason;
   for (const auto& [key, why] : report.unused()) by_reason[why].push_back(key);

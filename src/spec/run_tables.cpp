@@ -163,6 +163,20 @@ Type<sim::InputCalibration> calibration_parameters() {
       .field("data", &P::data, config::optional(data_parameters()), {.help = "null: the data of the run"});
 }
 
+namespace {
+
+Type<sim::StopParameters> stop_parameters() {
+  using P = sim::StopParameters;
+  return Section<P>("StopParameters",
+                    "Chips are added to a point, after evaluation.repeats (at least 2), until the 95 % interval of its "
+                    "mean accuracy over chips is small enough at every time.")
+      .field("half_width", &P::half_width,
+             {.unit = "percentage points", .range = Range::above(0.0), .help = "half the width of the interval"})
+      .field("max_repeats", &P::max_repeats, {.range = Range::between(2.0, 1e6), .help = "most chips of a point"});
+}
+
+}  // namespace
+
 Type<SweepParameters> sweep_parameters() {
   using P = SweepParameters;
   return Section<P>("SweepParameters",
@@ -173,7 +187,12 @@ Type<SweepParameters> sweep_parameters() {
              {.help = "every combination; the axes together; the points as given"})
       .field("axes", &P::axes, config::map_of(config::anything()),
              {.help = "any configuration key, dotted, and its values"})
-      .field("points", &P::points, config::list(config::anything()), {.help = "mode list: maps from keys to values"});
+      .field("points", &P::points, config::list(config::anything()), {.help = "mode list: maps from keys to values"})
+      .field(
+          "isolated", &P::isolated,
+          {.help = "each layer alone, fed with float32 inputs: its error at every value, at about the cost of one run"})
+      .field("stop", &P::stop, config::optional(stop_parameters()),
+             {.help = "as many chips as the accuracy needs; null: evaluation.repeats"});
 }
 
 Type<OutputParameters> output_parameters() {

@@ -226,7 +226,11 @@ SweepPlan read_sweep(const std::string& path, const std::vector<std::string>& ov
 
   std::vector<Axis> axes;
   for (const auto& [key, values] : sweep.axes) axes.push_back({key, axis_values(values, "sweep.axes." + key)});
+  if (sweep.isolated && sweep.stop)
+    fail(section, "sweep.stop", "looks at the accuracy, which an isolated sweep does not compute");
   SweepPlan plan;
+  plan.isolated = sweep.isolated;
+  plan.stop = sweep.stop;
   PointReader reader(std::move(document));
   if (sweep.mode == SweepMode::grid) {
     add_grid(plan, reader, axes, section);

@@ -8,9 +8,14 @@
 /// Putting sweeps together from parts.
 namespace tessera::results {
 
-/// Copies the values of a file without swept axes (one point) to `index` on the swept axes of `to`. What the point does
-/// not have stays missing. InputError if the files do not describe the same network, times, repeats and samples.
-void copy_point(h5::File& to, const h5::File& point, const std::vector<std::int64_t>& index);
+/// Copies the values of a file without swept axes (one point) to `index` on the swept axes of `to`, its repeats to
+/// `first_repeat` and on. What the point does not have stays missing. InputError if the files do not describe the same
+/// network, times, repeats and samples.
+void copy_point(h5::File& to, const h5::File& point, const std::vector<std::int64_t>& index,
+                std::int64_t first_repeat = 0);
+
+/// Places on the swept axes where a time or a repeat is missing; with a stop rule, of the chips that the point needs.
+std::int64_t missing_places(const h5::File& sweep);
 
 /// Puts the finished points of several files of the same sweep (shards) into one. Points that are in several files must
 /// be the same. The output appears under its name when it is complete; its attribute `complete` is 1 if no point is

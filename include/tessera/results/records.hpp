@@ -79,6 +79,8 @@ struct Header {
   bool statistics = true;            ///< errors and converter statistics by layer are given
   bool predictions = false;          ///< the predicted class of every sample is given
   bool hardware = true;              ///< tiles and their periphery are given
+  bool isolated = false;             ///< only errors with float32 inputs: no pass through the whole network
+  bool stopped = false;              ///< points have as many chips as they need: write_chips()
 };
 
 /// Which point of the hypercube: an index along every swept axis, in their order, then time and repeat.

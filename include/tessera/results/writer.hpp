@@ -43,8 +43,11 @@ class Writer {
                     std::span<const float> values);
   void write_point(const PointIndex& index, const Point& point);
 
-  /// Copies a finished point from a file of its own (without swept axes) to `swept`.
-  void copy_point(const std::vector<std::int64_t>& swept, const std::string& point_file);
+  /// Copies a finished point from a file of its own (without swept axes) to `swept`; its repeats go to `first_repeat`
+  /// and on.
+  void copy_point(const std::vector<std::int64_t>& swept, const std::string& point_file, std::int64_t first_repeat = 0);
+  /// How many chips the point has when it is complete; with Header::stopped only.
+  void write_chips(const std::vector<std::int64_t>& swept, std::int64_t chips);
 
   void write_runtime(const Runtime& runtime);
   /// Points finished so far.

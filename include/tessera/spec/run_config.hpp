@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "tessera/sim/quantization_parameters.hpp"
 #include "tessera/sim/run_parameters.hpp"
 #include "tessera/sim/spiking_parameters.hpp"
+#include "tessera/sim/sweep.hpp"
 #include "tessera/sim/training_parameters.hpp"
 #include "tessera/spec/rpu_config.hpp"
 
@@ -46,6 +48,8 @@ struct SweepParameters {
   SweepMode mode = SweepMode::grid;
   std::vector<std::pair<std::string, config::Node>> axes;  ///< key -> values
   std::vector<config::Node> points;                        ///< mode list: maps from keys to values
+  bool isolated = false;                                   ///< each layer alone, with float32 inputs
+  std::optional<sim::StopParameters> stop;                 ///< chips until the interval is small enough
 
   bool operator==(const SweepParameters&) const = default;
 };
@@ -94,6 +98,10 @@ config::Node load_run_document(const std::string& path, const std::vector<std::s
 /// The resolved configuration: every key with its value, presets expanded, paths absolute. Reading it gives an equal
 /// RunConfig, so this text alone reproduces a run.
 std::string resolved_text(const RunConfig& config);
+
+/// resolved_text() with every path replaced by what `content_of` says about the file there: equal for equal
+/// configurations on equal files, wherever they lie.
+std::string portable_text(const RunConfig& config, const std::function<std::string(const std::string&)>& content_of);
 
 /// One line about keys that had no effect, or "": "no effect: rpu_config.backward, ... (training only)".
 std::string unused_note(const config::Report& report);

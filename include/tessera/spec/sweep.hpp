@@ -16,6 +16,8 @@
 ///         layers.fc2.rpu_config.forward.out_res: [14, 254]
 ///       points:                         # list only: maps from keys to values
 ///         - {seed: 1, rpu_config.forward.out_noise: 0.1}
+///       isolated: false                 # true: each layer alone with float32 inputs; errors, no accuracy
+///       stop: {half_width: 0.1, max_repeats: 50}   # chips until the 95 % interval is +- 0.1 percentage points
 ///
 /// Values: a list of anything the key takes, {range: [first, last]} or {range: [first, last, step]} (both ends
 /// included), {linspace: [first, last, count]}, {logspace: [first, last, count]} (equal ratios between the two ends).
@@ -33,6 +35,8 @@ struct SweepPlan {
   /// "point" whose coordinates are the settings.
   std::vector<results::Axis> axes;
   std::vector<SweepPoint> points;  ///< row-major over the axes
+  bool isolated = false;
+  std::optional<sim::StopParameters> stop = {};
 };
 
 /// Most points of one sweep.
