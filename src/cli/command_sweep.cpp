@@ -154,7 +154,7 @@ Prepared prepare(const SweepArguments& arguments, Loaded& loaded, const Environm
 
 void sweep(const SweepArguments& arguments, const Invocation& invocation) {
   const auto start = std::chrono::steady_clock::now();
-  const MpiTeam team;
+  MpiTeam team;
   const bool leads = team.rank() == 0;
   CommonOptions common = arguments.common;
   common.quiet |= !leads;

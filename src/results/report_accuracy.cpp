@@ -63,20 +63,45 @@ Estimate at_or_missing(const std::vector<Estimate>& values, std::size_t i) {
   return i < values.size() ? values[i] : Estimate{};
 }
 
+/// Accuracy minus that of the best point at the same time, chip by chip: chips draw the same noise at every point.
+std::vector<Estimate> differences_to_best(const ReportSource& source, const Scores& scores) {
+  const std::size_t times = source.times().size();
+  const std::size_t places = scores.points.size() / times;
+  NamedArray difference = scores.accuracy;
+  const std::size_t repeats = places > 0 ? difference.values.size() / (places * times) : 0;
+  for (std::size_t t = 0; t < times; ++t) {
+    std::size_t best = 0;
+    for (std::size_t p = 1; p < places; ++p) {
+      const double mean = scores.points[p * times + t].mean, highest = scores.points[best * times + t].mean;
+      if (mean > highest || (std::isnan(highest) && !std::isnan(mean))) best = p;
+    }
+    for (std::size_t p = 0; p < places; ++p)
+      for (std::size_t r = 0; r < repeats; ++r)
+        difference.values[(p * times + t) * repeats + r] -= scores.accuracy.values[(best * times + t) * repeats + r];
+  }
+  std::vector<std::string> keep = swept_names(source);
+  keep.emplace_back("time");
+  return source.estimates(difference, keep);
+}
+
 ReportTable point_table(const ReportSource& source, const Scores& scores) {
-  ReportTable table{"accuracy",
-                    fmt::format("Accuracy by point. ± and SD are over {}; the last interval is what the number of test "
-                                "samples allows (Wilson).",
-                                source.unit()),
-                    {},
-                    {}};
+  ReportTable table{
+      "accuracy",
+      fmt::format("Accuracy by point. ± and SD are over {0}; “to best” is the mean difference to the best "
+                  "point with the 95 % interval of the paired differences, {0} by {0}; the last interval "
+                  "is what the number of test samples allows (Wilson).",
+                  source.unit()),
+      {},
+      {}};
   for (const AxisView& axis : source.swept()) table.headings.push_back(axis.name);
   for (const std::string& heading :
        {std::string("time"), std::string("accuracy"), std::string("± 95 %"), std::string("SD"),
-        std::string(source.unit()), std::string("float32"), std::string("difference"), std::string("loss (nat)"),
-        std::string("test set low"), std::string("test set high")})
+        std::string(source.unit()), std::string("to best"), std::string("± paired"), std::string("float32"),
+        std::string("difference"), std::string("loss (nat)"), std::string("test set low"),
+        std::string("test set high")})
     table.headings.push_back(heading);
   const std::size_t times = source.times().size();
+  const std::vector<Estimate> to_best = differences_to_best(source, scores);
   for (std::size_t p = 0; p < scores.points.size(); ++p) {
     const Estimate& accuracy = scores.points[p];
     const double reference = at_or_missing(scores.reference, p / times).mean;
@@ -87,6 +112,8 @@ ReportTable point_table(const ReportSource& source, const Scores& scores) {
     row.push_back(text_cell(source.times().labels[p % times]));
     for (const double value : {accuracy.mean, accuracy.half, accuracy.deviation}) row.push_back(percent_cell(value));
     row.push_back(count_cell(accuracy.chips));
+    row.push_back(percent_cell(to_best[p].mean));
+    row.push_back(percent_cell(to_best[p].half));
     row.push_back(percent_cell(reference));
     row.push_back(percent_cell(accuracy.mean - reference));
     row.push_back(number_cell(at_or_missing(scores.loss, p).mean, 4));
@@ -225,7 +252,12 @@ ReportSection summary_section(const ReportSource& source) {
   }
   const std::optional<Scores> scores = read_scores(source);
   if (!scores) {
-    if (!source.read("/mse")) section.notes.emplace_back("The data had no labels: there is no accuracy.");
+    if (source.read("/sqnr_db_isolated"))
+      section.notes.emplace_back(
+          "An isolated sweep: each layer alone, fed with float32 inputs; see the sensitivity of the layers. There is no "
+          "accuracy.");
+    else if (!source.read("/mse"))
+      section.notes.emplace_back("The data had no labels: there is no accuracy.");
     return section;
   }
   std::size_t best = scores->points.size(), worst = best;

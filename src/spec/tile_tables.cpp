@@ -55,7 +55,9 @@ Type<tile::PeripheryQuantizationParameter> periphery_quantization_parameter() {
       .field("init_learning_after", &P::init_learning_after,
              {.unit = "batches", .range = Range::at_least(1.0), .help = "training: estimate this long before learning"})
       .field("per_column", &P::per_column, {.help = "one step per output instead of one per tile"})
-      .field("power_of_two", &P::power_of_two, {.help = "steps rounded up to a power of two"});
+      .field("power_of_two", &P::power_of_two, {.help = "steps rounded up to a power of two"})
+      .field("scale", &P::scale, {.help = "false: the scale stays in float32"})
+      .field("bias", &P::bias, {.help = "false: the bias stays in float32"});
 }
 
 }  // namespace

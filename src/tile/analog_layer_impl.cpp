@@ -147,12 +147,12 @@ void AnalogLayer::Impl::refresh(std::int64_t t) {
   tile.late_scale.clear();
   if (quantized_periphery()) {
     tile.merged = product_of(tile.merged, s.output_scale);
-    if (!tile.merged.empty()) {
+    if (!tile.merged.empty() && parameters.pre_post.periph_quant.scale) {
       const auto quantizer =
           periphery_quantizer(parameters.pre_post.periph_quant, tile.merged, s.scale_quantizer, "scale");
       tile.quantized = quantize_periphery(quantizer, tile.merged);
     }
-    tile.scale = spread(tile.quantized.values, n);
+    tile.scale = spread(tile.quantized.values.empty() ? tile.merged : tile.quantized.values, n);
   } else {
     tile.scale = spread(tile.merged, n);
     if (!all_ones(s.output_scale)) tile.late_scale = spread(s.output_scale, n);
@@ -162,7 +162,7 @@ void AnalogLayer::Impl::refresh(std::int64_t t) {
 
 void AnalogLayer::Impl::refresh_bias() {
   quantized_bias = {};
-  if (bias.empty() || !quantized_periphery()) return;
+  if (bias.empty() || !quantized_periphery() || !parameters.pre_post.periph_quant.bias) return;
   const auto quantizer = periphery_quantizer(parameters.pre_post.periph_quant, bias, state.bias_quantizer, "bias");
   quantized_bias = quantize_periphery(quantizer, bias);
 }

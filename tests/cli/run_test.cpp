@@ -38,15 +38,19 @@ TEST_F(RunTest, EveryShippedConfigurationRuns) {
     const std::string name = entry.path().filename().string();
     std::vector<std::string> arguments{"run",    entry.path().string(), "-o", path(name + ".h5"), "--limit", "48",
                                        "--quiet"};
-    if (name.starts_with("mnist")) {
-      if (real_data("mnist/lenet5-relu.onnx").empty()) continue;
-      for (const auto& [key, file] :
-           std::vector<std::pair<std::string, std::string>>{{"model.file", "mnist/lenet5-relu.onnx"},
-                                                            {"data.inputs", "mnist/t10k-images-idx3-ubyte"},
-                                                            {"data.labels", "mnist/t10k-labels-idx1-ubyte"}}) {
-        arguments.emplace_back("--set");
-        arguments.push_back(key + "=" + real_data(file));
-      }
+    // Data that is not shipped: network, inputs, labels.
+    using Files = std::vector<std::pair<std::string, std::string>>;
+    Files files;
+    if (name.starts_with("mnist"))
+      files = {{"model.file", "mnist/lenet5-relu.onnx"},
+               {"data.inputs", "mnist/t10k-images-idx3-ubyte"},
+               {"data.labels", "mnist/t10k-labels-idx1-ubyte"}};
+    if (name.starts_with("cifar10"))
+      files = {{"model.file", "cifar10/resnet20.onnx"}, {"data.inputs", "cifar10/test_a.bin"}};
+    if (!files.empty() && real_data(files.front().second).empty()) continue;
+    for (const auto& [key, file] : files) {
+      arguments.emplace_back("--set");
+      arguments.push_back(key + "=" + real_data(file));
     }
     const CommandResult result = run_command(arguments);
     EXPECT_EQ(result.code, 0) << name << "\n" << result.err;

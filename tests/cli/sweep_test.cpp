@@ -4,8 +4,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <csignal>
+#include <cstdlib>
 #include <thread>
 
 #include "cli/command_fixture.hpp"
@@ -13,6 +16,7 @@
 #include "tessera/results/compare.hpp"
 #include "tessera/results/reader.hpp"
 #include "tessera/results/schema.hpp"
+#include "tessera/sim/sweep.hpp"
 
 namespace tessera::cli {
 namespace {
@@ -160,6 +164,161 @@ TEST_F(SweepTest, BadAxesAreRefusedBeforeAnythingRuns) {
   expect_refused("{axes: {layers.fc9.analog: [true, false]}}", HasSubstr("fc9"));
   EXPECT_EQ(run_command({"sweep", config("quickstart.yaml"), "-o", path("out.h5")}).code, 3);
   EXPECT_EQ(run_command({"sweep", periphery(), "-o", path("out.h5"), "--shard", "3/2"}).code, 2);
+}
+
+// --- what points share, and what they do not depend on -------------------------------------------------------------
+
+class SharingTest : public SweepTest {
+ protected:
+  void expect_same(const std::string& a, const std::string& b) const {
+    EXPECT_THAT(results::compare(path(a), path(b), {"/runtime", "/@created_utc"}), IsEmpty()) << a << " " << b;
+  }
+  void run_sweep(const std::string& file, const std::string& output, std::vector<std::string> more = {}) const {
+    std::vector<std::string> arguments{"sweep", file, "-o", path(output), "-q"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const CommandResult result = run_command(arguments);
+    ASSERT_EQ(result.code, 0) << result.err;
+  }
+};
+
+TEST_F(SharingTest, SharingChangesNoBit) {
+  // Periphery of all layers, of one layer, the ADC of one layer, and devices that drift and are compensated.
+  const std::string file = sweep_config(
+      R"({axes: {rpu_config.pre_post.periph_quant.n_bits: [2, 5, 0], layers.fc1.rpu_config.forward.out_res: [14, 254],
+      layers.fc2.rpu_config.pre_post.periph_quant.n_bits: [3, 8]}})",
+      R"(rpu_config: {noise_model: {type: PCMLikeNoiseModel}, drift_compensation: {type: GlobalDriftCompensation}}
+evaluation: {repeats: {program: 2, read: 2}, times: [0, 86400]})");
+  run_sweep(file, "shared.h5");
+  run_sweep(file, "alone.h5", {"--no-share", "--threads", "1", "--batch-size", "7"});
+  expect_same("shared.h5", "alone.h5");
+  EXPECT_TRUE(results::Reader(path("shared.h5")).complete());
+}
+
+TEST_F(SharingTest, ActivationQuantizersAndDigitalQuantizationGoTogetherToo) {
+  const std::string file = sweep_config(
+      "{axes: {rpu_config.pre_post.periph_quant.n_bits: [2, 0], layers.fc1.analog: [true, false],"
+      " rpu_config.act_quant_config.n_bits: [4, 8]}}",
+      "quantization: {default_qconfig: {activation_quant: {n_bits: 6}}}");
+  run_sweep(file, "shared.h5");
+  run_sweep(file, "alone.h5", {"--no-share"});
+  expect_same("shared.h5", "alone.h5");
+}
+
+TEST_F(SharingTest, AnIsolatedSweepGivesTheErrorsOfEachLayerAlone) {
+  const std::string axes = "axes: {rpu_config.pre_post.periph_quant.n_bits: [2, 4, 0]}";
+  run_sweep(sweep_config("{" + axes + "}"), "whole.h5");
+  const std::string isolated = sweep_config("{isolated: true, " + axes + "}");
+  run_sweep(isolated, "isolated.h5");
+  run_sweep(isolated, "apart.h5", {"--no-share"});
+  expect_same("isolated.h5", "apart.h5");
+  const results::Reader whole(path("whole.h5")), alone(path("isolated.h5"));
+  EXPECT_FALSE(alone.has("/accuracy"));
+  EXPECT_THAT(results::check_schema(h5::File::open(path("isolated.h5"))), IsEmpty());
+  const results::NamedArray matrix = alone.read("/sqnr_db_isolated");
+  EXPECT_THAT(matrix.dims, ElementsAre("n_bits", "time", "repeat", "layer"));
+  const std::vector<results::LayerInfo> layers = alone.layers();
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const std::vector<double> expected = whole.read(layers[l].group + "/sqnr_db_isolated").values;
+    EXPECT_EQ(alone.read(layers[l].group + "/sqnr_db_isolated").values, expected);
+    for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(matrix.values[i * layers.size() + l], expected[i]);
+  }
+}
+
+TEST_F(SharingTest, ChipsAreAddedUntilTheIntervalIsSmallEnough) {
+  const std::string axes = "axes: {rpu_config.pre_post.periph_quant.n_bits: [2, 3, 0]}";
+  const std::string file = sweep_config("{" + axes + ", stop: {half_width: 2.5, max_repeats: 6}}");
+  run_sweep(file, "plain.h5");
+  const results::Reader plain(path("plain.h5"));
+  EXPECT_TRUE(plain.complete());
+  EXPECT_THAT(results::check_schema(h5::File::open(path("plain.h5"))), IsEmpty());
+  const std::vector<double> chips = plain.read("/chips").values;
+  const results::NamedArray accuracy = plain.read("/accuracy");
+  ASSERT_EQ(accuracy.shape, (Shape{3, 1, 6}));
+  for (std::size_t p = 0; p < 3; ++p) {
+    std::vector<double> values(accuracy.values.begin() + 6 * static_cast<std::ptrdiff_t>(p),
+                               accuracy.values.begin() + 6 * static_cast<std::ptrdiff_t>(p) + 6);
+    const auto used = static_cast<std::size_t>(chips[p]);
+    const sim::StopParameters stop{.half_width = 2.5, .max_repeats = 6};
+    for (std::size_t n = 2; n < used; ++n)
+      EXPECT_FALSE(sim::is_precise_enough(stop, {values.begin(), values.begin() + static_cast<std::ptrdiff_t>(n)}));
+    EXPECT_TRUE(used == 6 ||
+                sim::is_precise_enough(stop, {values.begin(), values.begin() + static_cast<std::ptrdiff_t>(used)}));
+    for (std::size_t n = used; n < 6; ++n) EXPECT_TRUE(std::isnan(values[n])) << "fill value";
+  }
+  EXPECT_LT(*std::min_element(chips.begin(), chips.end()), 6) << "no point stopped early: the test shows nothing";
+  run_sweep(file, "serial.h5", {"--threads", "1", "--no-share"});
+  expect_same("plain.h5", "serial.h5");
+  run_sweep(file, "one.h5", {"--shard", "1/2"});
+  run_sweep(file, "two.h5", {"--shard", "2/2"});
+  ASSERT_EQ(run_command({"merge", path("two.h5"), path("one.h5"), "-o", path("merged.h5")}).code, 0);
+  expect_same("plain.h5", "merged.h5");
+}
+
+TEST_F(SharingTest, MoreChipsOrAnotherRuleUseTheChipsThatAreThere) {
+  const std::string axes = "axes: {rpu_config.pre_post.periph_quant.n_bits: [2, 0]}";
+  run_sweep(sweep_config("{" + axes + "}"), "a.h5", {"--shard", "1/2"});
+  ASSERT_TRUE(std::filesystem::exists(path("a.h5.points")));
+  const CommandResult more =
+      run_command({"sweep", sweep_config("{" + axes + "}"), "-o", path("a.h5"), "--set", "evaluation.repeats=3"});
+  ASSERT_EQ(more.code, 0) << more.err;
+  run_sweep(sweep_config("{" + axes + "}"), "b.h5", {"--set", "evaluation.repeats=3"});
+  expect_same("a.h5", "b.h5");
+}
+
+TEST_F(SharingTest, AMovedSweepContinues) {
+  namespace fs = std::filesystem;
+  fs::create_directories(path("here"));
+  fs::copy_file(model("glyphs_cnn.onnx"), path("here/model.onnx"));
+  write("here/base.yaml", R"(
+model: {file: model.onnx}
+data: {format: glyphs, limit: 30}
+sweep: {axes: {rpu_config.pre_post.periph_quant.n_bits: [2, 3, 4]}}
+)");
+  run_sweep(path("here/base.yaml"), "here/out.h5", {"--shard", "1/3"});
+  fs::rename(path("here"), path("there"));
+  fs::rename(path("there/base.yaml"), path("there/renamed.yaml"));
+  const CommandResult rest = run_command({"sweep", path("there/renamed.yaml"), "-o", path("there/out.h5")});
+  ASSERT_EQ(rest.code, 0) << rest.err;
+  EXPECT_THAT(rest.out, HasSubstr("2 points computed, 1 found or shared"));
+  // Another file under the same name is another network.
+  run_sweep(path("there/renamed.yaml"), "there/again.h5", {"--shard", "1/3"});
+  fs::copy_file(model("glyphs_mlp.onnx"), path("there/model.onnx"), fs::copy_options::overwrite_existing);
+  const CommandResult other = run_command({"sweep", path("there/renamed.yaml"), "-o", path("there/again.h5")});
+  ASSERT_EQ(other.code, 0) << other.err;
+  EXPECT_THAT(other.out, HasSubstr("3 points computed, 0 found"));
+}
+
+TEST_F(SharingTest, MpiRanksGiveTheSameFile) {
+  const std::string mpirun = "/usr/bin/mpirun";
+  const std::string command = TESSERA_BINARY_DIR "/bin/tessera";
+  if (!std::filesystem::exists(mpirun)) GTEST_SKIP() << "no mpirun";
+  const std::string file = sweep_config(
+      "{axes: {rpu_config.pre_post.periph_quant.n_bits: [2, 4, 0]}, stop: {half_width: 2.5, max_repeats: 4}}");
+  run_sweep(file, "plain.h5");
+  const std::string launch = mpirun + " --allow-run-as-root --oversubscribe -n 3 " + command;
+  const std::string log = path("mpi.log");
+  const int status = std::system(
+      fmt::format("{} sweep {} -o {} --no-share --threads 1 > {} 2>&1", launch, file, path("mpi.h5"), log).c_str());
+  std::ifstream stream(log);
+  const std::string text{std::istreambuf_iterator<char>(stream), {}};
+  if (text.find("built without MPI") != std::string::npos) GTEST_SKIP() << "built without MPI";
+  ASSERT_EQ(status, 0) << text;
+  expect_same("plain.h5", "mpi.h5");
+  // One message, one exit code, from all ranks together.
+  EXPECT_NE(
+      std::system(fmt::format("{} sweep {} -o {} > {} 2>&1", launch, path("none.yaml"), path("x.h5"), log).c_str()), 0);
+  std::ifstream errors(log);
+  const std::string said{std::istreambuf_iterator<char>(errors), {}};
+  const std::size_t first = said.find("none.yaml");
+  ASSERT_NE(first, std::string::npos) << said;
+}
+
+TEST_F(SharingTest, RulesThatMakeNoSenseAreRefused) {
+  const std::string axes = "axes: {seed: [1, 2]}";
+  expect_refused("{" + axes + ", isolated: true, stop: {half_width: 1}}", HasSubstr("isolated"));
+  expect_refused("{" + axes + ", stop: {half_width: 0}}", HasSubstr("half_width"));
+  expect_refused("{" + axes + ", stop: {max_repeats: 1}}", HasSubstr("max_repeats"));
+  expect_refused("{" + axes + ", stop: {half_with: 1}}", HasSubstr("half_width"));
 }
 
 }  // namespace

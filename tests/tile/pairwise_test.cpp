@@ -97,6 +97,8 @@ std::vector<Option> options() {
   add("periph=1", [](RpuParameters& p) { p.pre_post.periph_quant.n_bits = 1; });
   add("periph_symmetric=false", [](RpuParameters& p) { p.pre_post.periph_quant.symmetric = false; });
   add("periph_per_column=true", [](RpuParameters& p) { p.pre_post.periph_quant.per_column = true; });
+  add("periph_scale=false", [](RpuParameters& p) { p.pre_post.periph_quant.scale = false; });
+  add("periph_bias=false", [](RpuParameters& p) { p.pre_post.periph_quant.bias = false; });
   add("periph_power_of_two=true", [](RpuParameters& p) { p.pre_post.periph_quant.power_of_two = true; });
   add("periph_learned=true", [](RpuParameters& p) { p.pre_post.periph_quant.learn_quant_params = true; });
   add("act_quant=6", [](RpuParameters& p) { p.act_quant_config = ActivationQuantConfig{.n_bits = 6}; });

@@ -105,6 +105,24 @@ TEST(Periphery, OneBitCannotHoldTheSignOfABias) {
   EXPECT_NO_THROW(layer_of(p));
 }
 
+TEST(Periphery, ScaleAndBiasCanBeQuantizedApart) {
+  const TileReport exact = layer_of(quantized(0)).tile_report(0), coarse = layer_of(quantized(2)).tile_report(0);
+  const BiasReport exact_bias = layer_of(quantized(0)).bias_report(),
+                   coarse_bias = layer_of(quantized(2)).bias_report();
+  ASSERT_NE(exact.quantized_scale, coarse.quantized_scale);
+  ASSERT_NE(exact_bias.quantized_bias, coarse_bias.quantized_bias);
+  RpuParameters p = quantized(2);
+  p.pre_post.periph_quant.bias = false;
+  EXPECT_EQ(layer_of(p).tile_report(0).quantized_scale, coarse.quantized_scale);
+  EXPECT_EQ(layer_of(p).bias_report().quantized_bias, exact_bias.quantized_bias);
+  p.pre_post.periph_quant = {.n_bits = 2, .scale = false};
+  EXPECT_EQ(layer_of(p).tile_report(0).quantized_scale, exact.quantized_scale);
+  EXPECT_EQ(layer_of(p).bias_report().quantized_bias, coarse_bias.quantized_bias);
+  p.pre_post.periph_quant.bias = false;
+  const Matrix x = testing::normals(6, 12, 3);
+  EXPECT_EQ(testing::run(layer_of(p), x)(0, 0), testing::run(layer_of(quantized(0)), x)(0, 0));
+}
+
 TEST(Periphery, AlphaIsNotQuantized) {
   AnalogLayer layer = layer_of(quantized(2));
   layer.set_bias(std::vector<float>(9, 0.0F));

@@ -79,6 +79,8 @@ struct PeripheryQuantizationParameter {
   int init_learning_after = 100;
   bool per_column = false;    ///< beyond the peer: one step per output instead of one per tile
   bool power_of_two = false;  ///< beyond the peer: steps rounded up to a power of two
+  bool scale = true;          ///< beyond the peer: false leaves the scale in float32
+  bool bias = true;           ///< beyond the peer: false leaves the bias in float32
 
   bool operator==(const PeripheryQuantizationParameter&) const = default;
 };
