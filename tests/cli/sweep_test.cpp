@@ -290,7 +290,7 @@ sweep: {axes: {rpu_config.pre_post.periph_quant.n_bits: [2, 3, 4]}}
 
 TEST_F(SharingTest, MpiRanksGiveTheSameFile) {
   const std::string mpirun = "/usr/bin/mpirun";
-  const std::string command = TESSERA_BINARY_DIR "/bin/tessera";
+  const std::string command = TESSERA_BINARY_DIR + "/bin/tessera";
   if (!std::filesystem::exists(mpirun)) GTEST_SKIP() << "no mpirun";
   const std::string file = sweep_config(
       "{axes: {rpu_config.pre_post.periph_quant.n_bits: [2, 4, 0]}, stop: {half_width: 2.5, max_repeats: 4}}");
