@@ -38,7 +38,7 @@ target_include_directories(tessera_onnx SYSTEM INTERFACE ${TESSERA_ONNX_INCLUDE}
 target_compile_definitions(tessera_onnx INTERFACE ONNX_ML=1 ONNX_NAMESPACE=onnx)
 target_link_libraries(tessera_onnx INTERFACE ${TESSERA_ONNX_PROTO} protobuf::libprotobuf)
 
-# MPI is used by one file of cli. The deprecated C++ bindings of Open MPI are left out.
+# MPI is used by one file of cli, which alone sees it. The deprecated C++ bindings of Open MPI are left out.
 add_library(tessera_mpi INTERFACE)
 if(TESSERA_USE_MPI STREQUAL "AUTO")
   find_package(MPI COMPONENTS CXX QUIET)
@@ -46,7 +46,8 @@ elseif(TESSERA_USE_MPI)
   find_package(MPI REQUIRED COMPONENTS CXX)
 endif()
 if(TESSERA_USE_MPI AND MPI_CXX_FOUND)
-  target_include_directories(tessera_mpi SYSTEM INTERFACE ${MPI_CXX_INCLUDE_DIRS})
   target_link_libraries(tessera_mpi INTERFACE ${MPI_CXX_LIBRARIES} Threads::Threads)
-  target_compile_definitions(tessera_mpi INTERFACE TESSERA_HAVE_MPI=1 OMPI_SKIP_MPICXX=1 MPICH_SKIP_MPICXX=1)
+  set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/src/cli/mpi_team.cpp PROPERTIES
+    INCLUDE_DIRECTORIES "${MPI_CXX_INCLUDE_DIRS}"
+    COMPILE_DEFINITIONS "TESSERA_HAVE_MPI=1;OMPI_SKIP_MPICXX=1;MPICH_SKIP_MPICXX=1")
 endif()

@@ -114,25 +114,32 @@ Shape swept_extents(const h5::File& file) {
 
 }  // namespace
 
-void copy_point(h5::File& to, const h5::File& point, const std::vector<std::int64_t>& index,
-                std::int64_t first_repeat) {
+PointCopier::PointCopier(h5::File& to) {
   for (const std::string& path : swept_datasets(to)) {
-    if (!point.contains(path)) continue;
-    h5::Dataset target = to.dataset(path);
-    const h5::Dataset source = point.dataset(path);
+    h5::Dataset dataset = to.dataset(path);
+    const std::vector<std::string> names = h5::dimension_names(dataset);
+    const auto repeat = std::find(names.begin(), names.end(), "repeat");
+    std::optional<std::size_t> axis;
+    if (repeat != names.end()) axis = static_cast<std::size_t>(repeat - names.begin());
+    targets_.push_back({path, std::move(dataset), axis});
+  }
+}
+
+void PointCopier::copy(const h5::File& point, const std::vector<std::int64_t>& index, std::int64_t first_repeat) {
+  for (Target& target : targets_) {
+    if (!point.contains(target.path)) continue;
+    const h5::Dataset source = point.dataset(target.path);
     const Shape& shape = source.shape();
     Block place = block_at(index, shape);
-    const std::vector<std::string> names = h5::dimension_names(target);
-    if (const auto repeat = std::find(names.begin(), names.end(), "repeat"); repeat != names.end())
-      place.start[static_cast<std::size_t>(repeat - names.begin())] = first_repeat;
-    bool fits = target.rank() == source.rank() + std::ssize(index);
+    bool fits = target.dataset.rank() == source.rank() + std::ssize(index);
+    if (fits && target.repeat_axis) place.start[*target.repeat_axis] = first_repeat;
     for (std::size_t axis = 0; fits && axis < place.start.size(); ++axis)
-      fits = place.start[axis] + place.count[axis] <= target.shape()[axis];
+      fits = place.start[axis] + place.count[axis] <= target.dataset.shape()[axis];
     require<InputError>(fits,
                         "{} of a sweep's point has shape {}, the sweep {}: what is swept must not change the "
                         "number of samples, times or repeats",
-                        path, to_string(shape), to_string(target.shape()));
-    copy_values(target, place, source, block_at({}, shape));
+                        target.path, to_string(shape), to_string(target.dataset.shape()));
+    copy_values(target.dataset, place, source, block_at({}, shape));
   }
 }
 

@@ -96,9 +96,8 @@ ReportTable point_table(const ReportSource& source, const Scores& scores) {
   for (const AxisView& axis : source.swept()) table.headings.push_back(axis.name);
   for (const std::string& heading :
        {std::string("time"), std::string("accuracy"), std::string("± 95 %"), std::string("SD"),
-        std::string(source.unit()), std::string("to best"), std::string("± paired"), std::string("float32"),
-        std::string("difference"), std::string("loss (nat)"), std::string("test set low"),
-        std::string("test set high")})
+        std::string(source.unit()), std::string("float32"), std::string("difference"), std::string("loss (nat)"),
+        std::string("test set low"), std::string("test set high"), std::string("to best"), std::string("± paired")})
     table.headings.push_back(heading);
   const std::size_t times = source.times().size();
   const std::vector<Estimate> to_best = differences_to_best(source, scores);
@@ -112,13 +111,13 @@ ReportTable point_table(const ReportSource& source, const Scores& scores) {
     row.push_back(text_cell(source.times().labels[p % times]));
     for (const double value : {accuracy.mean, accuracy.half, accuracy.deviation}) row.push_back(percent_cell(value));
     row.push_back(count_cell(accuracy.chips));
-    row.push_back(percent_cell(to_best[p].mean));
-    row.push_back(percent_cell(to_best[p].half));
     row.push_back(percent_cell(reference));
     row.push_back(percent_cell(accuracy.mean - reference));
     row.push_back(number_cell(at_or_missing(scores.loss, p).mean, 4));
     row.push_back(percent_cell(wilson.low));
     row.push_back(percent_cell(wilson.high));
+    row.push_back(percent_cell(to_best[p].mean));
+    row.push_back(percent_cell(to_best[p].half));
     table.rows.push_back(std::move(row));
   }
   return table;

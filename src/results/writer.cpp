@@ -390,6 +390,7 @@ struct Writer::Impl {
   Header header;
   h5::AtomicFile target;
   std::unique_ptr<h5::File> file;
+  std::unique_ptr<PointCopier> copier;  ///< once points are copied
   std::vector<std::string> layer_groups;
   std::map<std::string, Dataset> datasets;
   std::map<std::string, Dataset> scales;
@@ -562,8 +563,8 @@ void Writer::write_point(const PointIndex& index, const Point& point) {
 void Writer::copy_point(const std::vector<std::int64_t>& swept, const std::string& point_file,
                         std::int64_t first_repeat) {
   impl_->swept_place(swept);
-  results::copy_point(*impl_->file, h5::File::open(point_file), swept, first_repeat);
-  impl_->file->flush();
+  if (!impl_->copier) impl_->copier = std::make_unique<PointCopier>(*impl_->file);
+  impl_->copier->copy(h5::File::open(point_file), swept, first_repeat);
 }
 
 void Writer::write_chips(const std::vector<std::int64_t>& swept, std::int64_t chips) {
@@ -594,6 +595,7 @@ void Writer::commit() {
   impl_->file->flush();
   impl_->file->set_attribute(
       "complete", impl_->header.stopped ? missing_places(*impl_->file) == 0 : finished() == impl_->point_count());
+  impl_->copier.reset();
   impl_->datasets.clear();
   impl_->scales.clear();
   impl_->file->close();

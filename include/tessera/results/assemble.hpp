@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,11 +9,24 @@
 /// Putting sweeps together from parts.
 namespace tessera::results {
 
-/// Copies the values of a file without swept axes (one point) to `index` on the swept axes of `to`, its repeats to
-/// `first_repeat` and on. What the point does not have stays missing. InputError if the files do not describe the same
-/// network, times, repeats and samples.
-void copy_point(h5::File& to, const h5::File& point, const std::vector<std::int64_t>& index,
-                std::int64_t first_repeat = 0);
+/// Copies files without swept axes (points) to places on the swept axes of one file. Knows that file's variables, which
+/// must not change meanwhile.
+class PointCopier {
+ public:
+  /// Keeps a reference to `to`.
+  explicit PointCopier(h5::File& to);
+  /// Values of `point` to `index` on the swept axes, its repeats to `first_repeat` and on. What the point does not have
+  /// stays missing. InputError if the files do not describe the same network, times, repeats and samples.
+  void copy(const h5::File& point, const std::vector<std::int64_t>& index, std::int64_t first_repeat = 0);
+
+ private:
+  struct Target {
+    std::string path;
+    h5::Dataset dataset;
+    std::optional<std::size_t> repeat_axis;
+  };
+  std::vector<Target> targets_;
+};
 
 /// Places on the swept axes where a time or a repeat is missing; with a stop rule, of the chips that the point needs.
 std::int64_t missing_places(const h5::File& sweep);
