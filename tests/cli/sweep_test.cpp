@@ -186,10 +186,13 @@ TEST_F(SharingTest, SharingChangesNoBit) {
   const std::string file = sweep_config(
       R"({axes: {rpu_config.pre_post.periph_quant.n_bits: [2, 5, 0], layers.fc1.rpu_config.forward.out_res: [14, 254],
       layers.fc2.rpu_config.pre_post.periph_quant.n_bits: [3, 8]}})",
-      R"(rpu_config: {noise_model: {type: PCMLikeNoiseModel}, drift_compensation: {type: GlobalDriftCompensation}}
-evaluation: {repeats: {program: 2, read: 2}, times: [0, 86400]})");
-  run_sweep(file, "shared.h5");
-  run_sweep(file, "alone.h5", {"--no-share", "--threads", "1", "--batch-size", "7"});
+      "rpu_config: {noise_model: {type: PCMLikeNoiseModel}, drift_compensation: {type: GlobalDriftCompensation}}");
+  const std::vector<std::string> chips{"--set", "evaluation.repeats={program: 2, read: 2}", "--set",
+                                       "evaluation.times=[0, 86400]"};
+  run_sweep(file, "shared.h5", chips);
+  std::vector<std::string> apart = chips;
+  apart.insert(apart.end(), {"--no-share", "--threads", "1", "--batch-size", "7"});
+  run_sweep(file, "alone.h5", apart);
   expect_same("shared.h5", "alone.h5");
   EXPECT_TRUE(results::Reader(path("shared.h5")).complete());
 }
