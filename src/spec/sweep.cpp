@@ -6,6 +6,7 @@
 
 #include "tessera/config/emit.hpp"
 #include "tessera/config/section.hpp"
+#include "tessera/results/schema.hpp"
 
 namespace tessera::spec {
 
@@ -116,8 +117,9 @@ std::vector<std::string> key_ends(const std::string& key) {
 
 std::vector<std::string> axis_names(const std::vector<Axis>& axes) {
   // Names that a result file gives to something else.
-  const std::set<std::string> taken{"time",  "repeat",   "sample", "layer",   "tile",  "tile_column", "output",
-                                    "label", "accuracy", "loss",   "correct", "count", "predictions", "finished"};
+  std::set<std::string> taken{"config", "reference", "layers", "runtime", "time",       "repeat",
+                              "sample", "layer",     "tile",   "output",  "conductance"};
+  for (const results::Variable& variable : results::variables()) taken.emplace(variable.name);
   std::vector<std::string> names;
   for (const Axis& axis : axes) {
     std::string name = axis.key;
