@@ -366,7 +366,7 @@ Diagnosis diagnose(const EvaluationRequest& request, Parallel parallel, const En
   std::vector<EvaluationTask> tasks;
   for (const EvaluationRequest& variant : variants) tasks.push_back({variant, sink});
   const std::vector<EvaluationResult> results = evaluate_together(tasks, parallel, environment);
-  if (!results.front().complete) {
+  if (!std::all_of(results.begin(), results.end(), [](const EvaluationResult& r) { return r.complete; })) {
     diagnosis.stages.clear();
     return diagnosis;
   }

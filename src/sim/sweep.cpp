@@ -247,7 +247,8 @@ class Worker {
       };
     try {
       const std::vector<EvaluationResult> results = evaluate_together(tasks, parallel_, inner);
-      if (!results.front().complete) return false;
+      if (!std::all_of(results.begin(), results.end(), [](const EvaluationResult& r) { return r.complete; }))
+        return false;
       if (!requests.front().spiking)
         references_.try_emplace({&requests.front().executor, &requests.front().data}, results.front().reference);
     } catch (const RunError& failure) {
