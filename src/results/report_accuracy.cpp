@@ -253,7 +253,8 @@ ReportSection summary_section(const ReportSource& source) {
   if (!scores) {
     if (source.read("/sqnr_db_isolated"))
       section.notes.emplace_back(
-          "An isolated sweep: each layer alone, fed with float32 inputs; see the sensitivity of the layers. There is no "
+          "An isolated sweep: each layer alone, fed with float32 inputs; see the sensitivity of the layers. There is "
+          "no "
           "accuracy.");
     else if (!source.read("/mse"))
       section.notes.emplace_back("The data had no labels: there is no accuracy.");

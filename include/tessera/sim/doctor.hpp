@@ -39,7 +39,7 @@ struct Diagnosis {
   std::int64_t ideal_changed = 0, ideal_samples = 0;
 
   std::vector<std::string> layers;
-  ClassificationScore reference;  ///< float32
+  TaskScore reference;  ///< float32
   DoctorRun ideal, configured;
   std::vector<DoctorStage> stages;
   std::vector<std::string> warnings;  ///< sentences: clip rates, ranges that are not used, bits that buy nothing
