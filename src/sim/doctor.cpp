@@ -186,6 +186,7 @@ bool acts(const LayerParameters& ideal, const LayerParameters& with, const Layer
     if (!digital) return false;
   }
   const IOParameters& io = given.rpu.forward;
+  if (name.starts_with("programming")) return given.device.has_value();
   if (name == "DAC") return io.inp_res > 0.0 && io.inp_bound > 0.0;
   if (name == "weight noise") return io.w_noise > 0.0 && io.w_noise_type != tile::WeightNoiseType::NONE;
   if (name == "IR drop") return io.ir_drop > 0.0;
