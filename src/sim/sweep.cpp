@@ -349,7 +349,7 @@ double estimate_seconds(const std::vector<SweepJob>& jobs, bool share, Parallel 
     requests.push_back(job.request());
     requests.back().evaluation.repeats = 1;
     requests.back().evaluation.read_repeats = 1;
-    if (!requests.back().evaluation.times.empty()) requests.back().evaluation.times.resize(1);
+    if (std::vector<double>& times = requests.back().evaluation.times; !times.empty()) times = {times.front()};
     requests.back().batch_size = few;
   }
   // From the first sample on, until the second batch begins.

@@ -13,13 +13,15 @@ namespace {
 Diagnosis diagnosis_of(const LayerResolver& resolve) {
   const nn::Executor executor(test::small_network());
   const io::DataSet data = test::small_data(60);
-  EvaluationRequest request{.executor = executor,
-                            .data = data,
-                            .batch_size = 16,
-                            .seed = 3,
-                            .evaluation = {.repeats = 2, .read_repeats = 1, .times = {}},
-                            .resolve = resolve,
-                            .record_output = {}};
+  EvaluationParameters evaluation;
+  evaluation.repeats = 2;
+  const EvaluationRequest request{.executor = executor,
+                                  .data = data,
+                                  .batch_size = 16,
+                                  .seed = 3,
+                                  .evaluation = evaluation,
+                                  .resolve = resolve,
+                                  .record_output = {}};
   return diagnose(request, {2}, {});
 }
 
