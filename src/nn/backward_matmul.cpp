@@ -1,28 +1,9 @@
 #include "backward_list.hpp"
+#include "broadcast.hpp"
 #include "tessera/kernels/general_product.hpp"
 
 /// The product of two activations: da = dy b^T, db = a^T dy, summed over the batches that share an operand.
 namespace tessera::nn {
-
-namespace {
-
-/// One operand's matrix in the batch `index` of the broadcast batch extents.
-std::int64_t matrix_index(std::int64_t index, const Shape& batch, const Shape& own) {
-  std::int64_t result = 0, stride = 1;
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    const std::size_t axis = batch.size() - 1 - i;
-    const std::int64_t at = index % batch[axis];
-    index /= batch[axis];
-    if (i < own.size()) {
-      const std::int64_t extent = own[own.size() - 1 - i];
-      if (extent != 1) result += at * stride;
-      stride *= extent;
-    }
-  }
-  return result;
-}
-
-}  // namespace
 
 void backward_matmul(const BackwardContext& c) {
   Shape a = c.in[0].shape, b = c.in[1].shape;
@@ -38,13 +19,13 @@ void backward_matmul(const BackwardContext& c) {
     const std::int64_t own = element_count(batches[k]);
     std::vector<std::vector<std::int64_t>> uses(static_cast<std::size_t>(own));
     for (std::int64_t i = 0; i < count; ++i)
-      uses[static_cast<std::size_t>(matrix_index(i, batch, batches[k]))].push_back(i);
+      uses[static_cast<std::size_t>(broadcast_index(i, batch, batches[k]))].push_back(i);
     parallel_for(c.parallel, own, [&](std::int64_t m) {
       auto accumulate = kernels::Accumulate::no;
       for (const std::int64_t i : uses[static_cast<std::size_t>(m)]) {
         const ConstMatrixView gradient(dy + i * rows * cols, rows, cols);
         if (k == 0) {
-          const ConstMatrixView right(c.in[1].floats() + matrix_index(i, batch, batches[1]) * inner * cols, inner,
+          const ConstMatrixView right(c.in[1].floats() + broadcast_index(i, batch, batches[1]) * inner * cols, inner,
                                       cols);
           Matrix turned = Matrix::uninitialized(cols, inner);
           for (std::int64_t r = 0; r < inner; ++r)
@@ -52,7 +33,8 @@ void backward_matmul(const BackwardContext& c) {
           kernels::general_product(gradient, turned.view(), {c.d_in[0].floats() + m * rows * inner, rows, inner},
                                    accumulate);
         } else {
-          const ConstMatrixView left(c.in[0].floats() + matrix_index(i, batch, batches[0]) * rows * inner, rows, inner);
+          const ConstMatrixView left(c.in[0].floats() + broadcast_index(i, batch, batches[0]) * rows * inner, rows,
+                                     inner);
           kernels::general_product(kernels::transposed(left), gradient,
                                    {c.d_in[1].floats() + m * inner * cols, inner, cols}, accumulate);
         }

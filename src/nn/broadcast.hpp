@@ -12,6 +12,22 @@ namespace tessera::nn {
 /// Elements that one task of an element-wise loop handles.
 inline constexpr std::int64_t elementwise_block = std::int64_t{1} << 14;
 
+/// The row-major index, within an operand of shape `own`, of element `index` of the broadcast shape `whole`.
+inline std::int64_t broadcast_index(std::int64_t index, const Shape& whole, const Shape& own) {
+  std::int64_t result = 0, stride = 1;
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    const std::int64_t extent_of_whole = whole[whole.size() - 1 - i];
+    const std::int64_t at = index % extent_of_whole;
+    index /= extent_of_whole;
+    if (i < own.size()) {
+      const std::int64_t extent = own[own.size() - 1 - i];
+      if (extent != 1) result += at * stride;
+      stride *= extent;
+    }
+  }
+  return result;
+}
+
 /// Output extents and, per operand, element strides (0 where it is repeated), with neighbouring axes merged.
 template <std::size_t Operands>
 struct BroadcastPlan {

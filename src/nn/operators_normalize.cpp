@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "broadcast.hpp"
 #include "operator_list.hpp"
 #include "tessera/kernels/product.hpp"
 
@@ -313,24 +314,10 @@ void compute_matmul(const ComputeContext& c) {
   const std::int64_t rows = a[a.size() - 2], inner = a.back(), cols = b.back();
   const std::vector<Shape> batches = {{a.begin(), a.end() - 2}, {b.begin(), b.end() - 2}};
   const Shape batch = broadcast_shape(batches, c.where());
-  const auto offset = [&](std::int64_t index, const Shape& own) {
-    std::int64_t result = 0, stride = 1;
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      const std::size_t axis = batch.size() - 1 - i;
-      const std::int64_t at = index % batch[axis];
-      index /= batch[axis];
-      if (i < own.size()) {
-        const std::int64_t extent = own[own.size() - 1 - i];
-        if (extent != 1) result += at * stride;
-        stride *= extent;
-      }
-    }
-    return result;
-  };
   const bool transposed = c.node.op == "Gemm" && c.node.integer("transB", 0) != 0;
   parallel_for(c.parallel, element_count(batch), [&](std::int64_t index) {
-    const float* x = c.in[0].floats() + offset(index, batches[0]) * rows * inner;
-    const float* w = c.in[1].floats() + offset(index, batches[1]) * inner * cols;
+    const float* x = c.in[0].floats() + broadcast_index(index, batch, batches[0]) * rows * inner;
+    const float* w = c.in[1].floats() + broadcast_index(index, batch, batches[1]) * inner * cols;
     Matrix weight = Matrix::uninitialized(cols, inner);
     for (std::int64_t k = 0; k < inner; ++k)
       for (std::int64_t j = 0; j < cols; ++j) weight(j, k) = transposed ? w[j * inner + k] : w[k * cols + j];

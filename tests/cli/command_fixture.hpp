@@ -33,9 +33,9 @@ class CommandTest : public testing::Test {
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
     std::string name = std::string(info->test_suite_name()) + "_" + info->name();
     for (char& c : name) c = c == '/' ? '_' : c;
-    folder_ = std::filesystem::path(testing::TempDir()) / ("tessera_" + name);
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
+    name = testing::TempDir() + "tessera_" + name + "_XXXXXX";
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    folder_ = name;
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 

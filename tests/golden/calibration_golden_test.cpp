@@ -3,34 +3,13 @@
 // first layer products are summed in another order: 2e-6 relative.
 #include <gtest/gtest.h>
 
-#include <bit>
-#include <fstream>
-#include <sstream>
-
-#include "golden/tile_cases.hpp"
-#include "tessera/config/document.hpp"
+#include "golden/json_cases.hpp"
 #include "tessera/sim/calibrate.hpp"
 
 namespace tessera::golden {
 namespace {
 
 using config::Node;
-
-const Node& at(const Node& node, const std::string& key) {
-  const Node* found = node.find(key);
-  if (found == nullptr) throw InputError("golden file has no key " + key);
-  return *found;
-}
-
-Tensor array(const Node& node) {
-  Shape shape;
-  for (const Node& extent : at(node, "shape").items) shape.push_back(std::stoll(extent.scalar));
-  const std::string& hex = at(node, "f32").scalar;
-  std::vector<float> values;
-  for (std::size_t i = 0; i < hex.size(); i += 8)
-    values.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(std::stoul(hex.substr(i, 8), nullptr, 16))));
-  return Tensor(shape, values);
-}
 
 nn::Graph two_layers(const Node& root) {
   nn::Graph graph;
@@ -63,10 +42,7 @@ sim::CalibrationType type_of(const std::string& word) {
 }
 
 TEST(CalibrationGolden, InputRangesAreThePeers) {
-  std::ifstream file(golden_path("aihwkit_periphery.json"));
-  std::stringstream text;
-  text << file.rdbuf();
-  const Node all = config::parse(text.str(), {.name = "aihwkit_periphery.json", .directory = {}});
+  const Node all = read_json("aihwkit_periphery.json");
   const Node& root = at(all, "input_range_calibration");
   const nn::Executor executor(two_layers(root));
   std::vector<float> inputs;

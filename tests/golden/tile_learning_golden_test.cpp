@@ -3,13 +3,9 @@
 // says what is expected instead.
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <cmath>
-#include <fstream>
-#include <sstream>
 
-#include "golden/tile_cases.hpp"
-#include "tessera/config/document.hpp"
+#include "golden/json_cases.hpp"
 #include "tessera/tile/learning.hpp"
 
 namespace tessera::golden {
@@ -18,49 +14,6 @@ namespace {
 using config::Node;
 using tile::BackwardRule;
 using tile::LearningLayer;
-
-Node read_json(const std::string& name) {
-  std::ifstream file(golden_path(name));
-  std::stringstream text;
-  text << file.rdbuf();
-  return config::parse(text.str(), {.name = name, .directory = {}});
-}
-
-const Node& at(const Node& node, const std::string& key) {
-  const Node* found = node.find(key);
-  if (found == nullptr) throw InputError("golden file has no key " + key);
-  return *found;
-}
-double number(const Node& node) {
-  return std::stod(node.scalar);
-}
-
-Tensor array(const Node& node) {
-  Shape shape;
-  for (const Node& extent : at(node, "shape").items) shape.push_back(std::stoll(extent.scalar));
-  const std::string& hex = at(node, "f32").scalar;
-  std::vector<float> values;
-  for (std::size_t i = 0; i < hex.size(); i += 8)
-    values.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(std::stoul(hex.substr(i, 8), nullptr, 16))));
-  return Tensor(shape, values);
-}
-Matrix matrix(const Node& node) {
-  const Tensor t = array(node);
-  return Matrix(t.dim(0), t.dim(1), t.values());
-}
-std::vector<float> values(const Node& node) {
-  const Tensor t = array(node);
-  return {t.values().begin(), t.values().end()};
-}
-
-void expect_near(const Matrix& ours, const Matrix& theirs, double tolerance, const std::string& what) {
-  ASSERT_EQ(ours.rows(), theirs.rows());
-  ASSERT_EQ(ours.cols(), theirs.cols());
-  double scale = 1.0;
-  for (const float v : theirs.values()) scale = std::max(scale, static_cast<double>(std::fabs(v)));
-  for (std::size_t i = 0; i < ours.values().size(); ++i)
-    EXPECT_NEAR(ours.values()[i], theirs.values()[i], tolerance * scale) << what << " element " << i;
-}
 
 tile::LearnedValue find(LearningLayer& layer, const std::string& name) {
   for (const tile::LearnedValue& v : layer.values())
