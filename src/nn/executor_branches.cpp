@@ -1,0 +1,214 @@
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "executor_implementation.hpp"
+
+/// Several networks on one batch, computed in common as far as they agree.
+namespace tessera::nn {
+
+namespace {
+
+/// To the networks that have not been shown this layer on a way that was given up for lack of memory.
+void show(BranchWalk& walk, const std::vector<std::size_t>& networks, const LinearRecord& record) {
+  std::vector<std::size_t> fresh;
+  for (const std::size_t n : networks)
+    if (walk.shown[n] <= record.layer) fresh.push_back(n);
+  for (const std::size_t n : fresh) walk.shown[n] = record.layer + 1;
+  if (!fresh.empty()) walk.run.observer(fresh, record);
+}
+
+/// Networks by their number for a layer, in order.
+std::vector<std::vector<std::size_t>> apart(const std::vector<std::size_t>& networks,
+                                            const std::vector<std::vector<std::uint32_t>>& numbers, std::size_t layer) {
+  std::vector<std::vector<std::size_t>> lists;
+  for (const std::size_t n : networks) {
+    const auto found = std::ranges::find_if(
+        lists, [&](const auto& list) { return numbers[list.front()][layer] == numbers[n][layer]; });
+    if (found != lists.end())
+      found->push_back(n);
+    else
+      lists.push_back({n});
+  }
+  return lists;
+}
+
+std::int64_t bytes_of(const Array& array) {
+  return array.size() * (array.is_float() ? 4 : 8);
+}
+
+/// Buffers that hold something at step i that a later step, or the caller, reads.
+std::vector<bool> live_buffers(const Plan& plan, std::size_t i) {
+  std::vector<bool> made(plan.slots.size()), live(plan.buffer_bytes.size());
+  const auto mark = [&](int slot) {
+    if (slot < 0 || !made[static_cast<std::size_t>(slot)]) return;
+    const int buffer = plan.slots[static_cast<std::size_t>(slot)].buffer;
+    if (buffer >= 0) live[static_cast<std::size_t>(buffer)] = true;
+  };
+  for (std::size_t before = 0; before < i; ++before)
+    for (const int slot : plan.steps[before].out)
+      if (slot >= 0) made[static_cast<std::size_t>(slot)] = true;
+  for (std::size_t after = i + 1; after < plan.steps.size(); ++after)
+    for (const int slot : plan.steps[after].in) mark(slot);
+  for (const int slot : plan.outputs) mark(slot);
+  return live;
+}
+
+}  // namespace
+
+void Executor::Implementation::run_branched(const Tensor& batch, const BranchedRun& run) const try {
+  const std::size_t count = run.networks.size();
+  require<InputError>(run.same_layer.size() == count && run.same_product.size() == count,
+                      "{} networks, {} lists of layers, {} of products", count, run.same_layer.size(),
+                      run.same_product.size());
+  for (std::size_t n = 0; n < count; ++n)
+    require<InputError>(run.networks[n]->size() == layers_.size() && run.same_layer[n].size() == layers_.size() &&
+                            run.same_product[n].size() == layers_.size(),
+                        "network {} of {} is not given for all {} layers", n, count, layers_.size());
+  std::int64_t samples = 0;
+  const std::vector<BoundInput> bound = bind_inputs(graph_, {&batch, 1}, samples);
+  if (graph_.batch == BatchMode::per_sample || samples == 0) return run_apart(batch, run);
+  BranchWalk walk{.run = run, .bound = bound, .samples = samples};
+  walk.plan = plan_for(shapes_of(bound, samples, graph_.batch == BatchMode::any), static_cast<bool>(run.observer));
+  walk.shown.assign(count, 0);
+  walk.waiting.emplace_back();
+  for (std::size_t n = 0; n < count; ++n) walk.waiting.back().push_back(n);
+  while (!walk.waiting.empty()) {
+    std::vector<std::size_t> networks = std::move(walk.waiting.back());
+    walk.waiting.pop_back();
+    std::unique_ptr<Workspace> workspace = take_workspace();
+    workspace->fit(*walk.plan);
+    if (!networks.empty()) follow(walk, 0, std::move(workspace), std::move(networks));
+  }
+} catch (const std::bad_alloc&) {
+  throw RunError("out of memory while evaluating the network; use a smaller batch");
+}
+
+void Executor::Implementation::follow(BranchWalk& walk, std::size_t first_step, std::unique_ptr<Workspace> workspace,
+                                      std::vector<std::size_t> networks, std::optional<Activation> input) const {
+  const Plan& plan = *walk.plan;
+  const std::vector<Array> arrays = arrays_of(plan, *workspace, walk.bound, 0);
+  RunOptions options{.first_sample = walk.run.first_sample,
+                     .parallel = walk.run.parallel,
+                     .overrides = walk.run.networks[networks.front()]};
+  if (walk.run.transform_observer)
+    options.transform_observer = [&](const std::string& node, const TransformCall& call) {
+      walk.run.transform_observer(networks, node, call);
+    };
+  LinearObserver observer;
+  if (walk.run.observer) observer = [&](const LinearRecord& record) { show(walk, networks, record); };
+  PassState state{.first_sample = walk.run.first_sample,
+                  .samples = graph_.batch == BatchMode::any ? walk.samples : 1,
+                  .observer = observer,
+                  .input = std::move(input)};
+  for (std::size_t i = first_step; i < plan.steps.size(); ++i) {
+    const Step& step = plan.steps[i];
+    const std::vector<Array> in = arrays_at(arrays, step.in), out = arrays_at(arrays, step.out);
+    if (step.layer >= 0) {
+      const std::vector<std::vector<std::size_t>> parting =
+          apart(networks, walk.run.same_layer, static_cast<std::size_t>(step.layer));
+      if (parting.size() > 1) return part(walk, i, std::move(workspace), parting, in, out);
+    }
+    run_step(step, in, out, options, state);
+  }
+  TESSERA_EXPECT(!plan.outputs.empty());
+  const Tensor output = tensor_of(arrays[static_cast<std::size_t>(plan.outputs[0])]);
+  give_back(std::move(workspace));
+  if (has_nan(output.data(), output.size())) name_the_culprit(walk.bound, walk.samples, options);
+  if (walk.run.output) walk.run.output(networks, output);
+}
+
+void Executor::Implementation::part(BranchWalk& walk, std::size_t i, std::unique_ptr<Workspace> workspace,
+                                    const std::vector<std::vector<std::size_t>>& parting, const std::vector<Array>& in,
+                                    const std::vector<Array>& out) const {
+  const Plan& plan = *walk.plan;
+  const Step& step = plan.steps[i];
+  const auto layer = static_cast<std::size_t>(step.layer);
+  std::int64_t output_bytes = 0, workspace_bytes = 0;
+  for (const Array& array : out) output_bytes += array.data != nullptr ? bytes_of(array) : 0;
+  for (const std::int64_t bytes : plan.buffer_bytes) workspace_bytes += bytes;
+  std::size_t now = parting.size();
+  const std::int64_t free = walk.run.memory_bytes - walk.held_bytes - workspace_bytes;
+  if (std::ssize(parting) * output_bytes > free) {
+    now = static_cast<std::size_t>(
+        std::clamp<std::int64_t>(free / std::max<std::int64_t>(1, output_bytes), 1, std::ssize(parting)));
+    std::vector<std::size_t> later;
+    for (std::size_t p = now; p < parting.size(); ++p) later.insert(later.end(), parting[p].begin(), parting[p].end());
+    std::sort(later.begin(), later.end());
+    walk.waiting.push_back(std::move(later));
+  }
+  const std::int64_t held = static_cast<std::int64_t>(now) * output_bytes + workspace_bytes;
+  walk.held_bytes += held;
+
+  std::vector<std::vector<AlignedVector<std::byte>>> memory(now);
+  std::vector<std::vector<Array>> outs(now, out);
+  std::vector<LinearBranch> branches(now);
+  for (std::size_t b = 0; b < now; ++b) {
+    for (Array& array : outs[b]) {
+      if (array.data == nullptr) continue;
+      memory[b].emplace_back();
+      memory[b].back().resize(static_cast<std::size_t>(bytes_of(array)));
+      array.data = memory[b].back().data();
+    }
+    const std::size_t leader = parting[b].front();
+    branches[b] = {(*walk.run.networks[leader])[layer], outs[b], walk.run.same_product[leader][layer]};
+    check_operators(layer, branches[b].operators);
+  }
+  evaluate_branches({.compiled = compiled_[layer],
+                     .node = graph_.nodes[static_cast<std::size_t>(step.node)],
+                     .in = in,
+                     .out = out,
+                     .operators = {},
+                     .relu = step.relu,
+                     .first_sample = walk.run.first_sample,
+                     .order = vector_order(layer, in[0]),
+                     .parallel = walk.run.parallel},
+                    branches);
+  std::optional<Activation> input;
+  if (walk.run.observer) {
+    input = activation_of(in[0]);
+    for (std::size_t b = 0; b < now && !shown_by_transform_[layer]; ++b) {
+      const Array& seen = *std::ranges::find_if(outs[b], [](const Array& a) { return a.data != nullptr; });
+      show(walk, parting[b], {.layer = layer, .input = *input, .output = activation_of(seen)});
+    }
+    if (!shown_by_transform_[layer]) input.reset();
+  }
+  const std::vector<bool> live = live_buffers(plan, i);
+  for (std::size_t b = 0; b < now; ++b) {
+    std::unique_ptr<Workspace> copy;
+    if (b + 1 == now) {
+      copy = std::move(workspace);
+    } else {
+      copy = take_workspace();
+      copy->fit(plan);
+      for (std::size_t buffer = 0; buffer < live.size(); ++buffer)
+        if (live[buffer])
+          std::memcpy(copy->buffers[buffer].data(), workspace->buffers[buffer].data(),
+                      static_cast<std::size_t>(plan.buffer_bytes[buffer]));
+    }
+    const std::vector<Array> targets = arrays_at(arrays_of(plan, *copy, walk.bound, 0), step.out);
+    for (std::size_t o = 0, m = 0; o < targets.size(); ++o)
+      if (targets[o].data != nullptr) {
+        std::memcpy(targets[o].data, memory[b][m].data(), memory[b][m].size());
+        memory[b][m++] = {};
+      }
+    follow(walk, i + 1, std::move(copy), parting[b], input);
+  }
+  walk.held_bytes -= held;
+}
+
+void Executor::Implementation::run_apart(const Tensor& batch, const BranchedRun& run) const {
+  for (std::size_t n = 0; n < run.networks.size(); ++n) {
+    RunOptions options{.first_sample = run.first_sample, .parallel = run.parallel, .overrides = run.networks[n]};
+    const std::span<const std::size_t> alone(&n, 1);
+    if (run.observer) options.observer = [&](const LinearRecord& record) { run.observer(alone, record); };
+    if (run.transform_observer)
+      options.transform_observer = [&](const std::string& node, const TransformCall& call) {
+        run.transform_observer(alone, node, call);
+      };
+    const std::vector<Tensor> outputs = this->run({&batch, 1}, options);
+    if (run.output) run.output(alone, outputs.front());
+  }
+}
+
+}  // namespace tessera::nn

@@ -1,0 +1,146 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "bound_input.hpp"
+#include "linear_call.hpp"
+#include "plan.hpp"
+#include "tessera/nn/executor.hpp"
+
+/// What is behind nn::Executor: executor.cpp builds it and cuts a batch, executor_pass.cpp walks through a plan,
+/// executor_branches.cpp does so for several networks, executor_layer.cpp evaluates one layer alone.
+namespace tessera::nn {
+
+/// Memory of one running evaluation; kept for the next one.
+struct Workspace {
+  std::vector<AlignedVector<std::byte>> buffers;
+  void fit(const Plan& plan);
+};
+
+struct PassState {
+  std::uint64_t first_sample = 0;
+  std::int64_t samples = 1;
+  const LinearObserver& observer;
+  std::optional<Activation> input;  ///< of a layer whose output is shown after its transform
+};
+
+/// Several networks on their way through the plan, as far as they go together; then one after the other, from copies
+/// of what was computed in common.
+struct BranchWalk {
+  const BranchedRun& run;
+  const std::vector<BoundInput>& bound;
+  std::int64_t samples = 0;
+  std::shared_ptr<const Plan> plan = {};
+  std::vector<std::vector<std::size_t>> waiting = {};  ///< to be taken from the beginning
+  std::int64_t held_bytes = 0;
+  std::vector<std::size_t> shown = {};  ///< by network: layers that the observer has seen
+};
+
+/// The axis of a layer's input that grows with the batch, and the rows (images) that one more sample adds.
+struct SampleRows {
+  std::int64_t axis = 0, rows = 1;
+};
+
+Tensor tensor_of(const Array& array);
+bool has_nan(const float* values, std::int64_t count);
+Activation activation_of(const Array& array);
+/// Along the first axis. At least one part.
+Activation stacked(const std::vector<Activation>& parts);
+
+using OutputSink = std::function<void(const Array& output, std::size_t index)>;
+
+class Executor::Implementation {
+ public:
+  Implementation(Graph graph, ExecutorOptions options);
+
+  const Graph& graph() const { return graph_; }
+  const ExecutorOptions& options() const { return options_; }
+  const std::vector<LinearLayer>& layers() const { return layers_; }
+
+  std::vector<ValueInfo> infos(std::int64_t batch) const;
+  const Node& node_of(std::size_t layer) const;
+  std::vector<Tensor> run(std::span<const Tensor> inputs, const RunOptions& options) const;
+  std::vector<Activation> apply_branches(std::size_t layer, std::span<const LayerBranch> branches,
+                                         const Activation& input, std::uint64_t first_sample, Parallel parallel) const;
+  void run_branched(const Tensor& batch, const BranchedRun& run) const;
+  Shape layer_shape(std::size_t layer, std::int64_t batch, bool input) const;
+  std::int64_t vectors_per_sample(std::size_t layer) const;
+  std::vector<Shape> output_shapes(std::int64_t batch) const;
+
+ private:
+  using PlanKey = std::pair<std::vector<Shape>, bool>;
+
+  void check_weights(const LinearLayer& layer) const;
+  void find_transforms();
+  void check_constants() const;
+  std::shared_ptr<const Plan> plan_for(const std::vector<Shape>& shapes, bool observed) const;
+  std::unique_ptr<Workspace> take_workspace() const;
+  void give_back(std::unique_ptr<Workspace> workspace) const;
+  /// Output shapes of the graph for `batch` samples at a time.
+  std::vector<Shape> output_shapes_for(const std::vector<BoundInput>& bound, std::int64_t batch) const;
+  /// Samples [first, first + count) of the bound inputs in one pass over the plan.
+  std::vector<Tensor> evaluate(const std::vector<BoundInput>& bound, std::int64_t first, std::int64_t count,
+                               const RunOptions& options, const LinearObserver& observer) const;
+  /// The memory of every slot, for samples from `first` on.
+  static std::vector<Array> arrays_of(const Plan& plan, Workspace& workspace, const std::vector<BoundInput>& bound,
+                                      std::int64_t first);
+  /// `input`: of a layer before first_step that is shown by its transform.
+  void follow(BranchWalk& walk, std::size_t first_step, std::unique_ptr<Workspace> workspace,
+              std::vector<std::size_t> networks, std::optional<Activation> input = std::nullopt) const;
+  /// Layer of step i, in which the lists of `parting` differ; then each of them on its own.
+  void part(BranchWalk& walk, std::size_t i, std::unique_ptr<Workspace> workspace,
+            const std::vector<std::vector<std::size_t>>& parting, const std::vector<Array>& in,
+            const std::vector<Array>& out) const;
+  /// Every network alone: graphs that are evaluated sample by sample.
+  void run_apart(const Tensor& batch, const BranchedRun& run) const;
+  static std::vector<Array> arrays_at(const std::vector<Array>& arrays, const std::vector<int>& slots);
+  void check_operators(std::size_t layer, std::span<const LinearOperator* const> given) const;
+  /// The steps of a plan; `sink` is shown the outputs.
+  void pass(const std::vector<BoundInput>& bound, std::int64_t first, std::int64_t count, const RunOptions& options,
+            const LinearObserver& observer, const OutputSink& sink, bool diagnose = false) const;
+  void run_transform(std::size_t n, const Array& in, const Array& out, const RunOptions& options,
+                     PassState& state) const;
+  void run_step(const Step& step, const std::vector<Array>& in, const std::vector<Array>& out,
+                const RunOptions& options, PassState& state) const;
+  /// Which rows (images) of a layer's input belong to which sample.
+  VectorOrder vector_order(std::size_t layer, const Array& in) const;
+  /// Found once, by comparing shapes for two and three samples. With free extents the first axis is taken for the
+  /// batch.
+  const SampleRows& sample_rows(std::size_t layer) const;
+  /// Blocks of samples that stay in cache, each through the whole network on one thread.
+  std::vector<Tensor> run_blocks(const std::vector<BoundInput>& bound, std::int64_t batch,
+                                 const RunOptions& options) const;
+  std::int64_t bytes_per_sample(const std::vector<BoundInput>& bound) const;
+  std::vector<Tensor> run_samples(const std::vector<BoundInput>& bound, std::int64_t batch,
+                                  const RunOptions& options) const;
+  std::vector<Activation> apply_once(std::size_t layer, std::span<const LayerBranch> branches, const Activation& input,
+                                     std::uint64_t first_sample, Parallel parallel) const;
+  /// An output has a NaN: finds out where the first one comes from, and throws.
+  [[noreturn]] void name_the_culprit(const std::vector<BoundInput>& bound, std::int64_t batch,
+                                     const RunOptions& options) const;
+  void diagnose_step(const Step& step, const std::vector<Array>& out) const;
+
+  Graph graph_;
+  ExecutorOptions options_;
+  std::vector<LinearLayer> layers_;
+  std::vector<CompiledLayer> compiled_;
+  std::vector<int> layer_of_node_;
+  std::vector<std::shared_ptr<const ValueTransform>> transform_of_node_;
+  std::vector<int> layer_of_transform_;   ///< by node: the layer whose output it transforms, or -1
+  std::vector<bool> shown_by_transform_;  ///< by layer
+  mutable std::once_flag sample_rows_once_;
+  mutable std::vector<SampleRows> sample_rows_;
+  mutable std::mutex mutex_;
+  mutable std::map<PlanKey, std::shared_ptr<const Plan>> plans_;
+  mutable std::vector<std::unique_ptr<Workspace>> workspaces_;
+};
+
+}  // namespace tessera::nn
