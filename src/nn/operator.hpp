@@ -10,6 +10,9 @@
 /// One entry per canonical operator: how its outputs are shaped and how they are computed.
 namespace tessera::nn {
 
+/// Extents that come from a file are below this, so that sums of a few of them do not overflow.
+inline constexpr std::int64_t largest_extent = std::int64_t{1} << 40;
+
 /// What a shape function sees. Absent inputs are null.
 struct InferContext {
   const Node& node;
@@ -21,6 +24,7 @@ struct InferContext {
   bool has(std::size_t i) const { return i < in.size() && in[i] != nullptr; }
   const ValueInfo& required(std::size_t i) const;
   const Shape& shape(std::size_t i) const { return required(i).shape; }
+  std::int64_t rank(std::size_t i) const { return static_cast<std::int64_t>(shape(i).size()); }
   /// Elements of an integer input that must not depend on data; InputError otherwise.
   const std::vector<std::int64_t>& known_integers(std::size_t i) const;
   /// The same for a float input, converted from integers where necessary.
