@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdint>
 
-#include "array.hpp"
+#include "operator.hpp"
 #include "tessera/core/parallel.hpp"
 
 /// Element-wise loops with NumPy broadcasting, on the order in which elements lie in memory.
@@ -126,6 +126,11 @@ void apply_unary(const Array& out, const Array& in, Parallel parallel, F f) {
     Out* y = elements<Out>(out);
     for (std::int64_t i = begin; i < end; ++i) y[i] = f(x[i]);
   });
+}
+
+template <class F>
+void float_unary(const ComputeContext& c, F f) {
+  apply_unary<float, float>(c.out[0], c.in[0], c.parallel, f);
 }
 
 /// out = f(a, b), broadcast
