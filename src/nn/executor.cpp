@@ -10,10 +10,6 @@ namespace tessera::nn {
 
 namespace {
 
-/// Samples that are worked on together when nothing else asks for whole batches: activations of about this size stay in
-/// the second-level cache.
-constexpr std::int64_t cache_budget = std::int64_t{768} << 10;
-
 Shape stacked_shape(Shape shape, std::int64_t samples) {
   if (!shape.empty() && shape[0] == 1)
     shape[0] = samples;

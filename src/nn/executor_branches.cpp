@@ -9,6 +9,8 @@ namespace tessera::nn {
 
 namespace {
 
+constexpr std::int64_t fewest_together = 8;  // samples
+
 /// To the networks that have not been shown this layer on a way that was given up for lack of memory.
 void show(BranchWalk& walk, const std::vector<std::size_t>& networks, const LinearRecord& record) {
   std::vector<std::size_t> fresh;
@@ -35,6 +37,10 @@ std::vector<std::vector<std::size_t>> apart(const std::vector<std::size_t>& netw
 
 std::int64_t bytes_of(const Array& array) {
   return array.size() * (array.is_float() ? 4 : 8);
+}
+
+std::size_t buffer_of(const Plan& plan, int slot) {
+  return static_cast<std::size_t>(plan.slots[static_cast<std::size_t>(slot)].buffer);
 }
 
 /// Buffers that hold something at step i that a later step, or the caller, reads.
@@ -68,6 +74,15 @@ void Executor::Implementation::run_branched(const Tensor& batch, const BranchedR
   std::int64_t samples = 0;
   const std::vector<BoundInput> bound = bind_inputs(graph_, {&batch, 1}, samples);
   if (graph_.batch == BatchMode::per_sample || samples == 0) return run_apart(batch, run);
+  const bool watched = run.observer || run.transform_observer;
+  if (graph_.batch == BatchMode::any && !watched) {
+    // Room for what the networks hold apart from each other; small products are dear for very few samples.
+    const std::int64_t budget = cache_budget * 4, per_sample = std::max<std::int64_t>(1, bytes_per_sample(bound));
+    const std::int64_t fitting = std::max<std::int64_t>(fewest_together, budget / per_sample);
+    const std::int64_t threads = std::max(1, run.parallel.threads);
+    const std::int64_t block = std::min(fitting, (samples + threads - 1) / threads);
+    if (block < samples) return run_branched_blocks(batch, run, block);
+  }
   BranchWalk walk{.run = run, .bound = bound, .samples = samples};
   walk.plan = plan_for(shapes_of(bound, samples, graph_.batch == BatchMode::any), static_cast<bool>(run.observer));
   walk.shown.assign(count, 0);
@@ -82,6 +97,38 @@ void Executor::Implementation::run_branched(const Tensor& batch, const BranchedR
   }
 } catch (const std::bad_alloc&) {
   throw RunError("out of memory while evaluating the network; use a smaller batch");
+}
+
+void Executor::Implementation::run_branched_blocks(const Tensor& batch, const BranchedRun& run,
+                                                   std::int64_t block) const {
+  const std::int64_t samples = batch.dim(0), sample_size = batch.size() / samples;
+  const std::int64_t blocks = (samples + block - 1) / block;
+  std::vector<std::vector<std::pair<std::vector<std::size_t>, Tensor>>> outputs(static_cast<std::size_t>(blocks));
+  parallel_for_blocks(run.parallel, samples, block, [&](std::int64_t b, std::int64_t begin, std::int64_t end) {
+    Shape shape = batch.shape();
+    shape[0] = end - begin;
+    Tensor part = Tensor::uninitialized(std::move(shape));
+    std::copy_n(batch.data() + begin * sample_size, part.size(), part.data());
+    BranchedRun own = run;
+    own.first_sample += static_cast<std::uint64_t>(begin);
+    own.parallel = {1};
+    own.memory_bytes = run.memory_bytes / std::max(1, run.parallel.threads);
+    own.output = [&](std::span<const std::size_t> networks, const Tensor& output) {
+      outputs[static_cast<std::size_t>(b)].emplace_back(std::vector(networks.begin(), networks.end()), output);
+    };
+    run_branched(part, own);
+  });
+  if (!run.output) return;
+  for (const auto& [networks, first] : outputs.front()) {
+    std::vector<Activation> parts;
+    for (auto& list : outputs) {
+      const auto found = std::ranges::find_if(
+          list, [front = networks.front()](const auto& entry) { return entry.first.front() == front; });
+      TESSERA_EXPECT(found != list.end());
+      parts.push_back({found->second, Layout::natural});
+    }
+    run.output(networks, stacked(parts).values);
+  }
 }
 
 void Executor::Implementation::follow(BranchWalk& walk, std::size_t first_step, std::unique_ptr<Workspace> workspace,
@@ -140,15 +187,15 @@ void Executor::Implementation::part(BranchWalk& walk, std::size_t i, std::unique
   const std::int64_t held = static_cast<std::int64_t>(now) * output_bytes + workspace_bytes;
   walk.held_bytes += held;
 
+  // The outputs of each, in memory that takes the place of the plan's buffers when its turn comes.
   std::vector<std::vector<AlignedVector<std::byte>>> memory(now);
   std::vector<std::vector<Array>> outs(now, out);
   std::vector<LinearBranch> branches(now);
   for (std::size_t b = 0; b < now; ++b) {
-    for (Array& array : outs[b]) {
-      if (array.data == nullptr) continue;
-      memory[b].emplace_back();
-      memory[b].back().resize(static_cast<std::size_t>(bytes_of(array)));
-      array.data = memory[b].back().data();
+    for (std::size_t o = 0; o < out.size(); ++o) {
+      if (out[o].data == nullptr) continue;
+      memory[b].push_back(take_buffer(plan.buffer_bytes[buffer_of(plan, step.out[o])]));
+      outs[b][o].data = memory[b].back().data();
     }
     const std::size_t leader = parting[b].front();
     branches[b] = {(*walk.run.networks[leader])[layer], outs[b], walk.run.same_product[leader][layer]};
@@ -186,12 +233,11 @@ void Executor::Implementation::part(BranchWalk& walk, std::size_t i, std::unique
           std::memcpy(copy->buffers[buffer].data(), workspace->buffers[buffer].data(),
                       static_cast<std::size_t>(plan.buffer_bytes[buffer]));
     }
-    const std::vector<Array> targets = arrays_at(arrays_of(plan, *copy, walk.bound, 0), step.out);
-    for (std::size_t o = 0, m = 0; o < targets.size(); ++o)
-      if (targets[o].data != nullptr) {
-        std::memcpy(targets[o].data, memory[b][m].data(), memory[b][m].size());
-        memory[b][m++] = {};
-      }
+    for (std::size_t o = 0, m = 0; o < out.size(); ++o) {
+      if (out[o].data == nullptr) continue;
+      std::swap(copy->buffers[buffer_of(plan, step.out[o])], memory[b][m]);
+      give_back(std::move(memory[b][m++]));
+    }
     follow(walk, i + 1, std::move(copy), parting[b], input);
   }
   walk.held_bytes -= held;

@@ -19,6 +19,10 @@
 /// executor_branches.cpp does so for several networks, executor_layer.cpp evaluates one layer alone.
 namespace tessera::nn {
 
+/// Samples that are worked on together when nothing else asks for whole batches: activations of about this size (bytes)
+/// stay in the second-level cache.
+inline constexpr std::int64_t cache_budget = std::int64_t{768} << 10;
+
 /// Memory of one running evaluation; kept for the next one.
 struct Workspace {
   std::vector<AlignedVector<std::byte>> buffers;
@@ -84,6 +88,9 @@ class Executor::Implementation {
   std::shared_ptr<const Plan> plan_for(const std::vector<Shape>& shapes, bool observed) const;
   std::unique_ptr<Workspace> take_workspace() const;
   void give_back(std::unique_ptr<Workspace> workspace) const;
+  /// At least that large; what it holds is of no meaning.
+  AlignedVector<std::byte> take_buffer(std::int64_t bytes) const;
+  void give_back(AlignedVector<std::byte> buffer) const;
   /// Output shapes of the graph for `batch` samples at a time.
   std::vector<Shape> output_shapes_for(const std::vector<BoundInput>& bound, std::int64_t batch) const;
   /// Samples [first, first + count) of the bound inputs in one pass over the plan.
@@ -99,6 +106,8 @@ class Executor::Implementation {
   void part(BranchWalk& walk, std::size_t i, std::unique_ptr<Workspace> workspace,
             const std::vector<std::vector<std::size_t>>& parting, const std::vector<Array>& in,
             const std::vector<Array>& out) const;
+  /// Blocks of samples that stay in cache, each through all networks on one thread.
+  void run_branched_blocks(const Tensor& batch, const BranchedRun& run, std::int64_t block) const;
   /// Every network alone: graphs that are evaluated sample by sample.
   void run_apart(const Tensor& batch, const BranchedRun& run) const;
   static std::vector<Array> arrays_at(const std::vector<Array>& arrays, const std::vector<int>& slots);
@@ -141,6 +150,7 @@ class Executor::Implementation {
   mutable std::mutex mutex_;
   mutable std::map<PlanKey, std::shared_ptr<const Plan>> plans_;
   mutable std::vector<std::unique_ptr<Workspace>> workspaces_;
+  mutable std::vector<AlignedVector<std::byte>> buffers_;
 };
 
 }  // namespace tessera::nn

@@ -68,6 +68,27 @@ void Executor::Implementation::give_back(std::unique_ptr<Workspace> workspace) c
   workspaces_.push_back(std::move(workspace));
 }
 
+AlignedVector<std::byte> Executor::Implementation::take_buffer(std::int64_t bytes) const {
+  AlignedVector<std::byte> buffer;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!buffers_.empty()) {
+      buffer = std::move(buffers_.back());
+      buffers_.pop_back();
+    }
+  }
+  if (buffer.size() < static_cast<std::size_t>(bytes)) {
+    buffer.clear();  // nothing worth copying
+    buffer.resize(static_cast<std::size_t>(bytes));
+  }
+  return buffer;
+}
+
+void Executor::Implementation::give_back(AlignedVector<std::byte> buffer) const {
+  const std::lock_guard lock(mutex_);
+  buffers_.push_back(std::move(buffer));
+}
+
 std::vector<Array> Executor::Implementation::arrays_of(const Plan& plan, Workspace& workspace,
                                                        const std::vector<BoundInput>& bound, std::int64_t first) {
   std::vector<Array> arrays;

@@ -226,10 +226,12 @@ EvaluationSink recording_sink(results::Writer& writer, const EvaluationRequest& 
         writer.write_programming(swept, program * reads + read, l, record);
     }
   };
-  sink.begin = [&writer, swept, index_of](const PointIndex& point, const AnalogNetwork& network) {
+  sink.begin = [&writer, &request, swept, index_of](const PointIndex& point, const AnalogNetwork& network) {
+    // What does not depend on the chip comes from the first one.
+    const bool first = point == PointIndex{} && request.first_program == 0;
     for (std::size_t l = 0; l < writer.header().layers.size(); ++l) {
       if (!network.is_analog(l)) continue;
-      if (point == PointIndex{}) writer.write_hardware(swept, l, hardware_record(network, l));
+      if (first) writer.write_hardware(swept, l, hardware_record(network, l));
       if (writer.header().layers[l].devices) writer.write_weights(index_of(point), l, weights_record(network, l));
     }
   };

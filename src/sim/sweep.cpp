@@ -235,7 +235,7 @@ class Worker {
       header.task_id = job.id;
       header.resolved_text = job.resolved_text;
       describe_run(header, request, job.record);
-      writers.emplace_back(chip_file(options_.folder, job, task.program), std::move(header));
+      writers.emplace_back(chip_file(options_.folder, job, task.program), std::move(header), results::FileUse::point);
       sinks.push_back(recording_sink(writers.back(), request, {}, parallel_));
       tasks.push_back({request, sinks.back()});
       labels += (labels.empty() ? "" : "; ") + job.label;

@@ -8,6 +8,12 @@
 
 namespace tessera::results {
 
+/// What a file is for.
+enum class FileUse {
+  results,  ///< to be read: every variable that the header declares, with units, meaning and named axes
+  point     ///< to be copied into a sweep by Writer::copy_point(): what was written, and nothing that explains it
+};
+
 /// Writes a result file. It appears under its name only with commit(); until then it is "<name>.partial", complete up
 /// to the last finished point even if the process is killed. Destroyed without commit: removed.
 ///
@@ -19,7 +25,7 @@ namespace tessera::results {
 class Writer {
  public:
   /// Creates the file with everything the header declares. RunError at once if the place is not writable.
-  Writer(const std::string& path, Header header);
+  Writer(const std::string& path, Header header, FileUse use = FileUse::results);
   ~Writer();
   Writer(Writer&&) noexcept;
   Writer& operator=(Writer&&) = delete;
@@ -43,8 +49,8 @@ class Writer {
                     std::span<const float> values);
   void write_point(const PointIndex& index, const Point& point);
 
-  /// Copies a finished point from a file of its own (without swept axes) to `swept`; its repeats go to `first_repeat`
-  /// and on.
+  /// Copies a finished point from a file of its own (without swept axes, of either use) to `swept`; its repeats go to
+  /// `first_repeat` and on.
   void copy_point(const std::vector<std::int64_t>& swept, const std::string& point_file, std::int64_t first_repeat = 0);
   /// How many chips the point has when it is complete; with Header::stopped only.
   void write_chips(const std::vector<std::int64_t>& swept, std::int64_t chips);
