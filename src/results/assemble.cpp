@@ -114,32 +114,21 @@ Shape swept_extents(const h5::File& file) {
 
 }  // namespace
 
-PointCopier::PointCopier(h5::File& to) {
-  for (const std::string& path : swept_datasets(to)) {
-    h5::Dataset dataset = to.dataset(path);
-    const std::vector<std::string> names = h5::dimension_names(dataset);
-    const auto repeat = std::find(names.begin(), names.end(), "repeat");
-    std::optional<std::size_t> axis;
-    if (repeat != names.end()) axis = static_cast<std::size_t>(repeat - names.begin());
-    targets_.push_back({path, std::move(dataset), axis});
-  }
-}
-
 void PointCopier::copy(const h5::File& point, const std::vector<std::int64_t>& index, std::int64_t first_repeat) {
-  for (Target& target : targets_) {
+  for (const CopyTarget& target : targets_) {
     if (!point.contains(target.path)) continue;
     const h5::Dataset source = point.dataset(target.path);
     const Shape& shape = source.shape();
     Block place = block_at(index, shape);
-    bool fits = target.dataset.rank() == source.rank() + std::ssize(index);
+    bool fits = target.dataset->rank() == source.rank() + std::ssize(index);
     if (fits && target.repeat_axis) place.start[*target.repeat_axis] = first_repeat;
     for (std::size_t axis = 0; fits && axis < place.start.size(); ++axis)
-      fits = place.start[axis] + place.count[axis] <= target.dataset.shape()[axis];
+      fits = place.start[axis] + place.count[axis] <= target.dataset->shape()[axis];
     require<InputError>(fits,
                         "{} of a sweep's point has shape {}, the sweep {}: what is swept must not change the "
                         "number of samples, times or repeats",
-                        target.path, to_string(shape), to_string(target.dataset.shape()));
-    copy_values(target.dataset, place, source, block_at({}, shape));
+                        target.path, to_string(shape), to_string(target.dataset->shape()));
+    copy_values(*target.dataset, place, source, block_at({}, shape));
   }
 }
 

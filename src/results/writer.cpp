@@ -75,8 +75,7 @@ void Writer::write_point(const PointIndex& index, const Point& point) {
 void Writer::copy_point(const std::vector<std::int64_t>& swept, const std::string& point_file,
                         std::int64_t first_repeat) {
   impl_->swept_place(swept);
-  if (!impl_->copier) impl_->copier = std::make_unique<PointCopier>(*impl_->file);
-  impl_->copier->copy(h5::File::open(point_file), swept, first_repeat);
+  PointCopier(impl_->targets).copy(h5::File::open(point_file), swept, first_repeat);
 }
 
 void Writer::write_chips(const std::vector<std::int64_t>& swept, std::int64_t chips) {
@@ -107,7 +106,7 @@ void Writer::commit() {
   impl_->file->flush();
   impl_->file->set_attribute(
       "complete", impl_->header.stopped ? missing_places(*impl_->file) == 0 : finished() == impl_->point_count());
-  impl_->copier.reset();
+  impl_->targets.clear();
   impl_->datasets.clear();
   impl_->scales.clear();
   impl_->file->close();

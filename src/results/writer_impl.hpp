@@ -94,7 +94,7 @@ struct Writer::Impl {
   FileUse use;
   h5::AtomicFile target;
   std::unique_ptr<h5::File> file;
-  std::unique_ptr<PointCopier> copier;  ///< once points are copied
+  std::vector<CopyTarget> targets;  ///< of the values of points
   std::vector<std::string> layer_groups;
   std::map<std::string, h5::Dataset> datasets;
   std::map<std::string, h5::Dataset> scales;

@@ -135,7 +135,12 @@ void Writer::Impl::create_variable(const std::string& path, const Variable& row,
   for (std::size_t i = 0; i < axes.size(); ++i) {
     h5::attach_scale(dataset, static_cast<std::int64_t>(i), scale(group, axes[i]));
   }
-  datasets.emplace(full_name(path, row.name), std::move(dataset));
+  const auto placed = datasets.emplace(full_name(path, row.name), std::move(dataset)).first;
+  if (row.dims.empty() || row.dims.front() != Dim::swept) return;
+  CopyTarget target_of_points{placed->first, &placed->second};
+  for (std::size_t i = 0; i < axes.size(); ++i)
+    if (axes[i].first == to_string(Dim::repeat)) target_of_points.repeat_axis = i;
+  targets.push_back(std::move(target_of_points));
 }
 
 /// The dimension scale of this name in the group: every group has its own, so that it opens alone.

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tessera/h5/file.hpp"
@@ -9,23 +10,23 @@
 /// Putting sweeps together from parts.
 namespace tessera::results {
 
-/// Copies files without swept axes (points) to places on the swept axes of one file. Knows that file's variables, which
-/// must not change meanwhile.
+/// A variable of a sweep that points bring values for.
+struct CopyTarget {
+  std::string path;
+  h5::Dataset* dataset;  ///< not owned
+  std::optional<std::size_t> repeat_axis = {};
+};
+
+/// Copies files without swept axes (points) to places on the swept axes of one file.
 class PointCopier {
  public:
-  /// Keeps a reference to `to`.
-  explicit PointCopier(h5::File& to);
+  explicit PointCopier(std::vector<CopyTarget> targets) : targets_(std::move(targets)) {}
   /// Values of `point` to `index` on the swept axes, its repeats to `first_repeat` and on. What the point does not have
   /// stays missing. InputError if the files do not describe the same network, times, repeats and samples.
   void copy(const h5::File& point, const std::vector<std::int64_t>& index, std::int64_t first_repeat = 0);
 
  private:
-  struct Target {
-    std::string path;
-    h5::Dataset dataset;
-    std::optional<std::size_t> repeat_axis;
-  };
-  std::vector<Target> targets_;
+  std::vector<CopyTarget> targets_;
 };
 
 /// Places on the swept axes where a time or a repeat is missing; with a stop rule, of the chips that the point needs.
