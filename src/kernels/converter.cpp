@@ -1,6 +1,9 @@
 #include "tessera/kernels/converter.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <numeric>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/converter.cpp"
@@ -321,6 +324,36 @@ void subtract_ir_drop(const MatrixView& v, const ConstMatrixView& current, const
   }
 }
 
+// Calls body(first element, elements) for the rows of z, or once for all if they lie one after the other.
+template <class Body>
+HWY_INLINE void for_runs(const ConstMatrixView& z, const Body& body) {
+  if (z.stride == z.cols) {
+    body(0, z.rows * z.cols);
+  } else {
+    for (std::int64_t r = 0; r < z.rows; ++r) body(r * z.stride, z.cols);
+  }
+}
+
+bool square_inputs(const ConstMatrixView& z, float* square) {
+  const D d;
+  V lowest = hn::Zero(d);
+  for_runs(z, [&](std::int64_t first, std::int64_t n) TESSERA_LOOP_BODY {
+    for_vectors(n, [&](const auto& at, std::int64_t i) TESSERA_LOOP_BODY {
+      const V t = at.load(z.data + first + i);
+      lowest = hn::Min(lowest, t);
+      at.store(hn::Mul(t, t), square + first + i);
+    });
+  });
+  return !hn::AllFalse(d, hn::Lt(lowest, hn::Zero(d)));
+}
+
+void input_magnitudes(const ConstMatrixView& z, float* magnitude) {
+  for_runs(z, [&](std::int64_t first, std::int64_t n) TESSERA_LOOP_BODY {
+    for_vectors(n, [&](const auto& at, std::int64_t i)
+                       TESSERA_LOOP_BODY { at.store(hn::Abs(at.load(z.data + first + i)), magnitude + first + i); });
+  });
+}
+
 void row_abs_max(const ConstMatrixView& x, float* out) {
   const D d;
   for (std::int64_t r = 0; r < x.rows; ++r) {
@@ -350,6 +383,8 @@ HWY_EXPORT(convert_outputs);
 HWY_EXPORT(add_read_noise);
 HWY_EXPORT(subtract_ir_drop);
 HWY_EXPORT(row_abs_max);
+HWY_EXPORT(square_inputs);
+HWY_EXPORT(input_magnitudes);
 
 Converter make_converter(double bound, double resolution) {
   Converter converter;
@@ -365,8 +400,69 @@ bool convert_inputs(const DacBlock& block) {
   return HWY_DYNAMIC_DISPATCH(convert_inputs)(block);
 }
 
+bool convert_inputs(const InputConversion& conversion, std::span<const float> x, std::span<float> z) {
+  const auto n = static_cast<std::int64_t>(x.size());
+  DacBlock block;
+  block.x = {x.data(), 1, n};
+  block.z = {z.data(), 1, n};
+  block.range = conversion.range;
+  block.scale = conversion.scale != 1.0F ? &conversion.scale : nullptr;
+  block.converter = conversion.converter;
+  block.negative_factor = conversion.negative_factor;
+  return convert_inputs(block);
+}
+
+bool square_inputs(ConstMatrixView z, MatrixView square) {
+  return HWY_DYNAMIC_DISPATCH(square_inputs)(z, square.data);
+}
+
+void input_magnitudes(ConstMatrixView z, MatrixView magnitude) {
+  HWY_DYNAMIC_DISPATCH(input_magnitudes)(z, magnitude.data);
+}
+
+namespace {
+
+constexpr std::int64_t widest_vector = 16;
+
+// Rows shorter than vectors leave lanes idle: as many rows as end with a whole vector are taken for one, with what
+// belongs to a column repeated. Returns how many rows of the block were converted.
+std::int64_t convert_joined_rows(const AdcBlock& block) {
+  constexpr std::int64_t longest = 32;
+  const std::int64_t cols = block.v.cols, joined = widest_vector / std::gcd(cols, widest_vector);
+  const std::int64_t rows = block.v.rows / joined;
+  const bool contiguous = block.v.stride == cols && block.y.stride == cols;
+  if (joined == 1 || cols > longest || rows < 4 || !contiguous || block.above != nullptr || block.row_scale != nullptr)
+    return 0;
+  std::array<float, 3 * longest * widest_vector> repeated;
+  float* next = repeated.data();
+  const auto repeat = [&](const float*& values) {
+    if (values == nullptr) return;
+    const float* first = next;
+    for (std::int64_t i = 0; i < joined; ++i) next = std::copy_n(values, cols, next);
+    values = first;
+  };
+  AdcBlock long_rows = block;
+  long_rows.v = {block.v.data, rows, joined * cols};
+  long_rows.y = {block.y.data, rows, joined * cols};
+  repeat(long_rows.noise_stds);
+  repeat(long_rows.column_scale);
+  repeat(long_rows.bias);
+  HWY_DYNAMIC_DISPATCH(convert_outputs)(long_rows);
+  return rows * joined;
+}
+
+}  // namespace
+
 void convert_outputs(const AdcBlock& block) {
-  HWY_DYNAMIC_DISPATCH(convert_outputs)(block);
+  const std::int64_t done = convert_joined_rows(block), left = block.v.rows - done;
+  if (done == 0) return HWY_DYNAMIC_DISPATCH(convert_outputs)(block);
+  if (left == 0) return;
+  AdcBlock rest = block;
+  rest.v = block.v.rows_from(done, left);
+  rest.y = block.y.rows_from(done, left);
+  for (const float** values : {&rest.noise, &rest.variance, &rest.dither})
+    if (*values != nullptr) *values += done * block.v.cols;
+  HWY_DYNAMIC_DISPATCH(convert_outputs)(rest);
 }
 
 void add_read_noise(MatrixView v, ConstMatrixView variance, const float* noise, float factor) {

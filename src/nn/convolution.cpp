@@ -2,6 +2,7 @@
 
 #include "im2col.hpp"
 #include "linear_call.hpp"
+#include "window_gatherer.hpp"
 
 /// Convolutions on channels-last images: blocks of im2col rows that stay in cache, then the product.
 namespace tessera::nn {
@@ -65,25 +66,77 @@ void convolve_depthwise(const LinearCall& call, const ConvGeometry& g) {
   });
 }
 
+/// Lists of branches that share products, by the conversion of their inputs: those of one entry gather the same rows.
+struct SameInputs {
+  const LinearOperator* converter = nullptr;  ///< null: they take the values as they are
+  std::vector<std::vector<std::size_t>> sharing;
+};
+
+/// By the operators of one part. A 1x1 window gains nothing from an early conversion.
+std::vector<SameInputs> by_inputs(std::span<const LinearBranch> branches,
+                                  const std::vector<std::vector<std::size_t>>& by_product, bool pointwise) {
+  std::vector<SameInputs> result;
+  const auto conversion = [&](std::size_t branch) -> std::optional<kernels::InputConversion> {
+    const LinearBranch& b = branches[branch];
+    const auto first = pointwise ? std::nullopt : b.operators.front()->input_conversion();
+    for (const LinearOperator* op : b.operators)
+      if (!first || op->input_conversion() != first) return std::nullopt;
+    return first;
+  };
+  std::vector<std::optional<kernels::InputConversion>> conversions;
+  for (const std::vector<std::size_t>& sharing : by_product) {
+    const auto own = conversion(sharing.front());
+    const auto found = std::find(conversions.begin(), conversions.end(), own);
+    if (found == conversions.end()) {
+      conversions.push_back(own);
+      result.push_back({own ? branches[sharing.front()].operators.front() : nullptr, {sharing}});
+    } else {
+      result[static_cast<std::size_t>(found - conversions.begin())].sharing.push_back(sharing);
+    }
+  }
+  return result;
+}
+
+/// Rows that an operator gets at a time: enough that it can reuse its working memory, few enough to stay in cache.
+std::int64_t operator_rows(std::int64_t vector_size) {
+  constexpr std::int64_t cached_floats = 64 * 1024;
+  return std::clamp<std::int64_t>(cached_floats / std::max<std::int64_t>(1, vector_size), operator_block / 2, 2048);
+}
+
 void convolve_by_operators(const LinearCall& call, const ConvGeometry& g, std::span<const LinearBranch> branches) {
   const std::uint64_t first = call.first_sample * static_cast<std::uint64_t>(call.order.inner * g.positions());
-  const std::vector<std::vector<std::size_t>> by_product = branches_by_product(branches);
-  for_each_row_block(
-      g, call.parallel, operator_block, g.vector_size(), [&](std::int64_t begin, std::int64_t end, float* rows) {
-        const auto out = [&](std::size_t b) {
-          return MatrixView(branches[b].out[0].floats() + begin * g.out_channels, end - begin, g.out_channels);
-        };
-        AlignedVector<float> products;
-        for (std::int64_t group = 0; group < g.groups; ++group) {
-          gather_rows_channel_major(g, call.in[0].floats(), group, begin, end, rows);
-          run_branches(branches, by_product, static_cast<std::size_t>(group),
-                       ConstMatrixView(rows, end - begin, g.vector_size()), first + static_cast<std::uint64_t>(begin),
-                       {}, products,
-                       [&](std::size_t b) { return out(b).cols_from(group * g.group_outputs(), g.group_outputs()); });
+  const bool pointwise = is_pointwise(g);
+  const std::vector<SameInputs> inputs = by_inputs(branches, branches_by_product(branches), pointwise);
+  const float* in = call.in[0].floats();
+  const std::int64_t vectors = g.images * g.positions(), block = std::min(operator_rows(g.vector_size()), vectors);
+  const std::int64_t blocks = (vectors + block - 1) / block;
+  const std::int64_t tasks = call.parallel.threads <= 1 ? 1 : std::min<std::int64_t>(blocks, 8 * call.parallel.threads);
+  parallel_for(call.parallel, tasks, [&](std::int64_t task) {
+    std::vector<WindowGatherer> gatherers;
+    if (!pointwise)
+      for (const SameInputs& same : inputs) gatherers.emplace_back(g, in, same.converter, block);
+    AlignedVector<float> products;
+    for (std::int64_t b = task * blocks / tasks; b < (task + 1) * blocks / tasks; ++b) {
+      const std::int64_t begin = b * block, end = std::min(vectors, begin + block);
+      const auto out = [&](std::size_t branch) {
+        return MatrixView(branches[branch].out[0].floats() + begin * g.out_channels, end - begin, g.out_channels);
+      };
+      for (std::int64_t group = 0; group < g.groups; ++group)
+        for (std::size_t i = 0; i < inputs.size(); ++i) {
+          const ConstMatrixView x = pointwise ? ConstMatrixView(in + begin * g.in_channels + group * g.group_inputs(),
+                                                                end - begin, g.group_inputs(), g.in_channels)
+                                              : gatherers[i].rows(group, begin, end);
+          for (const std::vector<std::size_t>& sharing : inputs[i].sharing)
+            run_sharing(branches, sharing, static_cast<std::size_t>(group), x, inputs[i].converter != nullptr,
+                        first + static_cast<std::uint64_t>(begin), {}, products, [&](std::size_t branch) {
+                          return out(branch).cols_from(group * g.group_outputs(), g.group_outputs());
+                        });
         }
-        if (!call.relu) return;
-        for (std::size_t b = 0; b < branches.size(); ++b) rectify(out(b).data, (end - begin) * g.out_channels);
-      });
+      if (!call.relu) continue;
+      for (std::size_t branch = 0; branch < branches.size(); ++branch)
+        rectify(out(branch).data, (end - begin) * g.out_channels);
+    }
+  });
 }
 
 void convolve_float(const LinearCall& call, ConvGeometry g) {

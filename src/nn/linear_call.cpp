@@ -107,10 +107,11 @@ void evaluate_dense(const LinearCall& call, std::span<const LinearBranch> branch
   for (std::int64_t o = 0; o < order.outer; ++o) {
     const std::uint64_t first =
         (static_cast<std::uint64_t>(o) << 32U) + call.first_sample * static_cast<std::uint64_t>(order.inner);
-    run_branches(branches, by_product, 0, x.rows_from(o * vectors, vectors), first, call.parallel, products,
-                 [&](std::size_t b) {
-                   return MatrixView(branches[b].out[0].floats(), rows, outputs).rows_from(o * vectors, vectors);
-                 });
+    for (const std::vector<std::size_t>& sharing : by_product)
+      run_sharing(branches, sharing, 0, x.rows_from(o * vectors, vectors), false, first, call.parallel, products,
+                  [&](std::size_t b) {
+                    return MatrixView(branches[b].out[0].floats(), rows, outputs).rows_from(o * vectors, vectors);
+                  });
   }
   if (!call.relu) return;
   for (const LinearBranch& branch : branches) rectify(branch.out[0].floats(), rows * outputs);

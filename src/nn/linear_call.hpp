@@ -56,24 +56,27 @@ void evaluate_branches(const LinearCall& call, std::span<const LinearBranch> bra
 /// Branches by their product, in order: those of one list share it.
 std::vector<std::vector<std::size_t>> branches_by_product(std::span<const LinearBranch> branches);
 
-/// One block of vectors through part `part` of every branch; `output(branch)` is where its vectors go.
+/// One block of vectors through part `part` of the branches of a list that share their product; `output(branch)` is
+/// where its vectors go. `converted`: x has been through the conversion of the operators.
 template <class Output>
-void run_branches(std::span<const LinearBranch> branches, const std::vector<std::vector<std::size_t>>& by_product,
-                  std::size_t part, ConstMatrixView x, std::uint64_t first_vector, Parallel parallel,
-                  AlignedVector<float>& products, const Output& output) {
-  for (const std::vector<std::size_t>& sharing : by_product) {
-    const LinearOperator& leader = *branches[sharing.front()].operators[part];
-    const std::int64_t columns = sharing.size() > 1 ? leader.product_columns() : 0;
-    if (columns == 0) {
-      for (const std::size_t b : sharing) branches[b].operators[part]->forward(x, output(b), first_vector, parallel);
-      continue;
+void run_sharing(std::span<const LinearBranch> branches, const std::vector<std::size_t>& sharing, std::size_t part,
+                 ConstMatrixView x, bool converted, std::uint64_t first_vector, Parallel parallel,
+                 AlignedVector<float>& products, const Output& output) {
+  const LinearOperator& leader = *branches[sharing.front()].operators[part];
+  const std::int64_t columns = sharing.size() > 1 ? leader.product_columns() : 0;
+  if (columns == 0) {
+    for (const std::size_t b : sharing) {
+      const LinearOperator& op = *branches[b].operators[part];
+      converted ? op.forward_converted(x, output(b), first_vector, parallel)
+                : op.forward(x, output(b), first_vector, parallel);
     }
-    if (static_cast<std::int64_t>(products.size()) < x.rows * columns)
-      products.resize(static_cast<std::size_t>(x.rows * columns));
-    const MatrixView v(products.data(), x.rows, columns);
-    leader.product(x, v, first_vector, parallel);
-    for (const std::size_t b : sharing) branches[b].operators[part]->periphery(v, output(b), parallel);
+    return;
   }
+  if (static_cast<std::int64_t>(products.size()) < x.rows * columns)
+    products.resize(static_cast<std::size_t>(x.rows * columns));
+  const MatrixView v(products.data(), x.rows, columns);
+  converted ? leader.product_converted(x, v, first_vector, parallel) : leader.product(x, v, first_vector, parallel);
+  for (const std::size_t b : sharing) branches[b].operators[part]->periphery(v, output(b), parallel);
 }
 
 // One function per kind.

@@ -3,6 +3,7 @@
 #include <mutex>
 #include <string>
 
+#include "tessera/core/error.hpp"
 #include "tessera/nn/linear.hpp"
 #include "tessera/tile/analog_layer.hpp"
 
@@ -25,6 +26,22 @@ class AnalogOperator final : public nn::LinearOperator {
     layer_->periphery(v, y, parallel);
   }
 
+  std::optional<kernels::InputConversion> input_conversion() const override {
+    return count_ ? std::nullopt : layer_->input_conversion();  // what is counted is counted vector by vector
+  }
+  void convert(std::span<const float> x, std::span<float> z) const override {
+    require<RunError>(kernels::convert_inputs(*layer_->input_conversion(), x, z),
+                      "layer '{}': a value at the input of an analog tile is not finite", name_);
+  }
+  void forward_converted(ConstMatrixView z, MatrixView y, std::uint64_t first_vector,
+                         Parallel parallel) const override {
+    layer_->forward(z, y, converted(first_vector, parallel));
+  }
+  void product_converted(ConstMatrixView z, MatrixView v, std::uint64_t first_vector,
+                         Parallel parallel) const override {
+    layer_->product(z, v, converted(first_vector, parallel));
+  }
+
   const std::string& name() const { return name_; }
   const tile::AnalogLayer& layer() const { return *layer_; }
   const std::shared_ptr<const tile::AnalogLayer>& shared_layer() const { return layer_; }
@@ -35,11 +52,14 @@ class AnalogOperator final : public nn::LinearOperator {
   }
 
  private:
+  tile::ForwardCall converted(std::uint64_t first_vector, Parallel parallel) const {
+    return {first_vector, parallel, nullptr, event_, true};
+  }
   template <class Call>
   void counted(std::uint64_t first_vector, Parallel parallel, const Call& run) const {
     tile::LayerStatistics statistics;
     try {
-      run({first_vector, parallel, count_ ? &statistics : nullptr, event_});
+      run({first_vector, parallel, count_ ? &statistics : nullptr, event_, false});
     } catch (const RunError& error) {
       throw RunError(fmt::format("layer '{}': {}", name_, error.what()));
     }

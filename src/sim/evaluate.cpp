@@ -176,6 +176,7 @@ class Evaluation {
       const Point& point = points_[next];
       number_layers(group, point);
       AnalogNetwork network = network_at(group, point);
+      network.count_statistics(statistics_);
       const std::int64_t more = network.bytes();
       if (tasks_[point.task].sink.begin) tasks_[point.task].sink.begin(point.index, network);
       PointResult result;
@@ -402,7 +403,7 @@ class Evaluation {
               .apply_branches(layer, branches, record.input, first_sample(first), parallel_);
       for (std::size_t b = 0; b < leaders.size(); ++b) {
         const std::size_t leader = leaders[b];
-        group.networks[leader].count_statistics(true);
+        group.networks[leader].count_statistics(statistics_);
         ErrorMeasures& error = group.results[leader].layers[layer].isolated;
         add_error(error, record.output, alone[b]);
         for (std::size_t m = leader; m < group.points.size(); ++m) {

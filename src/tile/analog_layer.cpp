@@ -56,8 +56,13 @@ const LayerState& AnalogLayer::state() const {
 
 namespace {
 
-/// Runs `run(output part, first vector of a block, vectors, statistics)` for all blocks and output parts, and adds up
-/// what was counted.
+struct BlockMemory {
+  ProductScratch scratch;
+  AlignedVector<float> partial;
+};
+
+/// Runs `run(output part, first vector of a block, vectors, statistics, memory)` for all blocks and output parts, and
+/// adds up what was counted. Neighbouring blocks share their working memory.
 template <class Layer, class Run>
 void for_each_block(const Layer& layer, std::int64_t vectors, Parallel wanted, LayerStatistics* counted,
                     const Run& run) {
@@ -66,13 +71,16 @@ void for_each_block(const Layer& layer, std::int64_t vectors, Parallel wanted, L
   constexpr std::int64_t worth_threads = 1 << 18;  // multiplications below which waking threads costs more
   const Parallel parallel = vectors * layer.inputs * layer.outputs < worth_threads ? Parallel{1} : wanted;
   const std::int64_t rows = block_rows(widest, vectors, parallel);
-  const std::int64_t blocks = (vectors + rows - 1) / rows;
-  std::vector<LayerStatistics> statistics(counted != nullptr ? static_cast<std::size_t>(blocks * layer.output_parts)
-                                                             : 0);
-  parallel_for(parallel, blocks * layer.output_parts, [&](std::int64_t task) {
-    const std::int64_t first = task / layer.output_parts * rows;
-    run(task % layer.output_parts, first, std::min(rows, vectors - first),
-        statistics.empty() ? nullptr : &statistics[static_cast<std::size_t>(task)]);
+  const std::int64_t pieces = (vectors + rows - 1) / rows * layer.output_parts;
+  const std::int64_t tasks = parallel.threads <= 1 ? 1 : std::min<std::int64_t>(pieces, 8 * parallel.threads);
+  std::vector<LayerStatistics> statistics(counted != nullptr ? static_cast<std::size_t>(tasks) : 0);
+  parallel_for(parallel, tasks, [&](std::int64_t task) {
+    BlockMemory memory;
+    LayerStatistics* own = statistics.empty() ? nullptr : &statistics[static_cast<std::size_t>(task)];
+    for (std::int64_t piece = task * pieces / tasks; piece < (task + 1) * pieces / tasks; ++piece) {
+      const std::int64_t first = piece / layer.output_parts * rows;
+      run(piece % layer.output_parts, first, std::min(rows, vectors - first), own, memory);
+    }
   });
   if (counted == nullptr) return;
   for (const LayerStatistics& part : statistics) *counted += part;
@@ -84,14 +92,16 @@ void for_each_block(const Layer& layer, std::int64_t vectors, Parallel wanted, L
 void AnalogLayer::forward(ConstMatrixView x, MatrixView y, const ForwardCall& call) const {
   const Impl& layer = *impl_;
   layer.check_call(x, y, call);
+  require<InputError>(!call.converted || (call.statistics == nullptr && input_conversion()),
+                      "an analog layer that does not convert its inputs alike cannot take converted ones");
   if (x.rows == 0) return;
-  for_each_block(layer, x.rows, call.parallel, call.statistics,
-                 [&](std::int64_t part, std::int64_t first, std::int64_t count, LayerStatistics* statistics) {
-                   ProductScratch scratch;
-                   AlignedVector<float> partial;
-                   layer.run_block(part, x.rows_from(first, count), y.rows_from(first, count), call,
-                                   call.first_vector + static_cast<std::uint64_t>(first), statistics, scratch, partial);
-                 });
+  for_each_block(
+      layer, x.rows, call.parallel, call.statistics,
+      [&](std::int64_t part, std::int64_t first, std::int64_t count, LayerStatistics* statistics, BlockMemory& memory) {
+        layer.run_block(part, x.rows_from(first, count), y.rows_from(first, count), call,
+                        call.first_vector + static_cast<std::uint64_t>(first), statistics, memory.scratch,
+                        memory.partial);
+      });
 }
 
 std::int64_t AnalogLayer::product_columns() const {
@@ -105,13 +115,15 @@ void AnalogLayer::product(ConstMatrixView x, MatrixView v, const ForwardCall& ca
   require<InputError>(x.cols == layer.inputs && v.cols == product_columns() && x.rows == v.rows && call.event < 65536,
                       "products of an analog layer of {} inputs cannot take {}x{} vectors to {}x{}", layer.inputs,
                       x.rows, x.cols, v.rows, v.cols);
+  require<InputError>(!call.converted || (call.statistics == nullptr && input_conversion()),
+                      "an analog layer that does not convert its inputs alike cannot take converted ones");
   if (x.rows == 0) return;
-  for_each_block(layer, x.rows, call.parallel, call.statistics,
-                 [&](std::int64_t part, std::int64_t first, std::int64_t count, LayerStatistics* statistics) {
-                   ProductScratch scratch;
-                   layer.product_block(part, x.rows_from(first, count), v.rows_from(first, count), call,
-                                       call.first_vector + static_cast<std::uint64_t>(first), statistics, scratch);
-                 });
+  for_each_block(
+      layer, x.rows, call.parallel, call.statistics,
+      [&](std::int64_t part, std::int64_t first, std::int64_t count, LayerStatistics* statistics, BlockMemory& memory) {
+        layer.product_block(part, x.rows_from(first, count), v.rows_from(first, count), call,
+                            call.first_vector + static_cast<std::uint64_t>(first), statistics, memory.scratch);
+      });
 }
 
 void AnalogLayer::periphery(ConstMatrixView v, MatrixView y, Parallel parallel) const {
@@ -121,10 +133,19 @@ void AnalogLayer::periphery(ConstMatrixView v, MatrixView y, Parallel parallel) 
                       layer.outputs, v.rows, v.cols, y.rows, y.cols);
   if (v.rows == 0) return;
   for_each_block(layer, v.rows, parallel, nullptr,
-                 [&](std::int64_t part, std::int64_t first, std::int64_t count, LayerStatistics*) {
-                   AlignedVector<float> partial;
-                   layer.periphery_block(part, v.rows_from(first, count), y.rows_from(first, count), partial);
+                 [&](std::int64_t part, std::int64_t first, std::int64_t count, LayerStatistics*, BlockMemory& memory) {
+                   layer.periphery_block(part, v.rows_from(first, count), y.rows_from(first, count), memory.partial);
                  });
+}
+
+std::optional<kernels::InputConversion> AnalogLayer::input_conversion() const {
+  if (impl_->analog_bias || impl_->tiles.empty()) return std::nullopt;
+  std::optional<kernels::InputConversion> conversion = impl_->tiles.front().product.input_conversion();
+  if (!conversion || !impl_->parameters.pre_post.input_range.enable) return conversion;
+  conversion->range = impl_->tile_state(0).input_range;
+  for (const TileState& tile : impl_->state.tiles)
+    if (tile.input_range != conversion->range) return std::nullopt;
+  return conversion;
 }
 
 void AnalogLayer::set_periphery_quantization(const PeripheryQuantizationParameter& parameters) {

@@ -19,14 +19,12 @@ void add(ConstMatrixView term, MatrixView sum, float factor) {
 }  // namespace
 
 void AnalogProduct::one_pass(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const {
-  const ConstMatrixView z(s.converted.data(), block.pending, inputs());
   const MatrixView v = view(s.product, block.pending, outputs());
-  analog_chain(weights_, z, v, s);
+  analog_chain(weights_, block.z, v, s);
   output_stage(block, v, y, event, true, has_read_noise(), s);
 }
 
 void AnalogProduct::pos_neg(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const {
-  const ConstMatrixView z(s.converted.data(), block.pending, inputs());
   const MatrixView half = view(s.phase, block.pending, inputs());
   const MatrixView sum = view(s.sum, block.pending, outputs());
   const MatrixView v = view(s.product, block.pending, outputs());
@@ -38,10 +36,10 @@ void AnalogProduct::pos_neg(const Block& block, MatrixView y, std::uint32_t even
       add_read_noise(block, currents, half_event, s);
   };
 
-  transform(z, half, [](float t) { return std::min(t, 0.0F); });
+  transform(block.z, half, [](float t) { return std::min(t, 0.0F); });
   analog_chain(negative_weights_ ? *negative_weights_ : weights_, half, sum, s);
   convert_half(sum, event);
-  transform(z, half, [](float t) { return std::max(t, 0.0F); });
+  transform(block.z, half, [](float t) { return std::max(t, 0.0F); });
   analog_chain(weights_, half, v, s);
   convert_half(v, event + 1);
   add(v, sum, 1.0F);
@@ -120,19 +118,23 @@ void AnalogProduct::analog_chain(const kernels::PackedMatrix& weights, ConstMatr
 void AnalogProduct::multiply(const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v,
                              ProductScratch& s) const {
   kernels::Companions companions;
+  bool some_negative = true;
+  if (has_read_noise() && io_.w_noise_type == WeightNoiseType::PCM_READ) {
+    const MatrixView square = view(s.square, z.rows, z.cols);
+    some_negative = kernels::square_inputs(z, square);
+    companions.square = square;
+    companions.variance = view(s.variance, v.rows, v.cols);
+  }
   if (io_.ir_drop > 0.0) {
-    const MatrixView magnitude = view(s.magnitude, z.rows, z.cols);
-    transform(z, magnitude, [](float t) { return std::fabs(t); });
     companions.ir_drop = true;
     companions.n_over_g = static_cast<float>(static_cast<double>(z.cols) / io_.ir_drop_g_ratio);
     companions.ir_drop_scale = static_cast<float>(io_.ir_drop);
-    companions.magnitude = magnitude;
-  }
-  if (has_read_noise() && io_.w_noise_type == WeightNoiseType::PCM_READ) {
-    const MatrixView square = view(s.square, z.rows, z.cols);
-    transform(z, square, [](float t) { return t * t; });
-    companions.square = square;
-    companions.variance = view(s.variance, v.rows, v.cols);
+    companions.magnitude = z;
+    if (some_negative) {
+      const MatrixView magnitude = view(s.magnitude, z.rows, z.cols);
+      kernels::input_magnitudes(z, magnitude);
+      companions.magnitude = magnitude;
+    }
   }
   kernels::multiply_with(companions, weights, z, v);
 }

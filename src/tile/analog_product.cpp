@@ -100,7 +100,7 @@ void AnalogProduct::run(const ProductCall& call, ProductScratch& s) const {
 
 // All vectors of a call pending, with the scales of the first round.
 AnalogProduct::Block AnalogProduct::begin(const ProductCall& call, ProductScratch& s) const {
-  Block block{.call = call, .x = call.x, .range = call.input_range};
+  Block block{.call = call, .x = call.x, .z = {}, .range = call.input_range};
   if (needs_explicit_input(call)) {
     block.x = explicit_input(call, s);
     block.range = 0.0F;
@@ -184,9 +184,8 @@ void AnalogProduct::initial_scales(const Block& block, ProductScratch& s) const 
     return block.range > 0.0F ? std::min(std::max(v, -block.range), block.range) / block.range : v;
   };
   const NoiseManagementType type = io_.noise_management;
-  if (type == NoiseManagementType::NONE) return;
-  if (type == NoiseManagementType::CONSTANT) {
-    if (threshold > 0.0F) std::fill(a, a + rows, threshold);
+  if (!scales_by_vector()) {
+    std::fill(a, a + rows, constant_amplitude());
     return;
   }
   float* largest = sized(s.largest, rows);
@@ -216,6 +215,13 @@ void AnalogProduct::initial_scales(const Block& block, ProductScratch& s) const 
   }
 }
 
+// a = 1 / c of every vector in its first round under NONE and CONSTANT.
+float AnalogProduct::constant_amplitude() const {
+  const auto threshold = static_cast<float>(io_.nm_thres);
+  const bool scaled = io_.noise_management == NoiseManagementType::CONSTANT && threshold > 0.0F;
+  return scaled ? threshold : 1.0F;
+}
+
 float AnalogProduct::np_sum_scale(const Block& block, std::int64_t row, float largest) const {
   const auto threshold = static_cast<float>(io_.nm_thres);
   const float peak = threshold > 0.0F ? std::min(largest, threshold) : largest;
@@ -239,12 +245,15 @@ void AnalogProduct::scale_pending(Block& block, ProductScratch& s) const {
   const auto out_scale = static_cast<float>(io_.out_scale);
   float* scale = sized(s.scale, n);
   float* unscale = sized(s.unscale, n);
-  const bool unmanaged = block.contiguous && io_.noise_management == NoiseManagementType::NONE;
-  if (unmanaged) {
-    block.unscaled = out_scale != 1.0F;
-    if (block.unscaled) std::fill(unscale, unscale + n, out_scale);
+  if (block.contiguous && !scales_by_vector()) {
+    const float c = 1.0F / constant_amplitude();
+    block.scaled = c != 1.0F;
+    block.unscaled = out_scale / c != 1.0F;
+    if (block.scaled) std::fill(scale, scale + n, c);
+    if (block.unscaled) std::fill(unscale, unscale + n, out_scale / c);
+    return;
   }
-  for (std::int64_t i = 0; i < (unmanaged ? 0 : n); ++i) {
+  for (std::int64_t i = 0; i < n; ++i) {
     const auto r = static_cast<std::size_t>(s.pending[static_cast<std::size_t>(i)]);
     const bool silent = s.a[r] <= 0.0F;
     scale[i] = silent ? 1.0F : 1.0F / s.a[r] / s.g[r];
@@ -272,7 +281,7 @@ void AnalogProduct::run_round(const Block& whole, std::uint32_t round, ProductSc
   const ConstMatrixView x = pending_inputs(block, s);
   const MatrixView y = block.contiguous ? block.call.y : view(s.result, n, outputs());
   const std::uint32_t event = (block.call.event << 16U) + (round << 8U);
-  convert_inputs(block, x, event, s);
+  block.z = convert_inputs(block, x, event, s);
   if (managed_bounds()) {
     s.above.assign(static_cast<std::size_t>(n), 0);
     s.below.assign(static_cast<std::size_t>(n), 0);
@@ -317,8 +326,25 @@ void AnalogProduct::fill_draws(const Block& block, const random::Stream& stream,
          draws.row_span(i));
 }
 
-void AnalogProduct::convert_inputs(const Block& block, ConstMatrixView x, std::uint32_t event,
-                                   ProductScratch& s) const {
+std::optional<kernels::InputConversion> AnalogProduct::input_conversion() const {
+  const bool alike = !scales_by_vector() && !managed_bounds() && io_.inp_noise <= 0.0 &&
+                     !(io_.inp_sto_round && dac_.step > 0.0F) && io_.mv_type != AnalogMVType::SPLIT_MODE &&
+                     io_.mv_type != AnalogMVType::BIT_WISE;
+  if (perfect_ || !alike) return std::nullopt;
+  return kernels::InputConversion{.range = 0.0F,
+                                  .scale = 1.0F / constant_amplitude(),
+                                  .converter = dac_,
+                                  .negative_factor = 1.0F - static_cast<float>(io_.inp_asymmetry)};
+}
+
+ConstMatrixView AnalogProduct::convert_inputs(const Block& block, ConstMatrixView x, std::uint32_t event,
+                                              ProductScratch& s) const {
+  if (block.call.converted) {
+    if (x.stride == x.cols) return x;
+    const MatrixView z = view(s.converted, x.rows, x.cols);
+    for (std::int64_t r = 0; r < x.rows; ++r) std::copy_n(x.row(r), x.cols, z.row(r));
+    return z;
+  }
   kernels::ConversionCounts counts;
   kernels::DacBlock dac;
   dac.x = x;
@@ -339,12 +365,13 @@ void AnalogProduct::convert_inputs(const Block& block, ConstMatrixView x, std::u
   LayerStatistics* statistics = block.call.statistics;
   dac.counts = statistics != nullptr ? &counts : nullptr;
   require<RunError>(kernels::convert_inputs(dac), "a value at the input of an analog tile is not finite");
-  if (statistics == nullptr) return;
+  if (statistics == nullptr) return dac.z;
   if (block.contiguous) statistics->inputs_clipped += counts.range_clipped;
   statistics->dac_conversions += x.rows * x.cols;
   statistics->dac_clipped += counts.clipped;
   statistics->dac_peak = std::max(statistics->dac_peak, counts.peak);
   statistics->bound_management_rounds += x.rows;
+  return dac.z;
 }
 
 // Bound management (reference section 4.7): which of the pending vectors are repeated, and with what scale.

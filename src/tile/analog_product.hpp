@@ -74,6 +74,7 @@ struct ProductCall {
   const float* bias = nullptr;   ///< one per output, or null
   float average = 0.0F;          ///< of AVERAGE_ABS_MAX; 0: each vector counts as the first
   bool append_one = false;       ///< x lacks the constant line of the analog bias
+  bool converted = false;        ///< x has been through the input range and input_conversion()
   LayerStatistics* statistics = nullptr;
 };
 
@@ -97,6 +98,8 @@ class AnalogProduct {
   std::vector<float> near_factors() const;
   const std::optional<kernels::PackedMatrix>& negative_weights() const { return negative_weights_; }
   const IOParameters& io() const { return io_; }
+  /// The DAC, without the input range in front of it, where it treats all elements of all vectors alike.
+  std::optional<kernels::InputConversion> input_conversion() const;
   float output_bound() const { return adc_.bound; }
 
   void set_weights(ConstMatrixView weights);
@@ -114,6 +117,7 @@ class AnalogProduct {
   struct Block {
     const ProductCall& call;
     ConstMatrixView x;         // all lines of the tile
+    ConstMatrixView z;         // what the DAC puts on the lines
     float range = 0.0F;        // still to be applied to x
     std::int64_t pending = 0;  // vectors of the current round
     bool contiguous = true;    // the pending vectors are the whole block
@@ -132,7 +136,7 @@ class AnalogProduct {
   void run_round(const Block& block, std::uint32_t round, ProductScratch& s) const;
   void scale_pending(Block& block, ProductScratch& s) const;
   ConstMatrixView pending_inputs(const Block& block, ProductScratch& s) const;
-  void convert_inputs(const Block& block, ConstMatrixView x, std::uint32_t event, ProductScratch& s) const;
+  ConstMatrixView convert_inputs(const Block& block, ConstMatrixView x, std::uint32_t event, ProductScratch& s) const;
   float digit_base() const;
   std::vector<float> digit_weights() const;
   void next_digit(MatrixView codes, MatrixView digit, bool most_significant) const;
@@ -153,6 +157,10 @@ class AnalogProduct {
   void by_digits(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const;
   void analog_chain(const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v, ProductScratch& s) const;
   void multiply(const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v, ProductScratch& s) const;
+  bool scales_by_vector() const {
+    return io_.noise_management != NoiseManagementType::NONE && io_.noise_management != NoiseManagementType::CONSTANT;
+  }
+  float constant_amplitude() const;
   bool managed_bounds() const { return io_.bound_management != BoundManagementType::NONE; }
   bool has_read_noise() const { return io_.w_noise > 0.0 && io_.w_noise_type != WeightNoiseType::NONE; }
   void add_read_noise(const Block& block, MatrixView v, std::uint32_t event, ProductScratch& s) const;

@@ -175,8 +175,8 @@ TEST(ConvertInputs, RefusesValuesThatAreNotFinite) {
 TEST(ConvertOutputs, EqualsTheScalarDefinition) {
   int cases = 0;
   for_each_target([&] {
-    for (const std::int64_t cols : {1, 8, 16, 17, 31, 40}) {
-      const std::int64_t rows = 5;
+    for (const std::int64_t cols : {1, 6, 8, 16, 17, 31, 40}) {
+      const std::int64_t rows = cols == 6 || cols == 8 ? 37 : 5;  // many short rows are converted together
       const Matrix v = normals(rows, cols, 1, 6.0F);
       const Matrix noise = normals(rows, cols, 2, 1.0F);
       const Matrix dither = uniforms(rows, cols);
@@ -231,6 +231,55 @@ TEST(ConvertOutputs, EqualsTheScalarDefinition) {
     }
   });
   EXPECT_GE(cases, 1500);
+}
+
+TEST(InputConversion, EqualsABlockOfRowsWithOneScale) {
+  const Matrix x = normals(7, 13, 1, 2.0F);
+  const std::vector<float> scales(7, 0.7F);
+  for (const float scale : {1.0F, 0.7F}) {
+    Matrix rows(7, 13);
+    Matrix elements(7, 13);
+    DacBlock block;
+    block.x = x.view();
+    block.z = rows.view();
+    block.range = 1.5F;
+    block.scale = scale == 1.0F ? nullptr : scales.data();
+    block.converter = make_converter(1.0, 30.0);
+    block.negative_factor = 0.9F;
+    ASSERT_TRUE(convert_inputs(block));
+    const InputConversion conversion{
+        .range = 1.5F, .scale = scale, .converter = block.converter, .negative_factor = 0.9F};
+    ASSERT_TRUE(convert_inputs(conversion, x.values(), elements.values()));
+    for (std::size_t i = 0; i < rows.values().size(); ++i)
+      ASSERT_TRUE(same_bits(rows.values()[i], elements.values()[i]));
+  }
+  const std::vector<float> bad{0.0F, infinity};
+  std::vector<float> z(2);
+  EXPECT_FALSE(convert_inputs(InputConversion{}, bad, z));
+}
+
+TEST(SquareInputs, SquaresAndSeesNegativeInputs) {
+  for_each_target([] {
+    for (const std::int64_t cols : {1, 13, 16, 33}) {
+      Matrix wide = normals(4, cols + 5, 1, 1.0F);
+      Matrix square(4, cols + 5);
+      Matrix magnitude(4, cols + 5);
+      for (const std::int64_t width : {cols, cols + 5}) {  // rows with gaps, and without
+        const ConstMatrixView z(wide.data(), 4, width, cols + 5);
+        EXPECT_TRUE(square_inputs(z, {square.data(), 4, width, cols + 5}));
+        input_magnitudes(z, {magnitude.data(), 4, width, cols + 5});
+        for (std::int64_t r = 0; r < 4; ++r)
+          for (std::int64_t c = 0; c < width; ++c) {
+            ASSERT_TRUE(same_bits(square(r, c), z(r, c) * z(r, c)));
+            ASSERT_TRUE(same_bits(magnitude(r, c), std::fabs(z(r, c))));
+          }
+      }
+      for (float& v : wide.values()) v = std::fabs(v);
+      EXPECT_FALSE(square_inputs(wide.view(), square.view()));
+      wide(3, cols + 4) = -1e-20F;
+      EXPECT_TRUE(square_inputs(wide.view(), square.view()));
+    }
+  });
 }
 
 TEST(ReadNoiseAndIrDrop, EqualTheirFormulas) {

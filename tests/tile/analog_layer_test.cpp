@@ -7,7 +7,9 @@
 #include <cmath>
 #include <limits>
 
+#include "tessera/core/error.hpp"
 #include "tessera/kernels/reference.hpp"
+#include "tessera/tile/presets.hpp"
 #include "tile/test_layers.hpp"
 
 namespace tessera::tile {
@@ -148,6 +150,48 @@ TEST(AnalogLayer, ProductThenPeripheryIsTheForwardPassBitForBit) {
       EXPECT_TRUE(whole == halves);
     }
   }
+}
+
+TEST(AnalogLayer, ConvertedInputsGiveTheSameBits) {
+  const Matrix w = normals(30, 45, 1);
+  const Matrix x = normals(300, 45, 3);
+  RpuParameters standard = preset("StandardHWATrainingPreset");
+  std::vector<RpuParameters> cases(6, standard);
+  cases[1].forward.nm_thres = 0.8;
+  cases[1].forward.out_scale = 1.3;
+  cases[2].forward.noise_management = NoiseManagementType::NONE;
+  cases[2].forward.inp_asymmetry = 0.1;
+  cases[3].forward.mv_type = AnalogMVType::POS_NEG_SEPARATE;
+  cases[4].mapping.max_input_size = 20;
+  cases[5].pre_post.input_range.enable = false;
+  for (const RpuParameters& p : cases) {
+    const AnalogLayer layer(p, w.view(), {}, {.seed = 5, .layer = 2});
+    const auto conversion = layer.input_conversion();
+    ASSERT_TRUE(conversion.has_value());
+    Matrix z(300, 45);
+    ASSERT_TRUE(kernels::convert_inputs(*conversion, x.values(), z.values()));
+    expect_same_bits(run(layer, z, {.first_vector = 9, .converted = true}), run(layer, x, {.first_vector = 9}));
+  }
+
+  std::vector<RpuParameters> unlike(7, standard);
+  unlike[0].forward.noise_management = NoiseManagementType::ABS_MAX;
+  unlike[1].forward.bound_management = BoundManagementType::ITERATIVE;
+  unlike[2].forward.inp_noise = 0.01;
+  unlike[3].forward.inp_sto_round = true;
+  unlike[4].forward.mv_type = AnalogMVType::BIT_WISE;
+  unlike[5].forward.is_perfect = true;
+  unlike[6].mapping.digital_bias = false;
+  const std::vector<float> bias(30, 0.1F);
+  for (const RpuParameters& p : unlike) {
+    const AnalogLayer layer(p, w.view(), bias, {.seed = 5});
+    EXPECT_FALSE(layer.input_conversion().has_value());
+    EXPECT_THROW(run(layer, x, {.converted = true}), InputError);
+  }
+  RpuParameters two_ranges = standard;
+  two_ranges.mapping.max_input_size = 20;
+  AnalogLayer layer(two_ranges, w.view(), {}, {.seed = 5});
+  layer.set_input_range(1, 0.5F);
+  EXPECT_FALSE(layer.input_conversion().has_value());
 }
 
 TEST(AnalogLayer, LayersThatDifferInThePeripheryShareTheProduct) {

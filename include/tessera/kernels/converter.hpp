@@ -15,6 +15,7 @@ namespace tessera::kernels {
 struct Converter {
   float step = 0.0F;                                     ///< 0: no quantization
   float bound = std::numeric_limits<float>::infinity();  ///< infinite: no clipping
+  bool operator==(const Converter&) const = default;
 };
 
 /// The converter of a bound and a resolution parameter: rho = 0 if resolution <= 0, 1 / resolution if it is > 1, else
@@ -49,6 +50,24 @@ struct DacBlock {
 };
 /// False if any x is not finite (z is then unspecified).
 bool convert_inputs(const DacBlock& block);
+
+/// A conversion of inputs that treats every element alike, whatever vector it is in: DacBlock with one scale for all
+/// rows, and without draws.
+struct InputConversion {
+  float range = 0.0F;
+  float scale = 1.0F;
+  Converter converter;
+  float negative_factor = 1.0F;
+  bool operator==(const InputConversion&) const = default;
+};
+/// z = DAC(x). False if any x is not finite (z is then unspecified).
+bool convert_inputs(const InputConversion& conversion, std::span<const float> x, std::span<float> z);
+
+/// square[r][k] = z[r][k]^2; `square` has the stride of z. Returns whether some z is below zero.
+bool square_inputs(ConstMatrixView z, MatrixView square);
+
+/// magnitude[r][k] = |z[r][k]|; `magnitude` has the stride of z.
+void input_magnitudes(ConstMatrixView z, MatrixView magnitude);
 
 /// y = ADC(v) and the affine scale behind it, element by element:
 ///     noise given:   t = v + std * noise                 (std = noise_std, or noise_stds[i] of output i if given;

@@ -1,11 +1,14 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/converter.hpp"
 #include "tessera/nn/graph.hpp"
 
 /// The weighted layers of a graph: what can be put on analog tiles.
@@ -25,6 +28,16 @@ class LinearOperator {
   virtual std::int64_t product_columns() const { return 0; }
   virtual void product(ConstMatrixView, MatrixView, std::uint64_t, Parallel) const {}
   virtual void periphery(ConstMatrixView, MatrixView, Parallel) const {}
+
+  /// For operators that first convert their inputs, each element alike: the conversion may then be made before vectors
+  /// are gathered from an image, once for every pixel instead of once for every window. Nothing: they do not, or not
+  /// alike. Operators of equal conversions convert alike.
+  virtual std::optional<kernels::InputConversion> input_conversion() const { return std::nullopt; }
+  /// z = input_conversion() of x, element by element.
+  virtual void convert(std::span<const float>, std::span<float>) const {}
+  /// forward() and product() of converted vectors z: the bits that x would give.
+  virtual void forward_converted(ConstMatrixView, MatrixView, std::uint64_t, Parallel) const {}
+  virtual void product_converted(ConstMatrixView, MatrixView, std::uint64_t, Parallel) const {}
 };
 
 enum class LinearKind { dense, convolution, transposed_convolution, recurrent };

@@ -1,11 +1,13 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/converter.hpp"
 #include "tessera/random/stream.hpp"
 #include "tessera/tile/frozen.hpp"
 #include "tessera/tile/mapping.hpp"
@@ -23,6 +25,7 @@ struct ForwardCall {
   Parallel parallel = {};
   LayerStatistics* statistics = nullptr;  ///< counts are added to it if given
   std::uint32_t event = 0;                ///< distinguishes repeated passes over the same vectors; below 65536
+  bool converted = false;                 ///< x has been through AnalogLayer::input_conversion(); no statistics then
 };
 
 /// What one tile is and holds, for results and inspection.
@@ -102,6 +105,11 @@ class AnalogLayer {
   std::int64_t product_columns() const;
   void product(ConstMatrixView x, MatrixView v, const ForwardCall& call) const;
   void periphery(ConstMatrixView v, MatrixView y, Parallel parallel = {}) const;
+
+  /// Input range and DAC, if they treat every element of every vector alike: no scale of the vector, no noise, no
+  /// encoding by digits, one range for all tiles. A call may then bring vectors that have been through it
+  /// (ForwardCall::converted). Nothing otherwise.
+  std::optional<kernels::InputConversion> input_conversion() const;
   /// Replaces the parameters of the periphery quantizer, which takes its range from the values again. ConfigError as
   /// the constructor.
   void set_periphery_quantization(const PeripheryQuantizationParameter& parameters);
