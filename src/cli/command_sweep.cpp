@@ -235,7 +235,7 @@ void add_sweep_command(CLI::App& app, Invocation& invocation) {
   command->add_flag("--no-share", options->no_share,
                     "Compute every point on its own, also what it shares with others; never changes a result");
   add_common_flags(*command, options->common);
-  command->footer("Example: tessera sweep configs/sweep_periphery.yaml -o sweep.h5; docs/guide/sweeps.md");
+  command->footer("Example: tessera sweep configs/sweeps/periphery.yaml -o sweep.h5; docs/guide/sweeps.md");
   command->callback(
       [&invocation, options] { invocation.action = [&invocation, options] { sweep(*options, invocation); }; });
 }

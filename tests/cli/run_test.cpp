@@ -45,8 +45,6 @@ TEST_F(RunTest, EveryShippedConfigurationRuns) {
       files = {{"model.file", "mnist/lenet5-relu.onnx"},
                {"data.inputs", "mnist/t10k-images-idx3-ubyte"},
                {"data.labels", "mnist/t10k-labels-idx1-ubyte"}};
-    if (name.starts_with("cifar10"))
-      files = {{"model.file", "cifar10/resnet20.onnx"}, {"data.inputs", "cifar10/test_a.bin"}};
     if (!files.empty() && real_data(files.front().second).empty()) continue;
     for (const auto& [key, file] : files) {
       arguments.emplace_back("--set");

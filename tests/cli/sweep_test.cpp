@@ -1,15 +1,11 @@
-// Do plain, resumed, killed and sharded sweeps give the same file, and are bad axes refused before anything runs?
+// Are sweeps labelled hypercubes of what runs give, do points share without a trace, and are bad axes refused before
+// anything runs? (Killed, sharded and distributed sweeps: sweep_ways_test.cpp.)
 #include <fmt/format.h>
 #include <gmock/gmock.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <csignal>
 #include <cstdlib>
-#include <thread>
 
 #include "cli/command_fixture.hpp"
 #include "tessera/h5/file.hpp"
@@ -79,47 +75,6 @@ TEST_F(SweepTest, APointIsWhatARunOfItGives) {
     const std::vector<double> part(all.begin() + 3 * std::ssize(one), all.begin() + 4 * std::ssize(one));
     EXPECT_EQ(part, one) << variable;
   }
-}
-
-TEST_F(SweepTest, ShardsMergeToTheSameFile) {
-  const std::string file = periphery();
-  ASSERT_EQ(run_command({"sweep", file, "-o", path("plain.h5")}).code, 0);
-  std::vector<std::string> merge{"merge"};
-  for (const char* shard : {"3/3", "1/3", "2/3"}) {
-    const std::string output = path(std::string("shard") + shard[0] + ".h5");
-    const CommandResult result = run_command({"sweep", file, "-o", output, "--shard", shard, "--threads", "1"});
-    ASSERT_EQ(result.code, 0) << result.err;
-    EXPECT_FALSE(results::Reader(output).complete());
-    merge.push_back(output);
-  }
-  merge.insert(merge.end(), {"-o", path("merged.h5")});
-  const CommandResult merged = run_command(merge);
-  ASSERT_EQ(merged.code, 0) << merged.err;
-  EXPECT_THAT(results::compare(path("plain.h5"), path("merged.h5")), IsEmpty());
-}
-
-TEST_F(SweepTest, KilledAtAnyMomentItContinues) {
-  const std::string file = periphery();
-  ASSERT_EQ(run_command({"sweep", file, "-o", path("plain.h5")}).code, 0);
-  const std::string command = TESSERA_BINARY_DIR + "/bin/tessera";
-  ASSERT_TRUE(std::filesystem::exists(command));
-  int killed = 0;
-  for (const int milliseconds : {20, 45, 70, 110, 160}) {
-    const pid_t child = fork();
-    if (child == 0) {
-      execl(command.c_str(), "tessera", "sweep", file.c_str(), "-o", path("killed.h5").c_str(), "-q", nullptr);
-      _exit(127);
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-    kill(child, SIGKILL);
-    int status = 0;
-    waitpid(child, &status, 0);
-    killed += WIFSIGNALED(status) ? 1 : 0;
-  }
-  EXPECT_GT(killed, 0) << "no process lived long enough to be killed: the test shows nothing";
-  const CommandResult result = run_command({"sweep", file, "-o", path("killed.h5")});
-  ASSERT_EQ(result.code, 0) << result.err;
-  EXPECT_THAT(results::compare(path("plain.h5"), path("killed.h5")), IsEmpty());
 }
 
 TEST_F(SweepTest, EqualPointsAreComputedOnce) {

@@ -1,19 +1,23 @@
-"""Do result files open in h5py, xarray and netCDF4 with named axes, coordinates, units and missing points?
+"""Do result files open in h5py, pandas, xarray and netCDF4 with named axes, coordinates, units and missing points?
 
 usage: open_results_test.py RUN.h5 SWEEP.h5    (written by results_test)
-Exit code 77: a package is not installed (CTest counts the test as skipped).
+Exit code 77: a package is not installed (CTest counts the test as skipped). netCDF4 is used if it is there.
 """
 import sys
 
 try:
     import h5netcdf  # noqa: F401  (the engine of xarray)
     import h5py
-    import netCDF4
     import numpy as np
+    import pandas as pd
     import xarray as xr
 except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
+try:
+    import netCDF4
+except ImportError:
+    netCDF4 = None
 
 
 def check(condition, what):
@@ -97,7 +101,7 @@ def check_xarray_run(path):
 
 
 def check_xarray_sweep(path):
-    for engine in ("h5netcdf", "netcdf4"):
+    for engine in ("h5netcdf", "netcdf4") if netCDF4 else ("h5netcdf",):
         with xr.open_dataset(path, engine=engine) as ds:
             check(ds.accuracy.dims == ("n_bits", "w_noise_type", "time", "repeat"), ds.accuracy.dims)
             check(ds.n_bits.values.tolist() == [2, 4, 8], "coordinates")
@@ -116,14 +120,34 @@ def check_xarray_sweep(path):
             check(ds.output.sel(n_bits=8, w_noise_type="NONE", time=0, repeat=0).shape == (7, 3), "selection")
 
 
+def check_pandas_sweep(path):
+    """A table of one row per chip, as anybody would make one from the scales that h5py shows."""
+    with h5py.File(path, "r") as file:
+        accuracy = file["accuracy"]
+        axes = {accuracy.dims[axis].keys()[0] or accuracy.dims[axis][0].name.strip("/"): accuracy.dims[axis][0]
+                for axis in range(accuracy.ndim)}
+        index = pd.MultiIndex.from_product(
+            [scale.asstr()[()] if h5py.check_string_dtype(scale.dtype) else scale[()] for scale in axes.values()],
+            names=[name.strip("/") for name in axes])
+        table = pd.Series(accuracy[()].ravel(), index=index, name="accuracy")
+    check(list(table.index.names) == ["n_bits", "w_noise_type", "time", "repeat"], table.index.names)
+    check(table.notna().sum() == 20, "finished points")
+    mean = table.groupby(level=["n_bits", "w_noise_type", "time"]).mean()
+    expected = np.mean([(7 * (7 * (10.0 + r) + 1) + 1) / 1e4 for r in range(2)])
+    check(abs(mean[(4, "PCM_READ", 3600.0)] - expected) < 1e-15, mean)
+
+
 def main():
     run, sweep = sys.argv[1:]
     for path in (run, sweep):
         check_h5py(path)
-        check_netcdf4(path)
+        if netCDF4:
+            check_netcdf4(path)
     check_xarray_run(run)
     check_xarray_sweep(sweep)
-    print("opened in h5py", h5py.__version__, "netCDF4", netCDF4.__version__, "xarray", xr.__version__)
+    check_pandas_sweep(sweep)
+    print("opened in h5py", h5py.__version__, "pandas", pd.__version__, "xarray", xr.__version__, "netCDF4",
+          netCDF4.__version__ if netCDF4 else "(not installed)")
 
 
 if __name__ == "__main__":
