@@ -156,22 +156,25 @@ class PointReader {
       point.config = read_run_config(root);
       plan.points.push_back(std::move(point));
     } catch (const ConfigError& error) {
+      ++refused_;
       for (Problem problem : error.problems()) {
-        problem.message += fmt::format(" (at the sweep's point {})", fmt::join(point.settings, ", "));
-        if (problems_.size() < most_problems && seen_.insert(problem.key + problem.message).second)
-          problems_.push_back(std::move(problem));
+        if (problems_.size() >= most_problems || !seen_.insert(problem.text()).second) continue;
+        problem.message += fmt::format(" (first at the sweep's point {})", fmt::join(point.settings, ", "));
+        problems_.push_back(std::move(problem));
       }
     }
   }
-  bool full() const { return problems_.size() >= most_problems; }
+  bool full() const { return problems_.size() >= most_problems || refused_ >= most_refused; }
   void throw_if_any() const {
     if (!problems_.empty()) throw ConfigError(problems_);
   }
 
  private:
   static constexpr std::size_t most_problems = 20;
+  static constexpr int most_refused = 1000;  // points
   Node document_;
   std::vector<Problem> problems_;
+  int refused_ = 0;
   std::set<std::string> seen_;
 };
 

@@ -18,6 +18,7 @@ namespace tessera::cli {
 namespace {
 
 using testing::AllOf;
+using testing::ContainsRegex;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -116,7 +117,14 @@ TEST_F(SweepTest, BadAxesAreRefusedBeforeAnythingRuns) {
   expect_refused("{axes: {seed: {range: [5, 1]}}}", HasSubstr("step"));
   expect_refused("{mode: list, points: []}", HasSubstr("points"));
   expect_refused("{mode: spiral, axes: {seed: [1]}}", HasSubstr("spiral"));
-  expect_refused("{axes: {layers.fc9.analog: [true, false]}}", HasSubstr("fc9"));
+  expect_refused("{axes: {layers.fc9.analog: [true, false]}}",
+                 AllOf(ContainsRegex("sweep.yaml:[0-9]+:[0-9]+: layers"), HasSubstr("'fc9' matches no layer"),
+                       HasSubstr("did you mean 'fc")));
+  expect_refused("{axes: {seed: {range: [1, 10000000]}}}", ContainsRegex("sweep.yaml:[0-9]+:[0-9]+: .*10000000"));
+  // What is wrong at many points is said once.
+  expect_refused("{axes: {seed: {range: [1, 50]}, rpu_config.forward.out_res: [14, abc]}}",
+                 AllOf(HasSubstr("1 problem in"), ContainsRegex("sweep.yaml:[0-9]+:[0-9]+: rpu_config.forward.out_res"),
+                       HasSubstr("'abc' (first at the sweep's point seed=1")));
   EXPECT_EQ(run_command({"sweep", config("quickstart.yaml"), "-o", path("out.h5")}).code, 3);
   EXPECT_EQ(run_command({"sweep", periphery(), "-o", path("out.h5"), "--shard", "3/2"}).code, 2);
 }
