@@ -431,7 +431,9 @@ class Evaluation {
       run.networks.push_back(&group.overrides[n]);
       run.same_layer.push_back(group.same_layer[n]);
       run.same_product.push_back(group.same_product[n]);
-      observed |= request.statistics || (tasks_[group.points[n].task].sink.output && !request.record_output.empty());
+      const std::vector<bool>& record = request.record_output;
+      observed |= request.statistics ||
+                  (tasks_[group.points[n].task].sink.output && std::ranges::find(record, true) != record.end());
     }
     if (members.empty()) return;
     if (observed)

@@ -254,11 +254,44 @@ void AnalogLayer::Impl::product_block(std::int64_t output_part, ConstMatrixView 
   }
 }
 
+namespace {
+
+/// y = v scale + bias, both roundings of every value; `bias` has one value per column. Rows of few columns are taken
+/// several at a time, with the factors repeated, so that the loop is long enough for vector instructions.
+void scale_and_add(ConstMatrixView v, MatrixView y, std::span<const float> scale, std::span<const float> bias) {
+  constexpr std::int64_t long_enough = 64;
+  const bool flat = v.stride == v.cols && y.stride == y.cols;
+  const std::int64_t together = flat ? std::max<std::int64_t>(1, long_enough / std::max<std::int64_t>(1, v.cols)) : 1;
+  std::vector<float> factor, term;
+  for (std::int64_t r = 0; r < together; ++r) {
+    if (scale.empty())
+      factor.insert(factor.end(), bias.size(), 1.0F);
+    else
+      factor.insert(factor.end(), scale.begin(), scale.end());
+    term.insert(term.end(), bias.begin(), bias.end());
+  }
+  for (std::int64_t r = 0; r < v.rows; r += together) {
+    const std::int64_t count = std::min(together, v.rows - r) * v.cols;
+    const float* in = v.row(r);
+    float* out = y.row(r);
+    for (std::int64_t i = 0; i < count; ++i)
+      out[i] = in[i] * factor[static_cast<std::size_t>(i)] + term[static_cast<std::size_t>(i)];
+  }
+}
+
+}  // namespace
+
 // The steps of run_block behind the product, in the same order, each rounded alike.
 void AnalogLayer::Impl::periphery_block(std::int64_t output_part, ConstMatrixView v, MatrixView y,
                                         AlignedVector<float>& partial) const {
   const TilePlace& place = tiles[static_cast<std::size_t>(output_part)].place;
   const MatrixView part = y.cols_from(place.first_output, place.outputs);
+  if (const LayerTile& only = tiles[static_cast<std::size_t>(output_part)];
+      input_parts == 1 && !bias.empty() && !only.needs_late_steps(true) && !(array() && output_quantizer)) {
+    const auto terms =
+        bias_in_use().subspan(static_cast<std::size_t>(place.first_output), static_cast<std::size_t>(place.outputs));
+    return scale_and_add(v.cols_from(first_column(output_part), place.outputs), part, only.scale, terms);
+  }
   for (std::int64_t t = output_part; t < std::ssize(tiles); t += output_parts) {
     const LayerTile& tile = tiles[static_cast<std::size_t>(t)];
     const bool first = t == output_part;
