@@ -2,6 +2,7 @@
 #include <deque>
 #include <exception>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -45,7 +46,7 @@ std::pair<std::int64_t, std::int64_t> parse_shard(const std::string& text) {
   return {shard - 1, shards};
 }
 
-/// Networks and data sets of a sweep, each loaded once.
+/// Networks with their calibrations and data sets of a sweep, each loaded once.
 class Loaded {
  public:
   explicit Loaded(const Environment& environment) : environment_(environment) {}
@@ -63,9 +64,16 @@ class Loaded {
         .emplace_back(std::make_pair(model, sample_shape), load_executor(model, sample_shape, environment_))
         .second;
   }
+  const sim::NetworkCalibration& calibration(const sim::ModelParameters& model, const nn::Executor& executor) {
+    const auto known = calibrations_.find({&executor, model.use_calibration});
+    if (known != calibrations_.end()) return known->second;
+    return calibrations_.emplace(std::pair(&executor, model.use_calibration), load_calibration(model, executor))
+        .first->second;
+  }
 
  private:
   const Environment& environment_;
+  std::map<std::pair<const nn::Executor*, bool>, sim::NetworkCalibration> calibrations_;
   std::deque<std::pair<io::DataParameters, io::DataSet>> data_;
   std::deque<std::pair<std::pair<sim::ModelParameters, Shape>, nn::Executor>> executors_;
 };
@@ -85,8 +93,9 @@ std::vector<sim::SweepJob> make_jobs(const spec::SweepPlan& plan, Loaded& loaded
     job.id = chip_identity(point.config, plan.isolated, contents);
     job.label = fmt::format("{}", fmt::join(point.settings, ", "));
     job.record = point.config.output.record;
-    job.request = [&config = point.config, &executor, &data, isolated = plan.isolated] {
-      sim::EvaluationRequest request = make_request(config, executor, data);
+    job.request = [&config = point.config, &executor, &data, isolated = plan.isolated,
+                   &calibration = loaded.calibration(point.config.model, executor)] {
+      sim::EvaluationRequest request = make_request(config, executor, data, calibration);
       request.isolated = isolated;
       return request;
     };

@@ -67,15 +67,19 @@ std::string chip_identity(spec::RunConfig config, bool isolated, FileContents& c
 
 sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Executor& executor,
                                     const io::DataSet& data) {
-  sim::EvaluationRequest request{
-      .executor = executor,
-      .data = data,
-      .batch_size = config.data.batch_size,
-      .seed = config.seed,
-      .evaluation = config.evaluation,
-      .resolve = sim::with_calibration(spec::layer_resolver(config), load_calibration(config.model, executor)),
-      .statistics = config.output.record.statistics,
-      .record_output = {}};
+  return make_request(config, executor, data, load_calibration(config.model, executor));
+}
+
+sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Executor& executor,
+                                    const io::DataSet& data, sim::NetworkCalibration calibration) {
+  sim::EvaluationRequest request{.executor = executor,
+                                 .data = data,
+                                 .batch_size = config.data.batch_size,
+                                 .seed = config.seed,
+                                 .evaluation = config.evaluation,
+                                 .resolve = sim::with_calibration(spec::layer_resolver(config), std::move(calibration)),
+                                 .statistics = config.output.record.statistics,
+                                 .record_output = {}};
   std::vector<std::string> names;
   for (const nn::LinearLayer& layer : executor.layers()) names.push_back(layer.name);
   request.record_output = spec::select_names(config.output.record.tensors, names, "output.record.tensors");

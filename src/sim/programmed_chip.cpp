@@ -102,6 +102,7 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
         if (!like.empty() && like[l] != nullptr) {
           Part part = like[l]->layers_.at(l).at(p);
           part.layer.set_periphery_quantization(parameters.rpu.pre_post.periph_quant);
+          if (parameters.calibration) part.layer.set_state(parameters.calibration->parts.at(p).state);
           return part;
         }
         Part part{name, tile::AnalogLayer(parameters.rpu, source.parts[p].weight.view(), source.parts[p].bias, address),
@@ -176,6 +177,7 @@ AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t rea
         if (layer->parameters().pre_post.periph_quant != wanted) {
           auto changed = std::make_shared<tile::AnalogLayer>(*layer);
           changed->set_periphery_quantization(wanted);
+          changed->set_state(part.layer.state());  // it may hold ranges of the quantizers
           layer = std::move(changed);
         }
       } else {

@@ -11,7 +11,6 @@
 #include "tessera/core/statistics.hpp"
 #include "tessera/results/reader.hpp"
 #include "tessera/sim/recording.hpp"
-#include "tessera/tile/mapping.hpp"
 
 namespace tessera::sim {
 
@@ -118,53 +117,6 @@ std::vector<ChipTask> unpacked(const std::vector<std::int64_t>& numbers) {
 bool go_together(const SweepJob& a, const SweepJob& b) {
   const EvaluationRequest x = a.request(), y = b.request();
   return &x.executor == &y.executor && &x.data == &y.data && x.batch_size == y.batch_size;
-}
-
-/// Tiles and tile columns of each layer of a request.
-void widen_tiles(results::Header& header, const EvaluationRequest& request) {
-  for (std::size_t l = 0; l < header.layers.size(); ++l) {
-    const nn::LinearLayer& layer = request.executor.layers()[l];
-    const std::string& op = request.executor.graph().nodes[static_cast<std::size_t>(layer.node)].op;
-    const LayerParameters parameters = request.resolve(layer.name, op);
-    if (!parameters.analog) continue;
-    std::int64_t tiles = 0;
-    std::int64_t columns = 0;
-    for (const nn::LinearPart& part : layer.parts) {
-      for (const tile::TilePlace& place :
-           tile::place_tiles(part.weight.rows(), part.weight.cols(), parameters.rpu.mapping)) {
-        ++tiles;
-        columns += place.outputs;
-      }
-    }
-    header.layers[l].max_tiles = std::max(header.layers[l].max_tiles, tiles);
-    header.layers[l].max_columns = std::max(header.layers[l].max_columns, columns);
-  }
-}
-
-void join(results::Header& header, const results::Header& point, const std::string& label) {
-  const auto differ = [&](bool different, const char* what) {
-    require<InputError>(!different, "what is swept changes {} (at {}); sweep it in separate files", what, label);
-  };
-  differ(point.times != header.times, "evaluation.times");
-  differ(point.repeats != header.repeats, "evaluation.repeats");
-  differ(point.samples != header.samples || point.labels != header.labels, "the data's samples");
-  differ(point.task != header.task || point.classes != header.classes, "evaluation.task or the network's classes");
-  differ(point.layers.size() != header.layers.size(), "the network's layers");
-  for (std::size_t l = 0; l < point.layers.size(); ++l) {
-    results::LayerHeader& whole = header.layers[l];
-    const results::LayerHeader& part = point.layers[l];
-    differ(part.name != whole.name || part.output_shape != whole.output_shape || part.inputs != whole.inputs,
-           "the network's layers");
-    whole.analog |= part.analog;
-    whole.record_output |= part.record_output;
-    whole.periphery_codes |= part.periphery_codes;
-    whole.devices |= part.devices;
-    whole.compensation |= part.compensation;
-    whole.column_compensation |= part.column_compensation;
-  }
-  differ(point.populations != header.populations, "the spiking neurons");
-  header.statistics |= point.statistics;
-  header.predictions |= point.predictions;
 }
 
 /// The points of this shard, one per id.
@@ -366,26 +318,6 @@ double estimate_seconds(const std::vector<SweepJob>& jobs, bool share, Parallel 
   evaluate_together(tasks, parallel, environment);
   const double seconds = std::chrono::duration<double>(Clock::now() - start.value_or(Clock::now())).count();
   return seconds / static_cast<double>(images) * static_cast<double>(count_images(jobs));
-}
-
-void describe_sweep(results::Header& header, const std::vector<SweepJob>& jobs,
-                    const std::optional<StopParameters>& stop) {
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    const EvaluationRequest request = jobs[i].request();
-    if (i == 0) {
-      describe_run(header, request, jobs[i].record);
-    } else {
-      results::Header point;
-      describe_run(point, request, jobs[i].record);
-      join(header, point, jobs[i].label);
-    }
-    widen_tiles(header, request);
-  }
-  if (!stop) return;
-  require<InputError>(header.task == results::Task::classification && !header.labels.empty(),
-                      "sweep.stop looks at the accuracy: it needs labels, and an isolated sweep has none");
-  header.stopped = true;
-  header.repeats = stop->max_repeats * header.reads;
 }
 
 void collect_points(results::Writer& writer, const std::vector<SweepJob>& jobs, const SweepOptions& options) {

@@ -170,6 +170,22 @@ TEST_F(SharingTest, ActivationQuantizersAndDigitalQuantizationGoTogetherToo) {
   expect_same("shared.h5", "alone.h5");
 }
 
+TEST_F(SharingTest, ACalibratedNetworkIsSharedWithItsRanges) {
+  const std::string trained = write("calibrate.yaml", fmt::format("base: {}\n", config("calibrate.yaml")));
+  ASSERT_EQ(run_command({"calibrate", trained, "-o", path("model.h5"), "-q", "--set", "calibration.samples=32"}).code,
+            0);
+  const std::string file = sweep_config(
+      R"({axes: {rpu_config.pre_post.periph_quant.n_bits: [2, 5], model.use_calibration: [true, false],
+      layers.fc2.rpu_config.pre_post.periph_quant.symmetric: [true, false]}})",
+      "rpu_config: {noise_model: {type: PCMLikeNoiseModel}}");
+  const std::vector<std::string> model{"--set", "model.file=" + path("model.h5")};
+  run_sweep(file, "shared.h5", model);
+  run_sweep(file, "alone.h5", {"--set", "model.file=" + path("model.h5"), "--no-share"});
+  expect_same("shared.h5", "alone.h5");
+  const std::vector<double> loss = results::Reader(path("shared.h5")).read("/loss").values;
+  EXPECT_NE(loss.at(0), loss.at(4)) << "the calibration changes nothing: the test shows nothing";
+}
+
 TEST_F(SharingTest, AnIsolatedSweepGivesTheErrorsOfEachLayerAlone) {
   const std::string axes = "axes: {rpu_config.pre_post.periph_quant.n_bits: [2, 4, 0]}";
   run_sweep(sweep_config("{" + axes + "}"), "whole.h5");

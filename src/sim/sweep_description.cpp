@@ -1,0 +1,81 @@
+#include <algorithm>
+
+#include "tessera/sim/recording.hpp"
+#include "tessera/sim/sweep.hpp"
+#include "tessera/tile/mapping.hpp"
+
+/// The header of a sweep's file, from those of its points.
+namespace tessera::sim {
+
+namespace {
+
+/// Tiles and tile columns of each layer of a request.
+void widen_tiles(results::Header& header, const EvaluationRequest& request) {
+  for (std::size_t l = 0; l < header.layers.size(); ++l) {
+    const nn::LinearLayer& layer = request.executor.layers()[l];
+    const std::string& op = request.executor.graph().nodes[static_cast<std::size_t>(layer.node)].op;
+    const LayerParameters parameters = request.resolve(layer.name, op);
+    if (!parameters.analog) continue;
+    std::int64_t tiles = 0;
+    std::int64_t columns = 0;
+    for (const nn::LinearPart& part : layer.parts) {
+      for (const tile::TilePlace& place :
+           tile::place_tiles(part.weight.rows(), part.weight.cols(), parameters.rpu.mapping)) {
+        ++tiles;
+        columns += place.outputs;
+      }
+    }
+    header.layers[l].max_tiles = std::max(header.layers[l].max_tiles, tiles);
+    header.layers[l].max_columns = std::max(header.layers[l].max_columns, columns);
+  }
+}
+
+void join(results::Header& header, const results::Header& point, const std::string& label) {
+  const auto differ = [&](bool different, const char* what) {
+    require<InputError>(!different, "what is swept changes {} (at {}); sweep it in separate files", what, label);
+  };
+  differ(point.times != header.times, "evaluation.times");
+  differ(point.repeats != header.repeats, "evaluation.repeats");
+  differ(point.samples != header.samples || point.labels != header.labels, "the data's samples");
+  differ(point.task != header.task || point.classes != header.classes, "evaluation.task or the network's classes");
+  differ(point.layers.size() != header.layers.size(), "the network's layers");
+  for (std::size_t l = 0; l < point.layers.size(); ++l) {
+    results::LayerHeader& whole = header.layers[l];
+    const results::LayerHeader& part = point.layers[l];
+    differ(part.name != whole.name || part.output_shape != whole.output_shape || part.inputs != whole.inputs,
+           "the network's layers");
+    whole.analog |= part.analog;
+    whole.record_output |= part.record_output;
+    whole.periphery_codes |= part.periphery_codes;
+    whole.devices |= part.devices;
+    whole.compensation |= part.compensation;
+    whole.column_compensation |= part.column_compensation;
+  }
+  differ(point.populations != header.populations, "the spiking neurons");
+  header.statistics |= point.statistics;
+  header.predictions |= point.predictions;
+}
+
+}  // namespace
+
+void describe_sweep(results::Header& header, const std::vector<SweepJob>& jobs,
+                    const std::optional<StopParameters>& stop) {
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const EvaluationRequest request = jobs[i].request();
+    if (i == 0) {
+      describe_run(header, request, jobs[i].record);
+    } else {
+      results::Header point;
+      describe_run(point, request, jobs[i].record);
+      join(header, point, jobs[i].label);
+    }
+    widen_tiles(header, request);
+  }
+  if (!stop) return;
+  require<InputError>(header.task == results::Task::classification && !header.labels.empty(),
+                      "sweep.stop looks at the accuracy: it needs labels, and an isolated sweep has none");
+  header.stopped = true;
+  header.repeats = stop->max_repeats * header.reads;
+}
+
+}  // namespace tessera::sim
