@@ -120,14 +120,18 @@ void Executor::Implementation::run_branched_blocks(const Tensor& batch, const Br
   });
   if (!run.output) return;
   for (const auto& [networks, first] : outputs.front()) {
-    std::vector<Activation> parts;
-    for (auto& list : outputs) {
+    Shape shape = first.shape();
+    shape[0] = samples;
+    Tensor all = Tensor::uninitialized(std::move(shape));
+    float* to = all.data();
+    for (const auto& list : outputs) {
       const auto found = std::ranges::find_if(
           list, [front = networks.front()](const auto& entry) { return entry.first.front() == front; });
-      TESSERA_EXPECT(found != list.end());
-      parts.push_back({found->second, Layout::natural});
+      TESSERA_EXPECT(found != list.end() && found->second.dim(0) > 0);
+      to = std::copy_n(found->second.data(), found->second.size(), to);
     }
-    run.output(networks, stacked(parts).values);
+    TESSERA_EXPECT(to == all.data() + all.size());
+    run.output(networks, all);
   }
 }
 

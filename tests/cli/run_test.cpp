@@ -99,6 +99,21 @@ TEST_F(RunTest, SameBitsForAnyThreadsAndBatchAndAgain) {
   }
 }
 
+// Without statistics nobody looks at layers, and blocks of samples go through the network on a thread each.
+TEST_F(RunTest, TheScoreWithoutStatisticsIsTheSame) {
+  const std::string noisy = noisy_config();
+  ASSERT_EQ(run_command({"run", noisy, "-o", path("a.h5")}).code, 0);
+  const double loss = accuracy(path("a.h5"), "/loss");
+  for (const char* threads : {"1", "2", "3"}) {
+    for (const char* batch : {"5", "31", "500"}) {
+      const CommandResult result = run_command({"run", noisy, "-o", path("b.h5"), "--threads", threads, "--batch-size",
+                                                batch, "--set", "output.record={statistics: false}"});
+      ASSERT_EQ(result.code, 0) << result.err;
+      EXPECT_EQ(accuracy(path("b.h5"), "/loss"), loss) << threads << " threads, batches of " << batch;
+    }
+  }
+}
+
 TEST_F(RunTest, TheComparisonCanFail) {
   const std::string noisy = noisy_config();
   ASSERT_EQ(run_command({"run", noisy, "-o", path("a.h5")}).code, 0);

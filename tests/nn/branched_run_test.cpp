@@ -98,7 +98,7 @@ const std::vector<Setting>& settings() {
 
 TEST(BranchedRun, EveryNetworkGetsTheBitsItGetsAlone) {
   const Executor executor(test::small_cnn());
-  const Tensor x = random_tensor({6, 3, 9, 9}, 12);
+  const Tensor x = random_tensor({7, 3, 9, 9}, 12);  // two threads get blocks of different sizes
   for (const std::int64_t memory : {std::int64_t{0}, std::int64_t{40000}, std::int64_t{1} << 30}) {
     for (const bool observed : {false, true}) {
       Networks together(executor, settings());
