@@ -38,7 +38,8 @@ void calibrate(const CalibrateOptions& options, const Invocation& invocation) {
   const sim::InputCalibration parameters = config.calibration.value_or(sim::InputCalibration{});
   const io::DataSet data(parameters.data.value_or(config.data));
   io::Model model = load_prepared_model(config.model, environment);
-  const nn::Executor executor = make_executor(model.graph, data.sample_shape());
+  const spec::RunConfig* const only = &config;
+  const nn::Executor executor = make_executor(model.graph, data.sample_shape(), {&only, 1});
   spec::resolve_layers(config, layer_names(executor));
 
   const sim::CalibrationRequest request{
@@ -46,7 +47,8 @@ void calibrate(const CalibrateOptions& options, const Invocation& invocation) {
       .data = data,
       .seed = config.seed,
       .parameters = parameters,
-      .resolve = sim::with_calibration(spec::layer_resolver(config), load_calibration(config.model, executor))};
+      .resolve = sim::with_calibration(spec::layer_resolver(config, executor.options().products),
+                                       load_calibration(config.model, executor))};
   const sim::CalibrationResult result = sim::calibrate(request, options.common.parallel(), environment);
   console.finish_progress();
 

@@ -141,7 +141,7 @@ void doctor(const DoctorArguments& arguments, const Invocation& invocation) {
   const spec::RunConfig config = spec::read_run_config(arguments.config, arguments.common.overrides(), &report);
   if (const std::string note = spec::unused_note(report); !note.empty()) environment.note(note);
   const io::DataSet data(config.data);
-  const nn::Executor executor = load_executor(config.model, data.sample_shape(), environment);
+  const nn::Executor executor = load_executor(config, data.sample_shape(), environment);
   spec::resolve_layers(config, layer_names(executor));
   const sim::EvaluationRequest request = make_request(config, executor, data);
 

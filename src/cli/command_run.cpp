@@ -39,7 +39,7 @@ void run(const RunOptions& options, const Invocation& invocation) {
   if (output.empty()) throw UsageError("where should the results go? Give -o results.h5 or output.file");
 
   const io::DataSet data(config.data);
-  const nn::Executor executor = load_executor(config.model, data.sample_shape(), environment);
+  const nn::Executor executor = load_executor(config, data.sample_shape(), environment);
   spec::resolve_layers(config, layer_names(executor));
   const sim::EvaluationRequest request = make_request(config, executor, data);
 

@@ -51,6 +51,11 @@ class Loaded {
  public:
   explicit Loaded(const Environment& environment) : environment_(environment) {}
 
+  /// Before executor(): what is put on tiles in any of the points can be put there in all.
+  void prepare_for(const std::vector<spec::SweepPoint>& points) {
+    for (const spec::SweepPoint& point : points) configs_.push_back(&point.config);
+  }
+
   const io::DataSet& data(io::DataParameters parameters) {
     parameters.batch_size = 1;
     for (const auto& [known, data] : data_)
@@ -61,7 +66,7 @@ class Loaded {
     for (const auto& [known, executor] : executors_)
       if (known.first == model && known.second == sample_shape) return executor;
     return executors_
-        .emplace_back(std::make_pair(model, sample_shape), load_executor(model, sample_shape, environment_))
+        .emplace_back(std::make_pair(model, sample_shape), load_executor(model, sample_shape, environment_, configs_))
         .second;
   }
   const sim::NetworkCalibration& calibration(const sim::ModelParameters& model, const nn::Executor& executor) {
@@ -73,6 +78,7 @@ class Loaded {
 
  private:
   const Environment& environment_;
+  std::vector<const spec::RunConfig*> configs_;
   std::map<std::pair<const nn::Executor*, bool>, sim::NetworkCalibration> calibrations_;
   std::deque<std::pair<io::DataParameters, io::DataSet>> data_;
   std::deque<std::pair<std::pair<sim::ModelParameters, Shape>, nn::Executor>> executors_;
@@ -81,6 +87,7 @@ class Loaded {
 std::vector<sim::SweepJob> make_jobs(const spec::SweepPlan& plan, Loaded& loaded) {
   std::vector<sim::SweepJob> jobs;
   FileContents contents;
+  loaded.prepare_for(plan.points);
   for (const spec::SweepPoint& point : plan.points) {
     const io::DataSet& data = loaded.data(point.config.data);
     const nn::Executor& executor = loaded.executor(point.config.model, data.sample_shape());

@@ -28,7 +28,7 @@ LayerSize layer_size(const nn::Executor& executor, std::size_t index, const tile
   for (const nn::LinearPart& part : layer.parts) {
     const std::int64_t part_weights = part.weight.rows() * part.weight.cols();
     weights += part_weights;
-    size.parameters += part_weights + std::ssize(part.bias);
+    if (layer.kind != nn::LinearKind::product) size.parameters += part_weights + std::ssize(part.bias);
     const auto places = tile::place_tiles(part.weight.rows(), part.weight.cols(), mapping);
     size.tiles += std::ssize(places);
     for (const tile::TilePlace& place : places)
@@ -84,6 +84,9 @@ void inspect_model(const std::string& path, std::ostream& out, const Environment
         << " per sample\n";
   out << "\nWeighted layers, on tiles of at most 512x512:\n\n";
   print_layers(executor, out, [](std::size_t) { return std::optional(tile::MappingParameter{}); });
+  if (const std::vector<std::string> products = nn::activation_products(graph); !products.empty())
+    out << fmt::format("\nProducts of two activations, digital unless a rule of layers: says analog: true: {}\n",
+                       fmt::join(products, ", "));
   TextTable others;
   others.add_column("other node", TextTable::Align::left);
   others.add_column("operator", TextTable::Align::left);
@@ -103,7 +106,7 @@ void inspect_model(const std::string& path, std::ostream& out, const Environment
 void inspect_config(const std::string& path, std::ostream& out, const Environment& environment) {
   const spec::RunConfig config = spec::read_run_config(path);
   const io::DataSet data(config.data);
-  const nn::Executor executor = load_executor(config.model, data.sample_shape(), environment);
+  const nn::Executor executor = load_executor(config, data.sample_shape(), environment);
   const std::vector<spec::LayerConfig> layers = spec::resolve_layers(config, layer_names(executor));
   out << path << ": '" << config.name << "', seed " << config.seed << "\n  model " << config.model.file << "\n  data  "
       << data.name() << ": " << format_count(data.size()) << " samples of " << to_string(data.sample_shape()) << ", "

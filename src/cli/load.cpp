@@ -1,5 +1,6 @@
 #include "cli/load.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 
@@ -36,14 +37,24 @@ io::Model load_prepared_model(const sim::ModelParameters& model, const Environme
   return loaded;
 }
 
-nn::Executor load_executor(const sim::ModelParameters& model, const Shape& sample_shape,
-                           const Environment& environment) {
-  return make_executor(load_prepared_model(model, environment).graph, sample_shape);
+nn::Executor load_executor(const sim::ModelParameters& model, const Shape& sample_shape, const Environment& environment,
+                           std::span<const spec::RunConfig* const> configs) {
+  return make_executor(load_prepared_model(model, environment).graph, sample_shape, configs);
 }
 
-nn::Executor make_executor(nn::Graph graph, const Shape& sample_shape) {
+nn::Executor load_executor(const spec::RunConfig& config, const Shape& sample_shape, const Environment& environment) {
+  const spec::RunConfig* const only = &config;
+  return load_executor(config.model, sample_shape, environment, {&only, 1});
+}
+
+nn::Executor make_executor(nn::Graph graph, const Shape& sample_shape,
+                           std::span<const spec::RunConfig* const> configs) {
   nn::ExecutorOptions options;
   options.sample_shapes = {sim::fitted_sample_shape(graph, sample_shape)};
+  for (const spec::LayerName& product : product_names(graph))
+    if (std::any_of(configs.begin(), configs.end(),
+                    [&](const spec::RunConfig* config) { return spec::asks_for_product(*config, product); }))
+      options.products.push_back(product.name);
   return nn::Executor(std::move(graph), std::move(options));
 }
 
@@ -55,7 +66,17 @@ sim::NetworkCalibration load_calibration(const sim::ModelParameters& model, cons
 std::vector<spec::LayerName> layer_names(const nn::Executor& executor) {
   std::vector<spec::LayerName> names;
   for (const nn::LinearLayer& layer : executor.layers())
-    names.push_back({layer.name, executor.graph().nodes[static_cast<std::size_t>(layer.node)].op});
+    names.push_back({layer.name, executor.graph().nodes[static_cast<std::size_t>(layer.node)].op,
+                     layer.kind == nn::LinearKind::product});
+  for (spec::LayerName& product : product_names(executor.graph()))
+    if (std::none_of(names.begin(), names.end(), [&](const spec::LayerName& n) { return n.name == product.name; }))
+      names.push_back(std::move(product));
+  return names;
+}
+
+std::vector<spec::LayerName> product_names(const nn::Graph& graph) {
+  std::vector<spec::LayerName> names;
+  for (std::string& name : nn::activation_products(graph)) names.push_back({std::move(name), "MatMul", true});
   return names;
 }
 

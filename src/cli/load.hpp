@@ -1,4 +1,5 @@
 #pragma once
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,16 +21,23 @@ nn::Graph load_model(const std::string& path, const Environment& environment);
 /// Reads a model with what is known of it; batch normalization is folded if that is asked for.
 io::Model load_prepared_model(const sim::ModelParameters& model, const Environment& environment);
 
-/// A network for samples of this shape.
-nn::Executor make_executor(nn::Graph graph, const Shape& sample_shape);
+/// A network for samples of this shape, with the products of two activations that any of the configurations puts on
+/// tiles.
+nn::Executor make_executor(nn::Graph graph, const Shape& sample_shape,
+                           std::span<const spec::RunConfig* const> configs = {});
 
-/// Reads and prepares a network for samples of this shape.
-nn::Executor load_executor(const sim::ModelParameters& model, const Shape& sample_shape,
-                           const Environment& environment);
+/// Reads the network, too.
+nn::Executor load_executor(const sim::ModelParameters& model, const Shape& sample_shape, const Environment& environment,
+                           std::span<const spec::RunConfig* const> configs);
+nn::Executor load_executor(const spec::RunConfig& config, const Shape& sample_shape, const Environment& environment);
 
 /// What the model file says of the network's analog layers; nothing for ONNX, or where it is not to be used.
 sim::NetworkCalibration load_calibration(const sim::ModelParameters& model, const nn::Executor& executor);
 
+/// The layers of the executor, then the products of two activations that are not among them.
 std::vector<spec::LayerName> layer_names(const nn::Executor& executor);
+
+/// The products of two activations of a network.
+std::vector<spec::LayerName> product_names(const nn::Graph& graph);
 
 }  // namespace tessera::cli

@@ -77,7 +77,7 @@ sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Exe
                                  .batch_size = config.data.batch_size,
                                  .seed = config.seed,
                                  .evaluation = config.evaluation,
-                                 .resolve = sim::with_calibration(spec::layer_resolver(config), std::move(calibration)),
+                                 .resolve = sim::with_calibration(spec::layer_resolver(config, executor.options().products), std::move(calibration)),
                                  .statistics = config.output.record.statistics,
                                  .record_output = {}};
   std::vector<std::string> names;

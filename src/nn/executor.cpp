@@ -4,6 +4,7 @@
 #include <cmath>
 #include <new>
 
+#include "activation_product.hpp"
 #include "executor_implementation.hpp"
 
 namespace tessera::nn {
@@ -29,6 +30,7 @@ Executor::Implementation::Implementation(Graph graph, ExecutorOptions options)
     require<InputError>(find_operator(node.op) != nullptr, "node '{}': operator '{}' is not supported", node.name,
                         node.op);
   layers_ = linear_layers(graph_);
+  add_products();
   layer_of_node_.assign(graph_.nodes.size(), -1);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     layer_of_node_[static_cast<std::size_t>(layers_[l].node)] = static_cast<int>(l);
@@ -37,6 +39,12 @@ Executor::Implementation::Implementation(Graph graph, ExecutorOptions options)
   }
   find_transforms();
   check_constants();
+}
+
+void Executor::Implementation::add_products() {
+  if (options_.products.empty()) return;
+  const std::vector<ValueInfo> one = infos(1), two = infos(graph_.batch == BatchMode::any ? 2 : 1);
+  for (const std::string& name : options_.products) layers_.push_back(product_layer(graph_, name, one, two));
 }
 
 void Executor::Implementation::check_weights(const LinearLayer& layer) const {

@@ -12,11 +12,11 @@ namespace {
 constexpr std::int64_t fewest_together = 8;  // samples
 
 /// To the networks that have not been shown this layer on a way that was given up for lack of memory.
-void show(BranchWalk& walk, const std::vector<std::size_t>& networks, const LinearRecord& record) {
+void show(BranchWalk& walk, const std::vector<std::size_t>& networks, const LinearRecord& record, std::size_t node) {
   std::vector<std::size_t> fresh;
   for (const std::size_t n : networks)
-    if (walk.shown[n] <= record.layer) fresh.push_back(n);
-  for (const std::size_t n : fresh) walk.shown[n] = record.layer + 1;
+    if (walk.shown[n] <= node) fresh.push_back(n);
+  for (const std::size_t n : fresh) walk.shown[n] = node + 1;
   if (!fresh.empty()) walk.run.observer(fresh, record);
 }
 
@@ -147,7 +147,10 @@ void Executor::Implementation::follow(BranchWalk& walk, std::size_t first_step, 
       walk.run.transform_observer(networks, node, call);
     };
   LinearObserver observer;
-  if (walk.run.observer) observer = [&](const LinearRecord& record) { show(walk, networks, record); };
+  if (walk.run.observer)
+    observer = [&](const LinearRecord& record) {
+      show(walk, networks, record, static_cast<std::size_t>(layers_[record.layer].node));
+    };
   PassState state{.first_sample = walk.run.first_sample,
                   .samples = graph_.batch == BatchMode::any ? walk.samples : 1,
                   .observer = observer,
@@ -217,10 +220,11 @@ void Executor::Implementation::part(BranchWalk& walk, std::size_t i, std::unique
                     branches);
   std::optional<Activation> input;
   if (walk.run.observer) {
-    input = activation_of(in[0]);
+    input = input_of(layer, in);
     for (std::size_t b = 0; b < now && !shown_by_transform_[layer]; ++b) {
       const Array& seen = *std::ranges::find_if(outs[b], [](const Array& a) { return a.data != nullptr; });
-      show(walk, parting[b], {.layer = layer, .input = *input, .output = activation_of(seen)});
+      show(walk, parting[b], {.layer = layer, .input = *input, .output = activation_of(seen)},
+           static_cast<std::size_t>(step.node));
     }
     if (!shown_by_transform_[layer]) input.reset();
   }

@@ -45,7 +45,7 @@ struct BranchWalk {
   std::shared_ptr<const Plan> plan = {};
   std::vector<std::vector<std::size_t>> waiting = {};  ///< to be taken from the beginning
   std::int64_t held_bytes = 0;
-  std::vector<std::size_t> shown = {};  ///< by network: layers that the observer has seen
+  std::vector<std::size_t> shown = {};  ///< by network: nodes up to the last layer that the observer has seen
 };
 
 /// The axis of a layer's input that grows with the batch, and the rows (images) that one more sample adds.
@@ -82,6 +82,7 @@ class Executor::Implementation {
  private:
   using PlanKey = std::pair<std::vector<Shape>, bool>;
 
+  void add_products();
   void check_weights(const LinearLayer& layer) const;
   void find_transforms();
   void check_constants() const;
@@ -115,6 +116,8 @@ class Executor::Implementation {
   /// The steps of a plan; `sink` is shown the outputs.
   void pass(const std::vector<BoundInput>& bound, std::int64_t first, std::int64_t count, const RunOptions& options,
             const LinearObserver& observer, const OutputSink& sink, bool diagnose = false) const;
+  /// What an observer is shown of a layer's input.
+  Activation input_of(std::size_t layer, std::span<const Array> in) const;
   void run_transform(std::size_t n, const Array& in, const Array& out, const RunOptions& options,
                      PassState& state) const;
   void run_step(const Step& step, const std::vector<Array>& in, const std::vector<Array>& out,

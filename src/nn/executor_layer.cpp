@@ -10,9 +10,17 @@ namespace {
 Activation rows_of(const Activation& all, std::int64_t first, std::int64_t count) {
   Shape shape = all.values.shape();
   shape[0] = count;
-  Activation part{Tensor::uninitialized(shape), all.layout};
+  Activation part{Tensor::uninitialized(shape), all.layout, nullptr};
   const std::int64_t row = part.values.size() / std::max<std::int64_t>(1, count);
   std::copy_n(all.values.data() + first * row, part.values.size(), part.values.data());
+  if (all.second) {
+    Shape second = all.second->shape();
+    const std::int64_t parts = all.values.dim(0) / std::max<std::int64_t>(1, count);
+    second[0] /= parts;
+    const std::int64_t size = element_count(second);
+    const float* from = all.second->data() + first / count * size;
+    part.second = std::make_shared<const Tensor>(second, std::span<const float>(from, static_cast<std::size_t>(size)));
+  }
   return part;
 }
 
@@ -22,9 +30,17 @@ Activation stacked(const std::vector<Activation>& parts) {
   TESSERA_EXPECT(!parts.empty());
   Shape shape = parts[0].values.shape();
   shape[0] *= static_cast<std::int64_t>(parts.size());
-  Activation all{Tensor::uninitialized(shape), parts[0].layout};
+  Activation all{Tensor::uninitialized(shape), parts[0].layout, nullptr};
   float* to = all.values.data();
   for (const Activation& part : parts) to = std::copy_n(part.values.data(), part.values.size(), to);
+  if (parts[0].second) {
+    Shape second = parts[0].second->shape();
+    second[0] *= static_cast<std::int64_t>(parts.size());
+    Tensor seconds = Tensor::uninitialized(second);
+    to = seconds.data();
+    for (const Activation& part : parts) to = std::copy_n(part.second->data(), part.second->size(), to);
+    all.second = std::make_shared<const Tensor>(std::move(seconds));
+  }
   return all;
 }
 
@@ -52,6 +68,8 @@ std::int64_t Executor::Implementation::vectors_per_sample(std::size_t layer) con
       return element_count(in) / std::max<std::int64_t>(1, in[0] * in[1]);
     case LinearKind::recurrent:
       return in[0];
+    case LinearKind::product:
+      return in[in.size() - 2];
   }
   return 0;
 }
@@ -92,6 +110,13 @@ std::vector<Activation> Executor::Implementation::apply_once(std::size_t layer, 
   for (std::size_t i = 1; i < node.inputs.size(); ++i) {
     const ValueId id = node.inputs[i];
     if (id == no_value) continue;
+    if (i == 1 && layers_[layer].kind == LinearKind::product) {
+      require<InputError>(input.second != nullptr, "layer '{}': its second operand is missing", node.name);
+      known[1].shape = input.second->shape();
+      in_infos[1] = &known[1];
+      in[1] = {.shape = input.second->shape(), .data = const_cast<float*>(input.second->data())};
+      continue;
+    }
     if (graph_.is_constant(id)) {
       known[i].known = std::shared_ptr<const Constant>(std::shared_ptr<void>(),
                                                        &*graph_.values[static_cast<std::size_t>(id)].constant);
@@ -111,7 +136,7 @@ std::vector<Activation> Executor::Implementation::apply_once(std::size_t layer, 
   std::vector<Array> out(branches.size());
   std::vector<LinearBranch> calls;
   for (std::size_t b = 0; b < branches.size(); ++b) {
-    results[b] = {Tensor::uninitialized(out_infos[0].shape), input.layout};
+    results[b] = {Tensor::uninitialized(out_infos[0].shape), input.layout, nullptr};
     out[b] = {.layout = input.layout, .shape = out_infos[0].shape, .data = results[b].values.data()};
     calls.push_back({branches[b].operators, {&out[b], 1}, branches[b].product});
   }

@@ -158,6 +158,12 @@ void Executor::Implementation::pass(const std::vector<BoundInput>& bound, std::i
   give_back(std::move(workspace));
 }
 
+Activation Executor::Implementation::input_of(std::size_t layer, std::span<const Array> in) const {
+  Activation input = activation_of(in[0]);
+  if (layers_[layer].kind == LinearKind::product) input.second = std::make_shared<const Tensor>(tensor_of(in[1]));
+  return input;
+}
+
 void Executor::Implementation::run_transform(std::size_t n, const Array& in, const Array& out,
                                              const RunOptions& options, PassState& state) const {
   const auto size = static_cast<std::size_t>(in.size());
@@ -188,7 +194,7 @@ void Executor::Implementation::run_step(const Step& step, const std::vector<Arra
     operators = (*options.overrides)[layer];
     check_operators(layer, operators);
   }
-  if (options.before) options.before(layer, activation_of(in[0]), state.first_sample);
+  if (options.before) options.before(layer, input_of(layer, in), state.first_sample);
   evaluate_linear({.compiled = compiled_[layer],
                    .node = node,
                    .in = in,
@@ -199,17 +205,17 @@ void Executor::Implementation::run_step(const Step& step, const std::vector<Arra
                    .order = vector_order(layer, in[0]),
                    .parallel = options.parallel});
   if (state.observer && shown_by_transform_[layer]) {
-    state.input = activation_of(in[0]);
+    state.input = input_of(layer, in);
   } else if (state.observer) {
     const Array& seen = *std::ranges::find_if(out, [](const Array& a) { return a.data != nullptr; });
-    state.observer({.layer = layer, .input = activation_of(in[0]), .output = activation_of(seen)});
+    state.observer({.layer = layer, .input = input_of(layer, in), .output = activation_of(seen)});
   }
 }
 
 VectorOrder Executor::Implementation::vector_order(std::size_t layer, const Array& in) const {
   VectorOrder order;
   const LinearKind kind = layers_[layer].kind;
-  if (kind == LinearKind::recurrent) return order;
+  if (kind == LinearKind::recurrent || kind == LinearKind::product) return order;
   const bool dense = kind == LinearKind::dense;
   const std::int64_t rows = dense ? in.size() / std::max<std::int64_t>(1, in.shape.back()) : in.dim(0);
   const SampleRows& sample = sample_rows(layer);

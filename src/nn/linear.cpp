@@ -138,6 +138,19 @@ std::string LinearLayer::part_name(std::size_t part) const {
   return suffix.empty() ? name : name + "." + suffix;
 }
 
+void LinearOperator::multiply(ConstMatrixView, ConstMatrixView, MatrixView, std::uint64_t, std::uint64_t,
+                              Parallel) const {
+  throw RunError("a product of two activations was given an operator with a weight of its own");
+}
+
+std::vector<std::string> activation_products(const Graph& graph) {
+  std::vector<std::string> names;
+  for (const Node& node : graph.nodes)
+    if (node.op == "MatMul" && !graph.is_constant(node.input(0)) && !graph.is_constant(node.input(1)))
+      names.push_back(node.name);
+  return names;
+}
+
 bool is_linear(const Graph& graph, const Node& node) {
   const Tensor* weight = graph.tensor(node.input(1));
   if (weight == nullptr) return false;

@@ -42,7 +42,7 @@ CompiledLayer compile_layer(const Graph& graph, LinearLayer layer) {
         compiled.depthwise[k * channels + g] = part.weight.data()[k];
       compiled.depthwise_bias.insert(compiled.depthwise_bias.end(), part.bias.begin(), part.bias.end());
     }
-  } else {
+  } else if (layer.kind != LinearKind::product) {
     for (const LinearPart& part : layer.parts) {
       if (convolution)
         compiled.packed.emplace_back(channels_innermost(part.weight.view(), positions).view());
@@ -160,6 +160,8 @@ void evaluate_linear(const LinearCall& call) {
       return evaluate_transposed_convolution(call);
     case LinearKind::recurrent:
       return evaluate_recurrent(call);
+    case LinearKind::product:
+      return evaluate_product(call);
   }
 }
 

@@ -87,6 +87,8 @@ void evaluate_dense(const LinearCall& call, std::span<const LinearBranch> branch
 void evaluate_convolution(const LinearCall& call, std::span<const LinearBranch> branches);
 void evaluate_transposed_convolution(const LinearCall& call);
 void evaluate_recurrent(const LinearCall& call);
+/// The product of two activations, sample by sample; `order` is not used.
+void evaluate_product(const LinearCall& call);
 
 /// y = max(y, 0), keeping NaN.
 void rectify(float* y, std::int64_t count);

@@ -177,7 +177,8 @@ class Planner {
     Step step{.node = static_cast<int>(n), .op = &op, .in = {}, .out = {}, .layer = layer};
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       const std::size_t last_weight = node.op == "LSTM" || node.op == "GRU" || node.op == "RNN" ? 3 : 2;
-      const bool weight = layer >= 0 && i > 0 && i <= last_weight;
+      const bool weight =
+          layer >= 0 && i > 0 && i <= last_weight && (node.inputs[i] == no_value || graph_.is_constant(node.inputs[i]));
       step.in.push_back(weight ? -1 : operand(node, op, i, layout));
     }
     std::vector<ValueId> outputs = node.outputs;

@@ -3,6 +3,7 @@
 #include <mutex>
 #include <string>
 
+#include "sim/written_layer.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/nn/linear.hpp"
 #include "tessera/tile/analog_layer.hpp"
@@ -12,8 +13,11 @@ namespace tessera::sim {
 /// Layers may be shared by several operators; what is counted is not.
 class AnalogOperator final : public nn::LinearOperator {
  public:
-  AnalogOperator(std::string name, std::shared_ptr<const tile::AnalogLayer> layer, std::uint32_t event)
-      : name_(std::move(name)), layer_(std::move(layer)), event_(event) {}
+  /// `written`: the devices into which the matrices of a product of two activations are programmed; null for exact
+  /// ones.
+  AnalogOperator(std::string name, std::shared_ptr<const tile::AnalogLayer> layer, std::uint32_t event,
+                 std::shared_ptr<const device::DeviceParameters> written = nullptr)
+      : name_(std::move(name)), layer_(std::move(layer)), event_(event), written_(std::move(written)) {}
 
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const override {
     counted(first_vector, parallel, [&](const tile::ForwardCall& call) { layer_->forward(x, y, call); });
@@ -40,6 +44,12 @@ class AnalogOperator final : public nn::LinearOperator {
   void product_converted(ConstMatrixView z, MatrixView v, std::uint64_t first_vector,
                          Parallel parallel) const override {
     layer_->product(z, v, converted(first_vector, parallel));
+  }
+
+  void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
+                std::uint64_t written, Parallel parallel) const override {
+    const tile::AnalogLayer layer = written_layer(*layer_, weight, written_.get(), written);
+    counted(first_vector, parallel, [&](const tile::ForwardCall& call) { layer.forward(x, y, call); });
   }
 
   const std::string& name() const { return name_; }
@@ -72,6 +82,7 @@ class AnalogOperator final : public nn::LinearOperator {
   std::string name_;
   std::shared_ptr<const tile::AnalogLayer> layer_;
   std::uint32_t event_;
+  std::shared_ptr<const device::DeviceParameters> written_;
   bool count_ = true;
   // Counts are integers and maxima: the order in which threads add theirs cannot change them.
   mutable std::mutex mutex_;

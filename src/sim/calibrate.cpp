@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "sim/row_collector.hpp"
+#include "sim/written_layer.hpp"
 #include "tessera/sim/analog_network.hpp"
 #include "tessera/sim/evaluate.hpp"
 
@@ -20,6 +21,10 @@ class TileOperator final : public nn::LinearOperator {
   explicit TileOperator(const tile::AnalogLayer& layer) : layer_(layer) {}
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const override {
     layer_.forward(x, y, {first_vector, parallel, nullptr, calibration_event});
+  }
+  void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
+                std::uint64_t written, Parallel parallel) const override {
+    written_layer(layer_, weight, nullptr, written).forward(x, y, {first_vector, parallel, nullptr, calibration_event});
   }
 
  private:
@@ -239,6 +244,7 @@ class Calibration {
     return [resolve = with_calibration(request_.resolve, layers)](const std::string& name, const std::string& op) {
       LayerParameters parameters = resolve(name, op);
       parameters.device.reset();
+      parameters.written_device.reset();
       parameters.drift_compensation.reset();
       parameters.fault_map.clear();
       return parameters;

@@ -41,6 +41,7 @@ LayerParameters ideal_layer(LayerParameters layer) {
   layer.rpu.pre_post.periph_quant = {};
   layer.rpu.act_quant_config.reset();
   layer.device.reset();
+  layer.written_device.reset();
   layer.drift_compensation.reset();
   layer.fault_map.clear();
   return layer;
@@ -55,6 +56,7 @@ void copy_periphery(const LayerParameters& from, LayerParameters& to, bool scale
 
 void copy_devices(const LayerParameters& from, LayerParameters& to) {
   to.device = from.device;
+  to.written_device = from.written_device;
   to.drift_compensation = from.drift_compensation;
   to.fault_map = from.fault_map;
 }
@@ -86,6 +88,7 @@ const std::vector<Mechanism>& mechanisms() {
       {"programming", "noise_model", [](const L& from, L& to) { copy_devices(from, to); },
        [](L& layer) {
          layer.device.reset();
+         layer.written_device.reset();
          layer.drift_compensation.reset();
          layer.fault_map.clear();
        }},

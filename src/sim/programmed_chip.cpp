@@ -19,6 +19,7 @@ struct ProgrammedChip::Part {
   std::string name;
   tile::AnalogLayer layer;
   std::shared_ptr<const Devices> devices;  ///< null without a device model; shared between chips that are alike
+  std::shared_ptr<const device::DeviceParameters> written = nullptr;  ///< of a product of two activations
 };
 
 namespace {
@@ -112,6 +113,8 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
           expect_same_tiles(found, places_of(part.layer));
           part.layer.set_state(found.state);
         }
+        if (parameters.written_device)
+          part.written = std::make_shared<const device::DeviceParameters>(*parameters.written_device);
         if (!parameters.device) return part;
         Devices devices{*parameters.device, parameters.drift_compensation, {}, {}};
         const device::FaultMap* const map = faults.at(l).at(p).devices > 0 ? &faults[l][p] : nullptr;
@@ -183,7 +186,8 @@ AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t rea
       } else {
         layer = std::make_shared<const tile::AnalogLayer>(time_s && part.devices ? drifted(part) : part.layer);
       }
-      network.operators_[l].push_back(std::make_unique<AnalogOperator>(part.name, std::move(layer), read));
+      network.operators_[l].push_back(
+          std::make_unique<AnalogOperator>(part.name, std::move(layer), read, part.written));
       network.overrides_[l].push_back(network.operators_[l].back().get());
     }
   }
@@ -192,12 +196,26 @@ AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t rea
 
 namespace {
 
+/// `before` with the activation ranges of `after`.
+tile::LayerState with_activation_ranges(tile::LayerState before, const tile::LayerState& after) {
+  before.output_quantizer = after.output_quantizer;
+  for (std::size_t t = 0; t < before.tiles.size(); ++t)
+    before.tiles[t].output_quantizer = after.tiles[t].output_quantizer;
+  return before;
+}
+
 /// Passes vectors through a layer in training mode, which updates its activation ranges.
 class EstimatingOperator final : public nn::LinearOperator {
  public:
   explicit EstimatingOperator(tile::AnalogLayer& layer) : layer_(layer) {}
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const override {
     layer_.forward_training(x, y, {first_vector, parallel, nullptr, 0});
+  }
+  void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
+                std::uint64_t written, Parallel parallel) const override {
+    tile::AnalogLayer layer = written_layer(layer_, weight, nullptr, written);
+    layer.forward_training(x, y, {first_vector, parallel, nullptr, 0});
+    layer_.set_state(with_activation_ranges(layer_.state(), layer.state()));
   }
 
  private:
@@ -212,14 +230,6 @@ bool needs_activation_range(const tile::AnalogLayer& layer) {
   return (state.tiles.size() > 1 && state.output_quantizer.delta.empty()) ||
          std::any_of(state.tiles.begin(), state.tiles.end(),
                      [](const tile::TileState& tile) { return tile.output_quantizer.delta.empty(); });
-}
-
-/// `before` with the activation ranges of `after`.
-tile::LayerState with_activation_ranges(tile::LayerState before, const tile::LayerState& after) {
-  before.output_quantizer = after.output_quantizer;
-  for (std::size_t t = 0; t < before.tiles.size(); ++t)
-    before.tiles[t].output_quantizer = after.tiles[t].output_quantizer;
-  return before;
 }
 
 }  // namespace

@@ -77,6 +77,7 @@ class QuantizedNetwork::Builder {
     for (const auto& entry : parameters_.map.module_qconfig_map)
       if (!parameters.map.module_qconfig_map.contains(entry.first)) appended_.insert(entry.first);
     options_.sample_shapes = {fitted_sample_shape(graph_, data.sample_shape())};
+    options_.products = reference.options().products;
   }
 
   void build() {

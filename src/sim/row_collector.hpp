@@ -54,6 +54,10 @@ class RowCollector final : public nn::LinearOperator {
                const nn::LinearOperator* then)
       : statistics_(std::move(statistics)), slices_(std::move(slices)), then_(then) {}
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const override;
+  void multiply(ConstMatrixView, ConstMatrixView x, MatrixView y, std::uint64_t first_vector, std::uint64_t,
+                Parallel parallel) const override {
+    forward(x, y, first_vector, parallel);
+  }
 
  private:
   std::vector<RowStatistics*> statistics_;

@@ -76,6 +76,9 @@ void check_unrollable(const nn::Executor& network, const std::vector<nn::ValueId
   require<InputError>(graph.batch == nn::BatchMode::any,
                       "network '{}' cannot be unrolled over time, since it does not take batches of any size",
                       graph.name);
+  require<InputError>(network.options().products.empty(),
+                      "'{}': a product of two activations cannot be on tiles in a spiking network; leave it digital",
+                      network.options().products.empty() ? "" : network.options().products.front());
   for (const nn::LinearLayer& layer : network.layers())
     require<InputError>(layer.kind != nn::LinearKind::recurrent,
                         "layer '{}': a recurrent layer cannot be part of a spiking network", layer.name);

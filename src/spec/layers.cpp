@@ -20,7 +20,7 @@ class Resolver {
   explicit Resolver(const RunConfig& config) : config_(config), table_(rpu_config_keys()) {}
 
   LayerConfig resolve(const LayerName& layer) {
-    LayerConfig result{true, config_.rpu_config};
+    LayerConfig result{!layer.product, config_.rpu_config};
     std::vector<std::size_t> used;
     for (std::size_t i = 0; i < config_.layers.size(); ++i) {
       const LayerRule& rule = config_.layers[i];
@@ -42,10 +42,22 @@ class Resolver {
       names.push_back(layer.name);
       ops.push_back(layer.op);
     }
+    const auto holds = [&](const LayerRule& rule, const LayerName& layer) {
+      return applies(rule, layer) && (!layer.product || rule.analog || asks_for_product(config_, layer));
+    };
     for (std::size_t i = 0; i < config_.layers.size(); ++i) {
       const LayerRule& rule = config_.layers[i];
-      if (std::any_of(layers.begin(), layers.end(), [&](const LayerName& layer) { return applies(rule, layer); }))
+      if (std::any_of(layers.begin(), layers.end(), [&](const LayerName& layer) { return holds(rule, layer); }))
         continue;
+      const auto product =
+          std::find_if(layers.begin(), layers.end(), [&](const LayerName& layer) { return applies(rule, layer); });
+      if (product != layers.end()) {
+        report_.problem(rule.position, fmt::format("layers.{}", i),
+                        fmt::format("matches only products of two activations ('{}'), which are digital unless a rule "
+                                    "says analog: true",
+                                    product->name));
+        continue;
+      }
       const auto matches_any = [](const std::optional<std::string>& pattern, const std::vector<std::string>& words) {
         return !pattern ||
                std::any_of(words.begin(), words.end(), [&](const std::string& w) { return glob_matches(*pattern, w); });
@@ -105,11 +117,26 @@ LayerConfig resolve_layer(const RunConfig& config, const LayerName& layer) {
   return result;
 }
 
-sim::LayerResolver layer_resolver(const RunConfig& config) {
-  return [config](const std::string& name, const std::string& op) {
-    const LayerConfig layer = resolve_layer(config, {name, op});
-    return sim::LayerParameters{layer.analog, layer.rpu_config.tile, device_parameters(layer.rpu_config),
-                                layer.rpu_config.drift_compensation, layer.rpu_config.fault_map};
+bool asks_for_product(const RunConfig& config, const LayerName& product) {
+  bool asked = false;
+  for (const LayerRule& rule : config.layers)
+    if (rule.analog && applies(rule, product)) asked = *rule.analog;
+  return asked;
+}
+
+sim::LayerResolver layer_resolver(const RunConfig& config, const std::vector<std::string>& products) {
+  return [config, products](const std::string& name, const std::string& op) {
+    const bool product = std::find(products.begin(), products.end(), name) != products.end();
+    const LayerConfig layer = resolve_layer(config, {name, op, product});
+    sim::LayerParameters parameters{layer.analog, layer.rpu_config.tile, device_parameters(layer.rpu_config),
+                                    layer.rpu_config.drift_compensation, layer.rpu_config.fault_map};
+    if (product) {
+      parameters.written_device = std::move(parameters.device);
+      parameters.device.reset();
+      parameters.drift_compensation.reset();
+      parameters.fault_map.clear();
+    }
+    return parameters;
   };
 }
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "nn/network.hpp"
+#include "tessera/io/npy.hpp"
 #include "tessera/results/reader.hpp"
 #include "tessera/results/schema.hpp"
 #include "tessera/results/writer.hpp"
@@ -81,6 +82,36 @@ TEST(TaskTest, IntegerLabelsMeanClassification) {
   EXPECT_THAT(confusion.values, testing::ElementsAre(2, 0, 0, 1, 0, 0, 1, 0, 0));
   EXPECT_THAT(results::Reader(ran.file).read("/reference/class_accuracy").values, testing::ElementsAre(1, 0, 0));
   EXPECT_THAT(results::check_schema(h5::File::open(ran.file)), testing::IsEmpty());
+  std::filesystem::remove(ran.file);
+}
+
+TEST(TaskTest, RealTargetsAreMetWithAMeanSquaredError) {
+  const std::string folder = testing::TempDir() + "task_test_";
+  const Tensor x = nn::test::random_tensor({7, 3}, 1), targets = nn::test::random_tensor({7, 3}, 2);
+  io::write_npy(folder + "x.npy", x);
+  io::write_npy(folder + "targets.npy", targets);
+  io::DataParameters parameters;
+  parameters.format = io::DataFormat::npy;
+  parameters.inputs = {folder + "x.npy"};
+  parameters.labels = folder + "targets.npy";
+  double squares = 0.0;  // the network doubles its input
+  for (std::int64_t i = 0; i < x.size(); ++i) {
+    const double error = 2.0 * static_cast<double>(x.data()[i]) - static_cast<double>(targets.data()[i]);
+    squares += error * error;
+  }
+  const Ran ran = run(io::DataSet(parameters), {.times = {}});
+  EXPECT_NEAR(value(ran.file, "/mse"), squares / 21.0, 1e-6 * squares) << "real labels mean regression";
+  EXPECT_EQ(value(ran.file, "/reference/mse"), value(ran.file, "/mse"));
+  EXPECT_EQ(value(ran.file, "/count"), 7.0);
+  EXPECT_FALSE(results::Reader(ran.file).has("/accuracy"));
+  EXPECT_THAT(results::check_schema(h5::File::open(ran.file)), testing::IsEmpty());
+  // What the network gives, as targets.
+  Tensor doubled = x;
+  for (float& v : doubled.values()) v *= 2.0F;
+  io::write_npy(folder + "targets.npy", doubled);
+  const Ran exact = run(io::DataSet(parameters), {.times = {}, .task = Task::regression});
+  EXPECT_EQ(value(exact.file, "/mse"), 0.0);
+  for (const char* name : {"x.npy", "targets.npy"}) std::filesystem::remove(folder + name);
   std::filesystem::remove(ran.file);
 }
 

@@ -60,6 +60,39 @@ TEST(Layers, LaterRulesWinKeyByKey) {
   EXPECT_TRUE(one.analog);
 }
 
+TEST(Layers, ProductsOfTwoActivationsAreDigitalUnlessAsked) {
+  const std::vector<LayerName> attention = {
+      {"query", "MatMul"}, {"scores", "MatMul", true}, {"values", "MatMul", true}};
+  const auto analog = [&](const std::string& rules) {
+    std::vector<bool> result;
+    for (const LayerConfig& layer : resolve_layers(config_with(rules), attention)) result.push_back(layer.analog);
+    return result;
+  };
+  EXPECT_THAT(analog("seed: 1\n"), ElementsAre(true, false, false));
+  EXPECT_THAT(analog("layers: [{op: MatMul, rpu_config: {forward: {out_noise: 0.1}}}]\n"),
+              ElementsAre(true, false, false));
+  EXPECT_THAT(analog("layers: [{op: MatMul, analog: true}]\n"), ElementsAre(true, true, true));
+  EXPECT_THAT(analog("layers: [{op: MatMul, analog: true}, {match: scores, analog: false}]\n"),
+              ElementsAre(true, false, true));
+  EXPECT_THAT(analog("layers: [{match: values, analog: false}]\n"), ElementsAre(true, false, false));
+  try {
+    analog("layers: [{match: scores, rpu_config: {forward: {out_noise: 0.1}}}]\n");
+    ADD_FAILURE() << "a rule without effect went unnoticed";
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("run.yaml:3:10"));
+    EXPECT_THAT(error.what(), HasSubstr("analog: true"));
+  }
+  const RunConfig config = config_with(
+      "rpu_config: {noise_model: {type: PCMLikeNoiseModel}, drift_compensation: {type: GlobalDriftCompensation}}\n"
+      "layers: [{match: scores, analog: true}]\n");
+  EXPECT_TRUE(asks_for_product(config, attention[1]));
+  EXPECT_FALSE(asks_for_product(config, attention[2]));
+  const sim::LayerResolver resolve = layer_resolver(config, {"scores"});
+  EXPECT_TRUE(resolve("query", "MatMul").device && !resolve("query", "MatMul").written_device);
+  const sim::LayerParameters scores = resolve("scores", "MatMul");
+  EXPECT_TRUE(scores.analog && scores.written_device && !scores.device && !scores.drift_compensation);
+}
+
 TEST(Layers, APresetInARuleReplacesEverything) {
   const RunConfig config = config_with(
       "rpu_config: {forward: {out_noise: 0.5}, act_quant_config: {n_bits: 8}}\n"

@@ -23,6 +23,8 @@ enum class Layout { natural, channels_last };
 struct Activation {
   Tensor values;  ///< shape() is the logical (ONNX) shape, whatever the layout
   Layout layout = Layout::natural;
+  /// For the input of a product of two activations: the second operand. Null for other layers.
+  std::shared_ptr<const Tensor> second = {};
 };
 
 /// The values in row-major order of the logical shape, as ONNX defines them.
@@ -48,9 +50,9 @@ struct RunOptions {
   std::uint64_t first_sample = 0;  ///< number of the first sample of the batch in the data set
   Parallel parallel = {};
   const LinearOverrides* overrides = nullptr;  ///< layers().size() entries
-  LinearObserver observer = {};                ///< called in layer order on the calling thread
+  LinearObserver observer = {};                ///< called in node order on the calling thread
   TransformObserver transform_observer = {};   ///< called in node order on the calling thread
-  InputObserver before = {};                   ///< in layer order; the operators of `overrides` may be changed in it
+  InputObserver before = {};                   ///< in node order; the operators of `overrides` may be changed in it
 };
 
 /// Several networks that differ in their weighted layers only, on one batch.
@@ -65,7 +67,7 @@ struct BranchedRun {
   std::vector<std::vector<std::uint32_t>> same_product = {};
   /// For what is kept where networks part; beyond it the common way is computed again.
   std::int64_t memory_bytes = std::int64_t{1} << 30;
-  /// Called in layer order for each network, with all networks that did the same so far (ascending).
+  /// Called in node order for each network, with all networks that did the same so far (ascending).
   std::function<void(std::span<const std::size_t> networks, const LinearRecord& record)> observer = {};
   std::function<void(std::span<const std::size_t> networks, const Tensor& output)> output = {};
   /// Called in node order for each network; again with the same values where a common way is computed again.
@@ -83,6 +85,10 @@ struct ExecutorOptions {
   /// Extents of the inputs without the batch where the graph leaves them free; one per input.
   std::vector<Shape> sample_shapes;
   Transforms transforms = {};  ///< one per node that insert_transforms() added
+  /// Products of two activations (activation_products()) that operators may stand in for. They follow the weighted
+  /// layers in layers(), in this order. InputError unless the extents of their operands are known, and the samples of a
+  /// batch are the first axis of their leading extents.
+  std::vector<std::string> products = {};
 };
 
 /// A compiled network: weights packed once, shapes planned per batch size, memory planned by liveness. Const and safe

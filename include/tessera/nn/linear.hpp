@@ -38,14 +38,19 @@ class LinearOperator {
   /// forward() and product() of converted vectors z: the bits that x would give.
   virtual void forward_converted(ConstMatrixView, MatrixView, std::uint64_t, Parallel) const {}
   virtual void product_converted(ConstMatrixView, MatrixView, std::uint64_t, Parallel) const {}
+
+  /// For products of two activations: y_v = W x_v with a weight that is written for this call, the matrix number
+  /// `written` of its part in the whole data set. RunError if the operator has a weight of its own only.
+  virtual void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
+                        std::uint64_t written, Parallel parallel) const;
 };
 
-enum class LinearKind { dense, convolution, transposed_convolution, recurrent };
+enum class LinearKind { dense, convolution, transposed_convolution, recurrent, product };
 
 /// One product of a layer.
 struct LinearPart {
   std::string name;         ///< "" for the only part; "group0", ...; recurrent: see below
-  Matrix weight;            ///< [out, in]
+  Matrix weight;            ///< [out, in]; zeros of that size for a product of two activations
   std::vector<float> bias;  ///< out values, or empty: added digitally after the product
 };
 
@@ -61,16 +66,18 @@ struct Window {
   int axes = 2;                     ///< spatial axes of the tensors: 1 or 2
 };
 
-/// A node with a constant weight.
+/// A node with a constant weight, or a product of two activations that ExecutorOptions::products asks for.
 ///
-/// | kind | node | parts | vectors of one sample |
-/// |---|---|---|---|
-/// | dense | Gemm, MatMul with constant second operand | 1 | rows of the input: 1, or all leading extents but the batch
-/// | | convolution | Conv | one per group, out = outputs of the group, in = channel-major, then kernel row-major
-/// (im2col) | output positions, row-major | | transposed_convolution | ConvTranspose | one per group, in = channels of
-/// the group, out = channel-major, then kernel row-major; overlapping outputs and the bias are added digitally | input
-/// positions | | recurrent | LSTM, GRU, RNN | per direction: "W" and "R" (GRU: "W", "R", "Rh"), gates in ONNX order,
-/// suffix "_reverse" for the backward direction | time steps |
+/// dense: Gemm, MatMul with constant second operand. One part. Vectors of a sample: the rows of the input, which are 1,
+///   or all leading extents but the batch.
+/// convolution: Conv. A part per group; out = outputs of the group, in = channel-major, then kernel row-major (im2col).
+///   Vectors: the output positions, row-major.
+/// transposed_convolution: ConvTranspose. A part per group; in = channels of the group, out = channel-major, then
+///   kernel row-major; overlapping outputs and the bias are added digitally. Vectors: the input positions.
+/// recurrent: LSTM, GRU, RNN. Per direction the parts "W" and "R" (GRU: "W", "R", "Rh"), gates in ONNX order, suffix
+///   "_reverse" for the backward direction. Vectors: the time steps.
+/// product: MatMul of two activations A [.., m, k] and B [.., k, n]. A part ("head0", ...) for each matrix of a sample;
+///   out = n, in = k: the weight is the transpose of B's matrix. Vectors: the m rows of A's matrix.
 ///
 /// Vectors are numbered sample * vectors_per_sample + v; a recurrent layer, and a dense layer whose batch axis is not
 /// the first, number them step * 2^32 + sample.
@@ -88,6 +95,9 @@ struct LinearLayer {
 /// Every weighted node in node order. The position in this list is the `layer` of executor.hpp and the layer number of
 /// random streams. Scale factors (Gemm's alpha and beta, transB) are folded into weight and bias.
 std::vector<LinearLayer> linear_layers(const Graph& graph);
+
+/// Names of the products of two activations, in node order: digital unless ExecutorOptions::products names them.
+std::vector<std::string> activation_products(const Graph& graph);
 
 /// Whether a node would appear in linear_layers().
 bool is_linear(const Graph& graph, const Node& node);

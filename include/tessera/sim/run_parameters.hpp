@@ -65,6 +65,9 @@ struct LayerParameters {
   /// Ranges found by calibration or training (layer_calibration.hpp); null: those of `rpu`.
   std::shared_ptr<const LayerCalibration> calibration = {};
 
+  /// Products of two activations: the devices into which every matrix is programmed anew (`device` is empty for them).
+  std::optional<device::DeviceParameters> written_device = {};
+
   bool operator==(const LayerParameters&) const = default;
 };
 
