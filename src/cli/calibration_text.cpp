@@ -55,6 +55,21 @@ std::string calibration_table(const std::vector<nn::LinearLayer>& layers, const 
   return table.text();
 }
 
+std::string quantizer_table(const sim::QuantizerRanges& ranges) {
+  TextTable table;
+  for (const char* heading : {"digital quantizer", "of its"}) table.add_column(heading, TextTable::Align::left);
+  for (const char* heading : {"bits", "from", "to"}) table.add_column(heading);
+  for (const auto& [node, tensors] : ranges)
+    for (const auto& [tensor, range] : tensors) {
+      quant::UniformQuantizer quantizer(range.quantizer);
+      quantizer.set_state(range.state);
+      table.add_row({node, tensor, fmt::format("{}", range.quantizer.n_bits),
+                     fmt::format("{:.4g}", quantizer.x_min().front()),
+                     fmt::format("{:.4g}", quantizer.x_max().front())});
+    }
+  return table.text();
+}
+
 std::string calibration_summary(const sim::NetworkCalibration& calibration) {
   std::map<std::string, int> layers;
   for (const auto& [name, layer] : calibration) ++layers[layer->type ? sim::to_string(*layer->type) : "training"];

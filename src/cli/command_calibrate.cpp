@@ -5,6 +5,7 @@
 #include "cli/interrupt.hpp"
 #include "cli/load.hpp"
 #include "tessera/sim/calibrate.hpp"
+#include "tessera/sim/quantized_network.hpp"
 #include "tessera/spec/layers.hpp"
 #include "tessera/spec/run_config.hpp"
 
@@ -40,7 +41,9 @@ void calibrate(const CalibrateOptions& options, const Invocation& invocation) {
   io::Model model = load_prepared_model(config.model, environment);
   const spec::RunConfig* const only = &config;
   const nn::Executor executor = make_executor(model.graph, data.sample_shape(), {&only, 1});
-  spec::resolve_layers(config, layer_names(executor));
+  const std::vector<spec::LayerConfig> layers = spec::resolve_layers(config, layer_names(executor));
+  const bool analog =
+      std::any_of(layers.begin(), layers.end(), [](const spec::LayerConfig& layer) { return layer.analog; });
 
   const sim::CalibrationRequest request{
       .executor = executor,
@@ -48,22 +51,43 @@ void calibrate(const CalibrateOptions& options, const Invocation& invocation) {
       .seed = config.seed,
       .parameters = parameters,
       .resolve = sim::with_calibration(spec::layer_resolver(config, executor.options().products),
-                                       load_calibration(config.model, executor))};
-  const sim::CalibrationResult result = sim::calibrate(request, options.common.parallel(), environment);
-  console.finish_progress();
-
-  for (const nn::LinearLayer& layer : executor.layers())
-    if (const auto found = result.layers.find(layer.name); found != result.layers.end())
-      model.calibration[layer.name] = sim::to_numbers(layer, *found->second);
-  const std::string source =
-      fmt::format("{}; {} samples of {}", how(parameters), format_count(result.samples), data.name());
+                                       load_ranges(config.model, executor).layers)};
+  std::ostream& out = invocation.console.out;
+  std::vector<std::string> sources;
+  std::string tables;
+  if (analog || !config.quantization) {
+    const sim::CalibrationResult result = sim::calibrate(request, options.common.parallel(), environment);
+    console.finish_progress();
+    for (const nn::LinearLayer& layer : executor.layers())
+      if (const auto found = result.layers.find(layer.name); found != result.layers.end())
+        model.calibration[layer.name] = sim::to_numbers(layer, *found->second);
+    sources.push_back(fmt::format("{}; {} samples of {}", how(parameters), format_count(result.samples), data.name()));
+    tables = calibration_table(executor.layers(), result.layers) +
+             "\n  output peak: largest tile output in front of the ADC (out_bound is its limit)\n";
+  }
+  if (config.quantization) {
+    const sim::QuantizedNetwork quantized(executor, *config.quantization, request.resolve, data, config.seed,
+                                          options.common.parallel());
+    const sim::QuantizerRanges ranges = quantized.ranges();
+    for (auto& [node, numbers] : model.calibration)
+      std::erase_if(numbers, [](const auto& entry) { return sim::is_quantizer_range(entry.first); });
+    sim::add_numbers(ranges, model.calibration);
+    const sim::CalibrationParameters& c = config.quantization->calibration;
+    if (!ranges.empty()) {
+      sources.push_back(fmt::format("digital quantizers: {} samples of {}",
+                                    format_count(std::min(data.size(), c.batches * c.batch_size)), data.name()));
+      tables += (tables.empty() ? "" : "\n") + quantizer_table(ranges);
+    }
+  }
+  if (sources.empty())
+    throw InputError(
+        "there is nothing to calibrate: no layer is analog, and quantization: gives no activation a range");
+  const std::string source = fmt::format("{}", fmt::join(sources, "; "));
   model.notes["calibration"] = source;
   io::write_model(model, options.output);
-  invocation.console.out << config.name << ": " << source << "\n\n"
-                         << calibration_table(executor.layers(), result.layers)
-                         << "\n  output peak: largest tile output in front of the ADC (out_bound is its limit)\n"
-                         << "\nmodel: " << options.output << "\nuse it: tessera run " << shell_quoted(options.config)
-                         << " --set model.file=" << shell_quoted(options.output) << " -o results.h5\n";
+  out << config.name << ": " << source << "\n\n"
+      << tables << "\nmodel: " << options.output << "\nuse it: tessera run " << shell_quoted(options.config)
+      << " --set model.file=" << shell_quoted(options.output) << " -o results.h5\n";
 }
 
 }  // namespace

@@ -69,17 +69,17 @@ class Loaded {
         .emplace_back(std::make_pair(model, sample_shape), load_executor(model, sample_shape, environment_, configs_))
         .second;
   }
-  const sim::NetworkCalibration& calibration(const sim::ModelParameters& model, const nn::Executor& executor) {
+  const ModelRanges& calibration(const sim::ModelParameters& model, const nn::Executor& executor) {
     const auto known = calibrations_.find({&executor, model.use_calibration});
     if (known != calibrations_.end()) return known->second;
-    return calibrations_.emplace(std::pair(&executor, model.use_calibration), load_calibration(model, executor))
+    return calibrations_.emplace(std::pair(&executor, model.use_calibration), load_ranges(model, executor))
         .first->second;
   }
 
  private:
   const Environment& environment_;
   std::vector<const spec::RunConfig*> configs_;
-  std::map<std::pair<const nn::Executor*, bool>, sim::NetworkCalibration> calibrations_;
+  std::map<std::pair<const nn::Executor*, bool>, ModelRanges> calibrations_;
   std::deque<std::pair<io::DataParameters, io::DataSet>> data_;
   std::deque<std::pair<std::pair<sim::ModelParameters, Shape>, nn::Executor>> executors_;
 };

@@ -99,6 +99,8 @@ void inspect_model(const std::string& path, std::ostream& out, const Environment
   if (any) out << "\nDigital float32:\n\n" << others.text();
   if (!h5::is_hdf5(path)) return;
   const auto calibration = sim::read_calibration(executor.layers(), io::read_calibration(path));
+  if (const sim::QuantizerRanges ranges = sim::read_quantizer_ranges(io::read_calibration(path)); !ranges.empty())
+    out << "\nRanges of digital quantizers:\n\n" << quantizer_table(ranges);
   if (!calibration.empty())
     out << "\nRanges for analog layers:\n\n" << calibration_table(executor.layers(), calibration);
 }

@@ -58,9 +58,10 @@ nn::Executor make_executor(nn::Graph graph, const Shape& sample_shape,
   return nn::Executor(std::move(graph), std::move(options));
 }
 
-sim::NetworkCalibration load_calibration(const sim::ModelParameters& model, const nn::Executor& executor) {
+ModelRanges load_ranges(const sim::ModelParameters& model, const nn::Executor& executor) {
   if (!model.use_calibration || !h5::is_hdf5(model.file)) return {};
-  return sim::read_calibration(executor.layers(), io::read_calibration(model.file));
+  const auto numbers = io::read_calibration(model.file);
+  return {sim::read_calibration(executor.layers(), numbers), sim::read_quantizer_ranges(numbers)};
 }
 
 std::vector<spec::LayerName> layer_names(const nn::Executor& executor) {

@@ -7,6 +7,7 @@
 #include "tessera/io/model_file.hpp"
 #include "tessera/nn/executor.hpp"
 #include "tessera/sim/layer_calibration.hpp"
+#include "tessera/sim/quantizer_ranges.hpp"
 #include "tessera/sim/run_parameters.hpp"
 #include "tessera/spec/layers.hpp"
 
@@ -31,8 +32,14 @@ nn::Executor load_executor(const sim::ModelParameters& model, const Shape& sampl
                            std::span<const spec::RunConfig* const> configs);
 nn::Executor load_executor(const spec::RunConfig& config, const Shape& sample_shape, const Environment& environment);
 
-/// What the model file says of the network's analog layers; nothing for ONNX, or where it is not to be used.
-sim::NetworkCalibration load_calibration(const sim::ModelParameters& model, const nn::Executor& executor);
+/// What calibration or training found.
+struct ModelRanges {
+  sim::NetworkCalibration layers;   ///< analog layers
+  sim::QuantizerRanges quantizers;  ///< digital quantizers of activations
+};
+
+/// What the model file says; nothing for ONNX, or where it is not to be used.
+ModelRanges load_ranges(const sim::ModelParameters& model, const nn::Executor& executor);
 
 /// The layers of the executor, then the products of two activations that are not among them.
 std::vector<spec::LayerName> layer_names(const nn::Executor& executor);

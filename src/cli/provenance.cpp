@@ -67,23 +67,26 @@ std::string chip_identity(spec::RunConfig config, bool isolated, FileContents& c
 
 sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Executor& executor,
                                     const io::DataSet& data) {
-  return make_request(config, executor, data, load_calibration(config.model, executor));
+  return make_request(config, executor, data, load_ranges(config.model, executor));
 }
 
 sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Executor& executor,
-                                    const io::DataSet& data, sim::NetworkCalibration calibration) {
-  sim::EvaluationRequest request{.executor = executor,
-                                 .data = data,
-                                 .batch_size = config.data.batch_size,
-                                 .seed = config.seed,
-                                 .evaluation = config.evaluation,
-                                 .resolve = sim::with_calibration(spec::layer_resolver(config, executor.options().products), std::move(calibration)),
-                                 .statistics = config.output.record.statistics,
-                                 .record_output = {}};
+                                    const io::DataSet& data, ModelRanges ranges) {
+  sim::EvaluationRequest request{
+      .executor = executor,
+      .data = data,
+      .batch_size = config.data.batch_size,
+      .seed = config.seed,
+      .evaluation = config.evaluation,
+      .resolve =
+          sim::with_calibration(spec::layer_resolver(config, executor.options().products), std::move(ranges.layers)),
+      .statistics = config.output.record.statistics,
+      .record_output = {}};
   std::vector<std::string> names;
   for (const nn::LinearLayer& layer : executor.layers()) names.push_back(layer.name);
   request.record_output = spec::select_names(config.output.record.tensors, names, "output.record.tensors");
   request.quantization = config.quantization;
+  if (request.quantization) request.quantization->ranges = std::move(ranges.quantizers);
   request.spiking = config.spiking;
   return request;
 }

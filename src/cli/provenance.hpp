@@ -4,6 +4,7 @@
 #include <string>
 
 #include "cli/commands.hpp"
+#include "cli/load.hpp"
 #include "tessera/results/records.hpp"
 #include "tessera/sim/evaluate.hpp"
 #include "tessera/sim/layer_calibration.hpp"
@@ -20,9 +21,9 @@ std::string neutral_resolved_text(spec::RunConfig config);
 /// What a configuration asks to evaluate. The network and the data must outlive the request.
 sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Executor& executor,
                                     const io::DataSet& data);
-/// The same with a calibration that was read before: requests share chips only where they have one in common.
+/// The same with ranges that were read before: requests share chips only where they have one in common.
 sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Executor& executor,
-                                    const io::DataSet& data, sim::NetworkCalibration calibration);
+                                    const io::DataSet& data, ModelRanges ranges);
 
 /// Who computed how, without the seconds of the passes.
 results::Runtime make_runtime(const Invocation& invocation, Parallel parallel, std::int64_t batch_size,

@@ -207,6 +207,8 @@ std::unique_ptr<TrainedLayer> make_trained_layer(const Graph& graph, const Linea
       return make_trained_transposed_convolution(graph, layer);
     case LinearKind::recurrent:
       return make_trained_recurrent(layer);
+    case LinearKind::product:  // digital in training: not among the layers of linear_layers()
+      break;
   }
   return nullptr;
 }

@@ -91,10 +91,11 @@ class QuantizedNetwork::Builder {
     const Shape sample = options_.sample_shapes.at(0);
     result_.executor_ = std::make_unique<nn::Executor>(std::move(graph_), std::move(options_));
     make_accumulators();
-    result_.has_ranges_ = !ranges_.empty();
+    result_.has_ranges_ = !ranges_.empty() || !known_.empty();
     if (!ranges_.empty()) calibrate(sample);
-    for (const auto& [quantizer, entry] : ranges_)
-      result_.entries_[entry].number = range_text(quantizer->manager().quantizer());
+    for (const auto* list : {&ranges_, &known_})
+      for (const auto& [quantizer, entry] : *list)
+        result_.entries_[entry].number = range_text(quantizer->manager().quantizer());
   }
 
  private:
@@ -196,7 +197,11 @@ class QuantizedNetwork::Builder {
     const std::string tensor = side == nn::TransformSide::input ? "input" : "output";
     auto quantizer = std::make_shared<RangeQuantizer>(fmt::format("{} of layer '{}'", tensor, name),
                                                       quant::manager_parameters(config));
-    ranges_.emplace_back(quantizer, result_.entries_.size());
+    result_.quantizers_[name][tensor] = quantizer;
+    const auto node = parameters_.ranges.find(name);
+    const bool known = node != parameters_.ranges.end() && node->second.contains(tensor);
+    if (known) quantizer->set_range(node->second.at(tensor));
+    (known ? known_ : ranges_).emplace_back(quantizer, result_.entries_.size());
     result_.entries_.push_back({name, tensor, ""});
     places_.push_back({static_cast<int>(n), side, std::move(quantizer)});
   }
@@ -313,6 +318,7 @@ class QuantizedNetwork::Builder {
   nn::ExecutorOptions options_;
   std::vector<nn::TransformPlace> places_;
   std::vector<std::pair<std::shared_ptr<RangeQuantizer>, std::size_t>> ranges_;  ///< with the index of their entry
+  std::vector<std::pair<std::shared_ptr<RangeQuantizer>, std::size_t>> known_;   ///< with a range from before
   std::set<std::string> appended_;  ///< types that append_default_conversions added
   std::vector<Problem> problems_;
 };
@@ -327,6 +333,16 @@ QuantizedNetwork::QuantizedNetwork(const nn::Executor& reference, const Quantiza
 QuantizedNetwork::~QuantizedNetwork() = default;
 QuantizedNetwork::QuantizedNetwork(QuantizedNetwork&&) noexcept = default;
 QuantizedNetwork& QuantizedNetwork::operator=(QuantizedNetwork&&) noexcept = default;
+
+QuantizerRanges QuantizedNetwork::ranges() const {
+  QuantizerRanges ranges;
+  for (const auto& [node, tensors] : quantizers_)
+    for (const auto& [tensor, quantizer] : tensors) {
+      const quant::UniformQuantizer& found = quantizer->manager().quantizer();
+      ranges[node][tensor] = {found.parameters(), found.state()};
+    }
+  return ranges;
+}
 
 void validate(const QuantizationParameters& parameters) {
   std::vector<Problem> problems;

@@ -42,6 +42,22 @@ void RangeQuantizer::fix() {
   manager_.fix_ranges();
 }
 
+void RangeQuantizer::set_range(const QuantizerRange& range) {
+  const quant::UniformQuantizerParameters &found = range.quantizer, &wanted = manager_.quantizer().parameters();
+  const auto text = [](const quant::UniformQuantizerParameters& p) {
+    return fmt::format("{} bits, {}{}", p.n_bits,
+                       p.method == quant::QMethod::asymmetric_uniform ? "asymmetric" : "symmetric",
+                       p.scale_domain == quant::ScaleDomain::log ? ", logarithmic steps" : "");
+  };
+  require<InputError>(
+      text(found) == text(wanted),
+      "the {} was calibrated for {}, the configuration has {}; calibrate again with this configuration, "
+      "or set model.use_calibration: false",
+      name_, text(found), text(wanted));
+  manager_.set_quantizer_state(range.state);
+  manager_.fix_ranges();
+}
+
 bool FormatQuantizer::needs_order() const {
   return rounding_ == quant::Rounding::stochastic || std::holds_alternative<quant::BlockFloatingPoint>(number_);
 }

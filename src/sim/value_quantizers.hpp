@@ -6,6 +6,7 @@
 #include "tessera/nn/transform.hpp"
 #include "tessera/quant/number_format.hpp"
 #include "tessera/quant/quantization_manager.hpp"
+#include "tessera/sim/quantizer_ranges.hpp"
 
 /// The quantizers that sit in a running network.
 namespace tessera::sim {
@@ -18,6 +19,8 @@ class RangeQuantizer final : public nn::ValueTransform {
   bool needs_order() const override { return ordered_; }
   void apply(const nn::TransformCall& call) const override;
   void estimate() { manager_.estimate_ranges(); }
+  /// A range found before. InputError unless it was found for this quantizer.
+  void set_range(const QuantizerRange& range);
   void fix();
   const quant::QuantizationManager& manager() const { return manager_; }
   const std::string& name() const { return name_; }

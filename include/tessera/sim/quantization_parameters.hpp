@@ -5,6 +5,7 @@
 
 #include "tessera/quant/number_format.hpp"
 #include "tessera/quant/quantization_config.hpp"
+#include "tessera/sim/quantizer_ranges.hpp"
 
 /// Digital low precision of a whole network. Plain values, filled by module spec from YAML or by hand.
 namespace tessera::sim {
@@ -31,6 +32,7 @@ struct QuantizationParameters {
   bool append_default_conversions = false;  ///< map.default_qconfig for Linear, Conv2d, LayerNorm, Embedding
   FormatMap formats;
   CalibrationParameters calibration;
+  QuantizerRanges ranges = {};  ///< known beforehand (from a model file): these activations are not calibrated
   bool operator==(const QuantizationParameters&) const = default;
 };
 

@@ -11,6 +11,8 @@
 /// Networks in digital low precision, alone or around analog layers.
 namespace tessera::sim {
 
+class RangeQuantizer;
+
 /// A copy of a network whose weights and activations are quantized.
 ///
 /// | tensor | how |
@@ -25,8 +27,8 @@ namespace tessera::sim {
 ///
 /// Ranges of activations are estimated on the calibration samples as the peer does it (quantization reference, section
 /// C.6): batch after batch, each quantized with the ranges that already include it, analog layers in float32; then they
-/// are fixed. The batches are those of CalibrationParameters, so no range depends on threads or on the batch size of
-/// the run.
+/// are fixed. Ranges that QuantizationParameters::ranges has are used as they are. The batches are those of
+/// CalibrationParameters, so no range depends on threads or on the batch size of the run.
 ///
 /// Batch normalization is not folded; only its output is quantized (section C.3). A block format sees each sample as a
 /// tensor of its own: dim -1 and dim 0 are one block per sample, dim d one per index of axis d, so that no sample
@@ -56,6 +58,8 @@ class QuantizedNetwork {
   const std::vector<Entry>& entries() const { return entries_; }
   /// Whether activations have ranges, which calibration found.
   bool has_ranges() const { return has_ranges_; }
+  /// Those ranges, e.g. for a model file.
+  QuantizerRanges ranges() const;
   /// What was asked for and has no effect, e.g. weights of analog layers.
   const std::vector<std::string>& notes() const { return notes_; }
 
@@ -67,6 +71,7 @@ class QuantizedNetwork {
   std::vector<Entry> entries_;
   std::vector<std::string> notes_;
   bool has_ranges_ = false;
+  std::map<std::string, std::map<std::string, std::shared_ptr<const RangeQuantizer>>> quantizers_;
 };
 
 }  // namespace tessera::sim
