@@ -54,6 +54,41 @@ TEST_F(CalibrateTest, RunUsesTheRangesAndSaysSo) {
   EXPECT_THAT(shown.out, AllOf(HasSubstr("Ranges for analog layers"), HasSubstr("CACHE_QUANTILE")));
 }
 
+TEST_F(CalibrateTest, KeepsTheRangesOfDigitalQuantizers) {
+  // Ranges from other data than those of the run: brighter images.
+  const std::string file = write("int8.yaml", fmt::format(R"(
+base: {}
+data: {{limit: 100}}
+calibration:
+  data: {{format: glyphs, scale: 0.01, limit: 64}}
+)",
+                                                          config("digital_int8.yaml")));
+  const CommandResult made = run_command({"calibrate", file, "-o", path("m.h5"), "--quiet"});
+  ASSERT_EQ(made.code, 0) << made.err;
+  EXPECT_THAT(made.out, AllOf(HasSubstr("digital quantizers: 64 samples"), HasSubstr("conv1")));
+  EXPECT_THAT(run_command({"inspect", path("m.h5")}).out, HasSubstr("Ranges of digital quantizers"));
+  const auto numbers = io::read_calibration(path("m.h5")).at("conv1").at("quantization.input");
+  EXPECT_NEAR(numbers.at(5), 255 * 0.01 / 255, 1e-3) << "step of 8 bits over the brightest image";
+  const std::string set = "model.file=" + path("m.h5");
+  ASSERT_EQ(run_command({"run", file, "-o", path("own.h5")}).code, 0);
+  ASSERT_EQ(run_command({"run", file, "--set", set, "-o", path("kept.h5")}).code, 0);
+  const auto sqnr = [](const std::string& results) {
+    return results::Reader(results).read("/layers/conv1/sqnr_db").values.at(0);
+  };
+  EXPECT_LT(sqnr(path("kept.h5")), sqnr(path("own.h5")) - 3.0) << "a grid for brighter images is coarser";
+  // Without the file's ranges the run finds its own.
+  ASSERT_EQ(
+      run_command({"run", file, "--set", set, "--set", "model.use_calibration=false", "-o", path("ignored.h5")}).code,
+      0);
+  EXPECT_EQ(sqnr(path("ignored.h5")), sqnr(path("own.h5")));
+  const CommandResult other =
+      run_command({"run", file, "--set", set, "--set", "quantization.input_activation_qconfig_map.conv1.n_bits=4", "-o",
+                   path("x.h5")});
+  EXPECT_EQ(other.code, 3);
+  EXPECT_THAT(other.err, AllOf(HasSubstr("input of layer 'conv1'"), HasSubstr("8 bits"), HasSubstr("4 bits"),
+                               HasSubstr("calibrate again")));
+}
+
 TEST_F(CalibrateTest, CanBeIgnored) {
   ASSERT_EQ(run_command({"calibrate", narrow_config(), "-o", path("m.h5"), "--quiet"}).code, 0);
   ASSERT_EQ(run_with(model("glyphs_cnn.onnx"), "before.h5").code, 0);
