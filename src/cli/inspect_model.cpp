@@ -72,6 +72,29 @@ void print_layers(const nn::Executor& executor, std::ostream& out, const Mapping
   out << table.text();
 }
 
+/// One row per node that is no weighted layer.
+void print_other_nodes(const nn::Executor& executor, std::ostream& out) {
+  const nn::Graph& graph = executor.graph();
+  const std::vector<nn::ValueInfo> values =
+      nn::infer_shapes(graph, nn::input_shapes(graph, 1, executor.options().sample_shapes));
+  TextTable table;
+  for (const char* heading : {"other node", "operator", "output"}) table.add_column(heading, TextTable::Align::left);
+  table.add_column("constants");
+  bool any = false;
+  for (const nn::Node& node : graph.nodes) {
+    if (nn::is_linear(graph, node)) continue;
+    any = true;
+    std::int64_t constants = 0;
+    for (const nn::ValueId id : node.inputs)
+      if (const Tensor* constant = graph.tensor(id)) constants += constant->size();
+    const nn::ValueId first = node.output(0);
+    const Shape output = first == nn::no_value ? Shape{} : values[static_cast<std::size_t>(first)].shape;
+    table.add_row({node.name, node.op, output.size() > 1 ? without_batch(output) : to_string(output),
+                   constants > 0 ? format_count(constants) : ""});
+  }
+  if (any) out << "\nDigital float32:\n\n" << table.text();
+}
+
 }  // namespace
 
 void inspect_model(const std::string& path, std::ostream& out, const Environment& environment) {
@@ -87,16 +110,7 @@ void inspect_model(const std::string& path, std::ostream& out, const Environment
   if (const std::vector<std::string> products = nn::activation_products(graph); !products.empty())
     out << fmt::format("\nProducts of two activations, digital unless a rule of layers: says analog: true: {}\n",
                        fmt::join(products, ", "));
-  TextTable others;
-  others.add_column("other node", TextTable::Align::left);
-  others.add_column("operator", TextTable::Align::left);
-  bool any = false;
-  for (const nn::Node& node : graph.nodes) {
-    if (nn::is_linear(graph, node)) continue;
-    others.add_row({node.name, node.op});
-    any = true;
-  }
-  if (any) out << "\nDigital float32:\n\n" << others.text();
+  print_other_nodes(executor, out);
   if (!h5::is_hdf5(path)) return;
   const auto calibration = sim::read_calibration(executor.layers(), io::read_calibration(path));
   if (const sim::QuantizerRanges ranges = sim::read_quantizer_ranges(io::read_calibration(path)); !ranges.empty())

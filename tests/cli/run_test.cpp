@@ -209,11 +209,36 @@ TEST_F(RunTest, InspectShowsWhatIsInEveryKindOfFile) {
   const CommandResult model_text = run_command({"inspect", model("glyphs_cnn.onnx")});
   EXPECT_EQ(model_text.code, 0) << model_text.err;
   EXPECT_THAT(model_text.out, HasSubstr("MACs"));
+  EXPECT_THAT(model_text.out, HasSubstr("pool1        MaxPool    8x12x12")) << "shapes of digital nodes, too";
   EXPECT_EQ(run_command({"import", model("glyphs_cnn.onnx"), "-o", path("cnn.h5")}).code, 0);
   const CommandResult native = run_command({"inspect", path("cnn.h5")});
   EXPECT_EQ(native.code, 0) << native.err;
   EXPECT_THAT(native.out, HasSubstr("conv1"));
   EXPECT_EQ(run_command({"inspect", config("quickstart.yaml")}).code, 0);
+}
+
+TEST_F(RunTest, ProductsOfAttentionAreLayersOnlyWhereAsked) {
+  EXPECT_THAT(run_command({"inspect", model("glyphs_attention.h5")}).out,
+              HasSubstr("digital unless a rule of layers: says analog: true: scores, mix"));
+  const std::vector<std::string> run{"run", config("attention.yaml"), "--limit", "32", "-o", path("a.h5"), "--set"};
+  const auto with = [&](std::string key, const std::string& file) {
+    std::vector<std::string> arguments = run;
+    arguments[5] = path(file);
+    arguments.push_back(std::move(key));
+    const CommandResult result = run_command(arguments);
+    EXPECT_EQ(result.code, 0) << result.err;
+  };
+  with("layers=[]", "digital.h5");
+  EXPECT_FALSE(results::Reader(path("digital.h5")).has("/layers/scores/sqnr_db"));
+  with("rpu_config.forward.out_noise=0.04", "analog.h5");
+  EXPECT_TRUE(results::Reader(path("analog.h5")).has("/layers/scores/sqnr_db"));
+  // What stands in front of attention draws the same noise in both.
+  for (const char* name : {"/layers/embed/sqnr_db", "/layers/query/sqnr_db", "/layers/value/sqnr_db"})
+    EXPECT_EQ(results::Reader(path("digital.h5")).read(name).values,
+              results::Reader(path("analog.h5")).read(name).values)
+        << name;
+  EXPECT_NE(results::Reader(path("digital.h5")).read("/layers/out/sqnr_db").values,
+            results::Reader(path("analog.h5")).read("/layers/out/sqnr_db").values);
 }
 
 TEST_F(RunTest, ANativeModelGivesTheSameResultsAsItsOnnx) {
