@@ -257,6 +257,8 @@ void print_run_summary(std::ostream& out, const sim::EvaluationRequest& request,
   out << name << ": " << format_count(request.data.size()) << " samples of " << request.data.name() << "\n\n";
   if (const std::string ranges = calibration_summary(calibration_in_use(request)); !ranges.empty())
     out << "  ranges from the model file: " << ranges << "\n\n";
+  if (request.quantization && !request.quantization->ranges.empty())
+    out << "  ranges of digital quantizers from the model file\n\n";
   if (request.statistics && !result.points.empty()) print_layers(out, request, result);
   if (request.spiking && !result.points.empty()) print_populations(out, request, result);
   print_scores(out, request, result);

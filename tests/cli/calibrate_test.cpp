@@ -71,11 +71,20 @@ calibration:
   EXPECT_NEAR(numbers.at(5), 255 * 0.01 / 255, 1e-3) << "step of 8 bits over the brightest image";
   const std::string set = "model.file=" + path("m.h5");
   ASSERT_EQ(run_command({"run", file, "-o", path("own.h5")}).code, 0);
-  ASSERT_EQ(run_command({"run", file, "--set", set, "-o", path("kept.h5")}).code, 0);
+  const CommandResult kept = run_command({"run", file, "--set", set, "-o", path("kept.h5")});
+  ASSERT_EQ(kept.code, 0) << kept.err;
+  EXPECT_THAT(kept.out, HasSubstr("ranges of digital quantizers from the model file"));
   const auto sqnr = [](const std::string& results) {
     return results::Reader(results).read("/layers/conv1/sqnr_db").values.at(0);
   };
   EXPECT_LT(sqnr(path("kept.h5")), sqnr(path("own.h5")) - 3.0) << "a grid for brighter images is coarser";
+  io::Model damaged = io::read_model(path("m.h5"));
+  damaged.calibration.at("conv1").at("quantization.input").pop_back();
+  io::write_model(damaged, path("damaged.h5"));
+  const CommandResult refused =
+      run_command({"run", file, "--set", "model.file=" + path("damaged.h5"), "-o", path("x.h5")});
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("'conv1'"), HasSubstr("damaged")));
   // Without the file's ranges the run finds its own.
   ASSERT_EQ(
       run_command({"run", file, "--set", set, "--set", "model.use_calibration=false", "-o", path("ignored.h5")}).code,

@@ -9,6 +9,7 @@
 #include "tessera/io/npy.hpp"
 #include "tessera/io/onnx_import.hpp"
 #include "tessera/sim/analog_network.hpp"
+#include "tessera/sim/calibrate.hpp"
 #include "tessera/sim/evaluate.hpp"
 
 namespace tessera::sim {
@@ -192,6 +193,43 @@ TEST(ActivationProduct, IsEvaluatedAlikeHoweverTheWorkIsCut) {
     EXPECT_EQ(a.isolated.sum_error_squared, a.cumulative.sum_error_squared) << "nothing analog in front of it";
   }
   EXPECT_NE(one.points[0].score.loss_sum, one.points[1].score.loss_sum);
+}
+
+TEST(ActivationProduct, CalibrationFindsTheRangeOfTheVectors) {
+  const nn::Executor executor = gram_executor();
+  const Tensor x = random_tensor({11, 2, 3, 5}, 3);
+  const io::DataSet data(x);
+  const LayerResolver ranged = [](const std::string&, const std::string&) {
+    LayerParameters layer;
+    layer.rpu.forward.noise_management = tile::NoiseManagementType::NONE;
+    layer.rpu.forward.bound_management = tile::BoundManagementType::NONE;
+    layer.rpu.pre_post.input_range.enable = true;
+    return layer;
+  };
+  const auto calibrated = [&](CalibrationPass pass, int threads) {
+    InputCalibration parameters{.type = CalibrationType::MAX, .batch_size = 4};
+    parameters.pass = pass;
+    return calibrate({.executor = executor, .data = data, .seed = 3, .parameters = parameters, .resolve = ranged},
+                     {threads}, {});
+  };
+  for (const CalibrationPass pass : {CalibrationPass::float32, CalibrationPass::tiles}) {
+    const CalibrationResult found = calibrated(pass, 1), again = calibrated(pass, 3);
+    for (std::size_t head = 0; head < 2; ++head) {
+      float largest = 0.0F;
+      for (std::int64_t i = 0; i < x.size(); ++i)
+        if (static_cast<std::size_t>(i / 15 % 2) == head) largest = std::max(largest, std::fabs(x.data()[i]));
+      EXPECT_EQ(found.layers.at("gram")->parts.at(head).state.tiles.at(0).input_range, largest) << head;
+    }
+    EXPECT_EQ(found.layers.at("fc")->parts.at(0).state, again.layers.at("fc")->parts.at(0).state)
+        << "the layer behind the product";
+    // The chip uses them.
+    const AnalogNetwork network =
+        ProgrammedChip(executor, with_calibration(ranged, found.layers), 1, 0, {}).at(std::nullopt, 0, {});
+    EXPECT_EQ(network.part(0, 0).tile_report(0).input_range,
+              found.layers.at("fc")->parts.at(0).state.tiles.at(0).input_range);
+    EXPECT_EQ(network.part(1, 1).tile_report(0).input_range,
+              found.layers.at("gram")->parts.at(1).state.tiles.at(0).input_range);
+  }
 }
 
 TEST(ActivationProduct, WhatCannotBeOneIsRefused) {
