@@ -85,7 +85,9 @@ constexpr auto table = std::to_array<OnnxOperator>({
     {{"", "LogSoftmax", 7, last, digital, none}, import_softmax},
     {{"", "LpNormalization", 7, last, digital, none}, import_lp_normalization},
     {{"", "LpPool", 7, last, digital, "one or two spatial axes"}, import_average_pool},
-    {{"", "MatMul", 7, last, tiles, "on tiles if the second operand is a constant matrix; else digital"},
+    {{"", "MatMul", 7, last, tiles,
+      "on tiles if the second operand is a constant matrix; a product of two activations is digital unless layers: "
+      "asks"},
      import_matmul},
     {{"", "Max", 7, last, digital, none}, import_variadic},
     {{"", "MaxPool", 7, last, digital, "one or two spatial axes; no Indices"}, import_max_pool},
