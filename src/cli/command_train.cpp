@@ -9,6 +9,8 @@
 #include "cli/provenance.hpp"
 #include "cli/training_text.hpp"
 #include "tessera/core/hash.hpp"
+#include "tessera/h5/file.hpp"
+#include "tessera/io/onnx_weights.hpp"
 #include "tessera/random/stream.hpp"
 #include "tessera/sim/train.hpp"
 #include "tessera/spec/layers.hpp"
@@ -21,6 +23,7 @@ struct TrainOptions {
   std::string config;
   std::string output;
   std::string curves;
+  std::string onnx;
   bool fresh = false;
   CommonOptions common;
 };
@@ -67,6 +70,8 @@ void train(const TrainOptions& options, const Invocation& invocation) {
   const Parallel parallel = options.common.parallel();
   const spec::RunConfig config = read_config(options, environment);
   if (options.output.empty()) throw UsageError("where should the model go? Give -o model.h5");
+  if (!options.onnx.empty() && h5::is_hdf5(config.model.file))
+    throw UsageError("--onnx writes weights into a copy of model.file, which is no ONNX file here");
   const std::string curves_path = curves_file(options);
 
   const io::DataSet data(config.training->data);
@@ -78,6 +83,7 @@ void train(const TrainOptions& options, const Invocation& invocation) {
                                .parameters = *config.training,
                                .seed = config.seed,
                                .resolve = spec::layer_resolver(config),
+                               .spiking = config.spiking,
                                .task_id = {},
                                .checkpoint = options.output + ".checkpoint"};
   if (!config.model.use_calibration) request.model.calibration.clear();
@@ -110,6 +116,10 @@ void train(const TrainOptions& options, const Invocation& invocation) {
   result.model.notes["trained_by"] = curves.command;
   result.model.notes["training"] = training_note(result.epochs, *config.training);
   result.model.notes["config"] = curves.resolved_text;
+  if (!options.onnx.empty())
+    io::write_onnx_weights(config.model.file, result.model.graph,
+                           {{"trained_by", curves.command}, {"training", result.model.notes["training"]}},
+                           options.onnx);
   io::write_model(result.model, options.output);
   std::filesystem::remove(request.checkpoint);
   print_training_summary(invocation.console.out, result.epochs, *config.training, config.name);
@@ -124,6 +134,10 @@ void add_train_command(CLI::App& app, Invocation& invocation) {
   command->add_option("CONFIG", options->config, "Configuration file (YAML) with a training: section")->required();
   command->add_option("-o,--output", options->output, "Model file (.h5), which `tessera run` takes as model.file");
   command->add_option("--curves", options->curves, "File of the curves (HDF5); default: beside the model, .curves.h5");
+  command->add_option(
+      "--onnx", options->onnx,
+      "Writes the trained weights into a copy of model.file too, an ONNX file; what was learned of tiles, "
+      "quantizers and neurons is in the model file only");
   command->add_flag("--fresh", options->fresh, "Start anew, even if a checkpoint of an interrupted training is there");
   add_common_flags(*command, options->common);
   command->footer(

@@ -9,6 +9,7 @@
 #include "tessera/io/onnx_import.hpp"
 #include "tessera/nn/passes.hpp"
 #include "tessera/sim/evaluate.hpp"
+#include "tessera/sim/spiking_network.hpp"
 
 namespace tessera::cli {
 
@@ -62,6 +63,11 @@ ModelRanges load_ranges(const sim::ModelParameters& model, const nn::Executor& e
   if (!model.use_calibration || !h5::is_hdf5(model.file)) return {};
   const auto numbers = io::read_calibration(model.file);
   return {sim::read_calibration(executor.layers(), numbers), sim::read_quantizer_ranges(numbers)};
+}
+
+sim::SpikingParameters load_neurons(const sim::SpikingParameters& spiking, const sim::ModelParameters& model) {
+  if (!model.use_calibration || !h5::is_hdf5(model.file)) return spiking;
+  return sim::with_learned_neurons(spiking, io::read_calibration(model.file));
 }
 
 std::vector<spec::LayerName> layer_names(const nn::Executor& executor) {

@@ -9,6 +9,7 @@
 #include "tessera/sim/layer_calibration.hpp"
 #include "tessera/sim/quantizer_ranges.hpp"
 #include "tessera/sim/run_parameters.hpp"
+#include "tessera/sim/spiking_parameters.hpp"
 #include "tessera/spec/layers.hpp"
 
 namespace tessera::cli {
@@ -40,6 +41,9 @@ struct ModelRanges {
 
 /// What the model file says; nothing for ONNX, or where it is not to be used.
 ModelRanges load_ranges(const sim::ModelParameters& model, const nn::Executor& executor);
+
+/// The neurons, with what the model file says of those that learned.
+sim::SpikingParameters load_neurons(const sim::SpikingParameters& spiking, const sim::ModelParameters& model);
 
 /// The layers of the executor, then the products of two activations that are not among them.
 std::vector<spec::LayerName> layer_names(const nn::Executor& executor);

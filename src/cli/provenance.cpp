@@ -87,7 +87,7 @@ sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Exe
   request.record_output = spec::select_names(config.output.record.tensors, names, "output.record.tensors");
   request.quantization = config.quantization;
   if (request.quantization) request.quantization->ranges = std::move(ranges.quantizers);
-  request.spiking = config.spiking;
+  if (config.spiking) request.spiking = load_neurons(*config.spiking, config.model);
   return request;
 }
 

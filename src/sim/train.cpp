@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "sim/analog_trainable.hpp"
+#include "sim/spiking_training.hpp"
 #include "sim/training_batches.hpp"
 #include "sim/training_state.hpp"
 #include "sim/training_validation.hpp"
@@ -109,7 +110,7 @@ class Trainer {
 
   void check() const {
     if (!request_.data.has_labels()) return;
-    const nn::Executor executor(network_->graph(), executor_options());
+    const nn::Executor executor(current_graph(), executor_options());
     const std::int64_t classes = element_count(executor.output_shapes(1).at(0));
     request_.data.require_labels_below(classes);
     if (request_.validation.has_labels()) request_.validation.require_labels_below(classes);
@@ -124,9 +125,8 @@ class Trainer {
     checkpoint_.graph = graph;
     checkpoint_.calibration = calibration;
     checkpoint_.progress = to_numbers(state_);
-    network_ = std::make_unique<nn::TrainingNetwork>(graph, executor_options(), request_.seed);
+    make_network(graph, calibration);
     analog_.clear();
-    loss_input_ = nn::loss_input(graph);
     if (!state_.analog) return;
     const std::vector<nn::LinearLayer>& layers = network_->layers();
     const NetworkCalibration known = read_calibration(layers, calibration);
@@ -153,14 +153,30 @@ class Trainer {
     }
   }
 
+  void make_network(const nn::Graph& graph, const std::map<std::string, io::LayerNumbers>& calibration) {
+    if (!request_.spiking) {
+      network_ = std::make_unique<nn::TrainingNetwork>(graph, executor_options(), request_.seed);
+      loss_input_ = nn::loss_input(graph);
+      return;
+    }
+    spiking_parameters_ = with_learned_neurons(*request_.spiking, calibration);
+    spiking_ = std::make_unique<SpikingTraining>(graph, executor_options(), *spiking_parameters_, request_.seed);
+    const nn::Executor& unrolled = spiking_->unrolled();
+    network_ = std::make_unique<nn::TrainingNetwork>(unrolled.graph(), unrolled.options(), request_.seed);
+    spiking_->give_neurons(*network_);
+  }
+
+  /// As the model has it, whatever form it learns in.
+  nn::Graph current_graph() const { return spiking_ ? spiking_->rolled(network_->graph()) : network_->graph(); }
+
   void enter_analog_phase() {
-    const nn::Graph graph = kept_model().graph;
+    const io::Model kept = kept_model();
     TrainingState next;
     next.analog = true;
     next.epochs = state_.epochs;
     next.total_steps = state_.total_steps;
     state_ = std::move(next);
-    begin_at(graph, {});
+    begin_at(kept.graph, kept.calibration);
   }
 
   bool run_phase(std::int64_t epochs) {
@@ -203,7 +219,7 @@ class Trainer {
     record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     state_.epochs.push_back(std::move(record));
     ++state_.phase_epoch;
-    begin_at(network_->graph(), current_calibration());
+    begin_at(current_graph(), current_calibration());
     if (sink_) sink_(state_.epochs);
     return true;
   }
@@ -228,14 +244,17 @@ class Trainer {
   void run_step(std::int64_t epoch, std::int64_t step, double rate, Sums& sums) {
     const Tensor batch = batches_.inputs(epoch, step, parallel_);
     network_->zero_gradients();
-    const Tensor output = network_->forward(batch, static_cast<std::uint64_t>(state_.total_steps), parallel_);
+    const auto number = static_cast<std::uint64_t>(state_.total_steps);
+    const Tensor output =
+        spiking_ ? spiking_->decode(network_->forward(spiking_->encode(batch, number, parallel_), number, parallel_))
+                 : network_->forward(batch, number, parallel_);
     const nn::Loss loss = batches_.loss(epoch, step, output, loss_input_);
     if (!std::isfinite(loss.value))
       throw RunError(
           fmt::format("epoch {}, step {}: the loss is not finite; try a smaller training.lr, or "
                       "training.gradient_clip",
                       epoch + 1, step + 1));
-    network_->backward(loss.d_output, parallel_);
+    network_->backward(spiking_ ? spiking_->decode_gradient(loss.d_output) : loss.d_output, parallel_);
     std::vector<nn::TrainedParameter> trained = network_->parameters();
     std::vector<nn::OptimizedParameter> arrays;
     std::vector<std::span<float>> gradients;
@@ -263,14 +282,16 @@ class Trainer {
 
   /// False when cancelled.
   bool validate(results::TrainingEpoch& record, std::int64_t epoch) {
-    const nn::Graph graph = network_->graph();
+    const nn::Graph graph = current_graph();
     const std::map<std::string, io::LayerNumbers> calibration = current_calibration();
+    if (request_.spiking) spiking_parameters_ = with_learned_neurons(*request_.spiking, calibration);
     const nn::Executor executor(graph, executor_options());
-    if (!validator_.reference(executor, record, parallel_, environment_)) return false;
+    if (!validator_.reference(executor, spiking_parameters_, record, parallel_, environment_)) return false;
     if (state_.analog) {
       const NetworkCalibration known = read_calibration(executor.layers(), calibration);
       const LayerResolver resolve = with_calibration(request_.resolve, known);
-      if (!validator_.chips(executor, resolve, epoch, record, parallel_, environment_)) return false;
+      if (!validator_.chips(executor, spiking_parameters_, resolve, epoch, record, parallel_, environment_))
+        return false;
     }
     const double score = validation_score(record, request_.validation.has_labels());
     if (!state_.best || score > state_.best->score + parameters_.early_stopping.min_delta) {
@@ -301,6 +322,7 @@ class Trainer {
       }
       numbers[layer.name] = to_numbers(layer, found);
     }
+    if (spiking_) spiking_->store_neurons(network_->parameters(), numbers);
     return numbers;
   }
 
@@ -312,7 +334,7 @@ class Trainer {
       model.graph = state_.best->graph;
       model.calibration = state_.best->calibration;
     } else {
-      model.graph = network_->graph();
+      model.graph = current_graph();
       model.calibration = current_calibration();
     }
     return model;
@@ -333,7 +355,9 @@ class Trainer {
   TrainingBatches batches_;
   Validator validator_;
   TrainingState state_;
-  io::Model checkpoint_;  ///< graph and ranges at the beginning of the epoch
+  io::Model checkpoint_;                                 ///< graph and ranges at the beginning of the epoch
+  std::optional<SpikingParameters> spiking_parameters_;  ///< with what was learned
+  std::unique_ptr<SpikingTraining> spiking_;
   std::unique_ptr<nn::TrainingNetwork> network_;
   std::vector<std::vector<std::shared_ptr<AnalogTrainable>>> analog_;  ///< by layer and part
   std::vector<bool> forced_;  ///< by layer: LayerCalibration::forced of the ranges it began with

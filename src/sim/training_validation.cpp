@@ -17,6 +17,13 @@ std::uint64_t chip_seed(std::uint64_t seed, std::int64_t epoch) {
   return std::uint64_t{random::bits(stream, event, 0)} << 32 | random::bits(stream, event, 1);
 }
 
+std::optional<SpikingNetwork> with_neurons(const nn::Executor& executor,
+                                           const std::optional<SpikingParameters>& spiking, std::uint64_t seed) {
+  std::optional<SpikingNetwork> network;
+  if (spiking) network.emplace(executor, *spiking, spiking_populations(executor, *spiking), true, seed);
+  return network;
+}
+
 double mean(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
@@ -36,22 +43,31 @@ Validator::Validator(const io::DataSet& data, std::int64_t batch_size, std::uint
                       to_string(data.sample_shape()), to_string(input_shape_));
 }
 
-bool Validator::score(const nn::Executor& executor, const nn::LinearOverrides* overrides, Score& score,
-                      Parallel parallel, const Environment& environment) const {
+bool Validator::score(const nn::Executor& executor, const std::optional<SpikingNetwork>& spiking,
+                      const nn::LinearOverrides* overrides, Score& score, Parallel parallel,
+                      const Environment& environment) const {
+  const nn::Executor& evaluated = spiking ? spiking->executor() : executor;
+  const std::int64_t steps = spiking ? spiking->steps() : 1;
+  const std::int64_t batch_size = std::max<std::int64_t>(1, batch_size_ / steps);
+  // With overrides, be they empty, the executor does not cut a batch: the steps of an image belong together.
+  const nn::LinearOverrides none(evaluated.layers().size());
+  if (spiking && overrides == nullptr) overrides = &none;
   const OutputKind kind = output_kind(executor.graph());
   decltype(PointResult::score) sums;
   double squares = 0.0;
   std::int64_t values = 0;
-  for (std::int64_t first = 0; first < data_.size(); first += batch_size_) {
+  for (std::int64_t first = 0; first < data_.size(); first += batch_size) {
     if (environment.cancelled()) return false;
-    const std::int64_t count = std::min(batch_size_, data_.size() - first);
+    const std::int64_t count = std::min(batch_size, data_.size() - first);
     Shape shape = input_shape_;
     shape.insert(shape.begin(), count);
-    const Tensor batch = data_.read(first, count, parallel).reshaped(std::move(shape));
-    const Tensor output = executor.run(batch, {.first_sample = static_cast<std::uint64_t>(first),
-                                               .parallel = parallel,
-                                               .overrides = overrides,
-                                               .observer = {}});
+    Tensor batch = data_.read(first, count, parallel).reshaped(std::move(shape));
+    if (spiking) batch = spiking->encode(batch, static_cast<std::uint64_t>(first), parallel);
+    Tensor output = evaluated.run(batch, {.first_sample = static_cast<std::uint64_t>(first * steps),
+                                          .parallel = parallel,
+                                          .overrides = overrides,
+                                          .observer = {}});
+    if (spiking) output = spiking->decode(output);
     if (data_.has_labels()) {
       sums.add({output.data(), count, output.size() / count},
                data_.labels().subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)), kind);
@@ -73,21 +89,23 @@ bool Validator::score(const nn::Executor& executor, const nn::LinearOverrides* o
   return true;
 }
 
-bool Validator::reference(const nn::Executor& executor, results::TrainingEpoch& record, Parallel parallel,
-                          const Environment& environment) const {
+bool Validator::reference(const nn::Executor& executor, const std::optional<SpikingParameters>& spiking,
+                          results::TrainingEpoch& record, Parallel parallel, const Environment& environment) const {
   Score found;
-  if (!score(executor, nullptr, found, parallel, environment)) return false;
+  if (!score(executor, with_neurons(executor, spiking, seed_), nullptr, found, parallel, environment)) return false;
   record.reference_accuracy = found.accuracy;
   record.reference_loss = found.loss;
   return true;
 }
 
-bool Validator::chips(const nn::Executor& executor, const LayerResolver& resolve, std::int64_t epoch,
-                      results::TrainingEpoch& record, Parallel parallel, const Environment& environment) const {
+bool Validator::chips(const nn::Executor& executor, const std::optional<SpikingParameters>& spiking,
+                      const LayerResolver& resolve, std::int64_t epoch, results::TrainingEpoch& record,
+                      Parallel parallel, const Environment& environment) const {
   const std::size_t times = std::max<std::size_t>(1, parameters_.times.size());
   const auto chips = static_cast<std::size_t>(parameters_.repeats);
   record.validation_accuracy.assign(times * chips, results::missing);
   record.validation_loss.assign(times * chips, results::missing);
+  const std::optional<SpikingNetwork> neurons = with_neurons(executor, spiking, seed_);
   const FaultMaps faults = read_fault_maps(executor, resolve);
   for (std::size_t c = 0; c < chips; ++c) {
     const ProgrammedChip chip(executor, resolve, chip_seed(seed_, epoch), static_cast<std::uint32_t>(c), parallel,
@@ -97,7 +115,7 @@ bool Validator::chips(const nn::Executor& executor, const LayerResolver& resolve
       if (!parameters_.times.empty()) time = parameters_.times[t];
       const AnalogNetwork network = chip.at(time, 0, parallel);
       Score found;
-      if (!score(executor, &network.overrides(), found, parallel, environment)) return false;
+      if (!score(executor, neurons, &network.overrides(), found, parallel, environment)) return false;
       record.validation_accuracy[t * chips + c] = found.accuracy;
       record.validation_loss[t * chips + c] = found.loss;
     }

@@ -1,9 +1,12 @@
 #pragma once
+#include <optional>
+
 #include "tessera/core/messages.hpp"
 #include "tessera/io/dataset.hpp"
 #include "tessera/nn/executor.hpp"
 #include "tessera/results/training_curves.hpp"
 #include "tessera/sim/run_parameters.hpp"
+#include "tessera/sim/spiking_network.hpp"
 #include "tessera/sim/training_parameters.hpp"
 
 namespace tessera::sim {
@@ -15,19 +18,22 @@ class Validator {
   Validator(const io::DataSet& data, std::int64_t batch_size, std::uint64_t seed,
             const ValidationParameters& parameters, Shape input_shape);
 
-  /// In float32. False when cancelled, here and below.
-  bool reference(const nn::Executor& executor, results::TrainingEpoch& record, Parallel parallel,
-                 const Environment& environment) const;
+  /// In float32; with `spiking`, the network of spiking neurons with float32 synapses. False when cancelled, here and
+  /// below.
+  bool reference(const nn::Executor& executor, const std::optional<SpikingParameters>& spiking,
+                 results::TrainingEpoch& record, Parallel parallel, const Environment& environment) const;
   /// On chips programmed for this epoch alone, so that no epoch is chosen for the luck of its chips.
-  bool chips(const nn::Executor& executor, const LayerResolver& resolve, std::int64_t epoch,
-             results::TrainingEpoch& record, Parallel parallel, const Environment& environment) const;
+  bool chips(const nn::Executor& executor, const std::optional<SpikingParameters>& spiking,
+             const LayerResolver& resolve, std::int64_t epoch, results::TrainingEpoch& record, Parallel parallel,
+             const Environment& environment) const;
 
  private:
   struct Score {
     double accuracy = results::missing;
     double loss = results::missing;
   };
-  bool score(const nn::Executor& executor, const nn::LinearOverrides* overrides, Score& score, Parallel parallel,
+  bool score(const nn::Executor& executor, const std::optional<SpikingNetwork>& spiking,
+             const nn::LinearOverrides* overrides, Score& score, Parallel parallel,
              const Environment& environment) const;
 
   const io::DataSet& data_;

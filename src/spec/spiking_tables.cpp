@@ -62,6 +62,32 @@ Type<sim::NeuronStateQuant> state_quant_type() {
              {.help = "peer_distance: values too large for float32 distances go to the lowest level"});
 }
 
+Type<quant::Surrogate> surrogate_type() {
+  using P = quant::Surrogate;
+  using quant::SpikeGradient;
+  const auto positive = config::Range::above(0.0);
+  return Section<P>("SpikeGradient", "Derivative put in place of a spike's, snnTorch's surrogates. Training only.")
+      .field("type", &P::spike_grad,
+             choice<SpikeGradient>({{"atan", SpikeGradient::atan},
+                                    {"fast_sigmoid", SpikeGradient::fast_sigmoid},
+                                    {"sigmoid", SpikeGradient::sigmoid},
+                                    {"straight_through_estimator", SpikeGradient::straight_through_estimator},
+                                    {"heaviside", SpikeGradient::heaviside},
+                                    {"triangular", SpikeGradient::triangular},
+                                    {"SFS", SpikeGradient::SFS},
+                                    {"spike_rate_escape", SpikeGradient::spike_rate_escape},
+                                    {"SSO", SpikeGradient::SSO},
+                                    {"LSO", SpikeGradient::LSO}}),
+             {.help = "formulas: docs/models/quantization.md"})
+      .field("alpha", &P::alpha, {.range = positive, .help = "atan"})
+      .field("slope", &P::slope, {.range = positive, .help = "fast_sigmoid, sigmoid, SFS, spike_rate_escape, LSO"})
+      .field("threshold", &P::threshold, {.help = "triangular"})
+      .field("B", &P::B, {.help = "SFS"})
+      .field("beta", &P::beta, {.help = "spike_rate_escape"})
+      .field("mean", &P::mean, {.help = "SSO"})
+      .field("variance", &P::variance, {.help = "SSO"});
+}
+
 Type<sim::NeuronParameters> neuron_type() {
   using P = sim::NeuronParameters;
   using quant::ResetMechanism;
@@ -83,10 +109,11 @@ Type<sim::NeuronParameters> neuron_type() {
              {.help = "size of a spike; not 0"})
       .field("state_quant", &P::state_quant, config::optional(state_quant_type()),
              {.help = "quantization of the state at every step; null: float32"})
-      .unused("spike_grad", "training only")
+      .field("spike_grad", [](auto& p) -> auto& { return p.leaky.spike_grad; }, surrogate_type(),
+             {.help = "training: what stands for the derivative of a spike"})
+      .field("learn_beta", &P::learn_beta, {.help = "training: the decay is learned"})
+      .field("learn_threshold", &P::learn_threshold, {.help = "training: the threshold is learned"})
       .unused("surrogate_disable", "training only")
-      .unused("learn_beta", "training only")
-      .unused("learn_threshold", "training only")
       .unused("learn_graded_spikes_factor", "training only");
 }
 

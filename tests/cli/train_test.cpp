@@ -1,8 +1,14 @@
 // Does `tessera train` do its job on what the repository ships, and continue where it was stopped?
 #include <gmock/gmock.h>
 
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <thread>
+
 #include "cli/command_fixture.hpp"
 #include "tessera/io/model_file.hpp"
+#include "tessera/results/reader.hpp"
 #include "tessera/results/training_curves.hpp"
 
 namespace tessera::cli {
@@ -73,6 +79,25 @@ TEST_F(TrainCommandTest, TheModelRunsWithItsRanges) {
   EXPECT_EQ(run.code, 0) << run.err;
 }
 
+TEST_F(TrainCommandTest, WeightsGoBackIntoTheOnnxFile) {
+  const std::vector<std::string> digital{"--set", "training.analog_epochs=0", "-q"};
+  std::vector<std::string> arguments{"train", small_config(), "-o", path("m.h5"), "--onnx", path("m.onnx")};
+  arguments.insert(arguments.end(), digital.begin(), digital.end());
+  const CommandResult trained = run_command(arguments);
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  const auto scores = [&](const std::string& file) {
+    const CommandResult run = run_command({"run", small_config(), "-o", path("r.h5"), "--set", "model.file=" + file});
+    EXPECT_EQ(run.code, 0) << run.err;
+    return results::Reader(path("r.h5")).read("reference/loss").values;
+  };
+  EXPECT_EQ(scores(path("m.onnx")), scores(path("m.h5")));
+  EXPECT_NE(scores(path("m.onnx")), scores(model("glyphs_mlp.onnx")));
+  arguments.insert(arguments.end(), {"--set", "model.file=" + path("m.h5")});
+  const CommandResult refused = run_command(arguments);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("no ONNX file"));
+}
+
 TEST_F(TrainCommandTest, CurvesHoldEveryEpoch) {
   ASSERT_EQ(run_command({"train", small_config(), "-o", path("m.h5"), "--curves", path("c.h5"), "-q"}).code, 0);
   const results::TrainingCurves curves = results::read_training_curves(path("c.h5"));
@@ -95,6 +120,58 @@ TEST_F(TrainCommandTest, MistakesAreNamed) {
   expect_fails({"train", small_config("  lr: -1\n"), "-o", path("m.h5")}, 3, "small.yaml:11:7: training.lr");
   expect_fails({"train", small_config(), "-o", path("nowhere/m.h5")}, 4, "nowhere");
   EXPECT_FALSE(std::filesystem::exists(path("m.h5")));
+}
+
+// Ctrl-C in the middle: the signal arrives behind the first epoch, whenever that is.
+TEST_F(TrainCommandTest, AfterAnInterruptTheSameCommandEndsWithTheSameBits) {
+  const auto arguments = [&](const std::string& name) {
+    return std::vector<std::string>{
+        "train", small_config(), "-o", path(name), "--no-progress", "--set", "training.digital_epochs=40"};
+  };
+  ASSERT_EQ(run_command(arguments("whole.h5")).code, 0);
+  const auto before = std::signal(SIGINT, SIG_IGN);  // in force again if the signal comes too late
+  std::thread user([&] {
+    while (!std::filesystem::exists(path("m.curves.h5"))) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::raise(SIGINT);
+  });
+  const CommandResult interrupted = run_command(arguments("m.h5"));
+  user.join();
+  std::signal(SIGINT, before);
+  ASSERT_EQ(interrupted.code, 4) << "the signal came too late\n" << interrupted.err;
+  EXPECT_THAT(interrupted.err, HasSubstr("the same command continues"));
+  EXPECT_FALSE(std::filesystem::exists(path("m.h5")));
+  ASSERT_TRUE(std::filesystem::exists(path("m.h5.checkpoint")));
+
+  const CommandResult resumed = run_command(arguments("m.h5"));
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_THAT(resumed.err, HasSubstr("continuing behind epoch"));
+  const io::Model a = io::read_model(path("whole.h5")), b = io::read_model(path("m.h5"));
+  EXPECT_EQ(a.calibration, b.calibration);
+  ASSERT_EQ(a.graph.values.size(), b.graph.values.size());
+  for (std::size_t v = 0; v < a.graph.values.size(); ++v) {
+    const Tensor* const x = a.graph.tensor(static_cast<nn::ValueId>(v));
+    const Tensor* const y = b.graph.tensor(static_cast<nn::ValueId>(v));
+    ASSERT_EQ(x == nullptr, y == nullptr);
+    if (x != nullptr) EXPECT_TRUE(std::ranges::equal(x->values(), y->values())) << a.graph.values[v].name;
+  }
+}
+
+// As a reader of docs/formats/training.md would.
+TEST_F(TrainCommandTest, XarrayOpensTheCurves) {
+  ASSERT_EQ(run_command({"train", small_config(), "-o", path("m.h5"), "-q"}).code, 0);
+  if (std::system("/usr/bin/python3 -c 'import xarray, h5netcdf' 2>/dev/null") != 0)
+    GTEST_SKIP() << "needs python3 with xarray and h5netcdf";
+  const std::string script = write("open.py", fmt::format(R"(
+import xarray
+curves = xarray.open_dataset("{}", engine="h5netcdf")
+assert curves.sizes["epoch"] == 2 and list(curves.time.values) == [1.0, 3600.0], curves
+assert curves.loss.dims == ("epoch",) and curves.loss.notnull().all(), curves
+assert curves.validation_accuracy.dims == ("epoch", "time", "chip"), curves
+assert curves.validation_accuracy.isel(epoch=0).isnull().all() and curves.validation_accuracy.isel(epoch=1).notnull().all()
+assert list(curves.analog.values) == [0, 1] and curves.learning_rate.attrs["long_name"], curves
+)",
+                                                          path("m.curves.h5")));
+  EXPECT_EQ(std::system(("/usr/bin/python3 " + script).c_str()), 0);
 }
 
 TEST_F(TrainCommandTest, AForeignCheckpointIsRefusedUnlessFresh) {

@@ -78,8 +78,13 @@ TEST(Spiking, TheResolvedTextReadsBackEqual) {
 
 TEST(Spiking, ListsWhatMattersInTrainingOnly) {
   config::Report report;
-  config_with("  neurons: {spike_grad: {type: atan, alpha: 2}, learn_beta: true}\n", &report);
-  EXPECT_THAT(unused_note(report), HasSubstr("spiking.neurons.spike_grad"));
+  const RunConfig config = config_with(
+      "  neurons: {spike_grad: {type: fast_sigmoid, slope: 5}, learn_beta: true, surrogate_disable: true}\n", &report);
+  EXPECT_THAT(unused_note(report), HasSubstr("spiking.neurons.surrogate_disable"));
+  EXPECT_EQ(config.spiking->neurons.leaky.spike_grad.spike_grad, quant::SpikeGradient::fast_sigmoid);
+  EXPECT_EQ(config.spiking->neurons.leaky.spike_grad.slope, 5.0);
+  EXPECT_TRUE(config.spiking->neurons.learn_beta);
+  EXPECT_FALSE(config.spiking->neurons.learn_threshold);
 }
 
 TEST(Spiking, RefusesNonsenseAtItsPlace) {

@@ -1,10 +1,12 @@
 #pragma once
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "tessera/io/dataset.hpp"
+#include "tessera/io/model_file.hpp"
 #include "tessera/nn/executor.hpp"
 #include "tessera/sim/spiking_parameters.hpp"
 
@@ -28,6 +30,11 @@ std::vector<Population> spiking_populations(const nn::Executor& network, const S
 /// network. InputError names a population without a positive activation.
 std::vector<Population> balanced_populations(const nn::Executor& network, const SpikingParameters& parameters,
                                              const io::DataSet& data, Parallel parallel);
+
+/// `parameters` with the decays and thresholds that a trained model holds beside its graph (io::Model::calibration), in
+/// place of the configured ones. ConfigError where learned thresholds would be balanced again.
+SpikingParameters with_learned_neurons(SpikingParameters parameters,
+                                       const std::map<std::string, io::LayerNumbers>& calibration);
 
 /// How often a population fired. Sums of integers: no batch size or thread count changes them.
 struct SpikeCounts {

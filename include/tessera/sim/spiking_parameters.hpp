@@ -39,6 +39,8 @@ struct NeuronStateQuant {
 struct NeuronParameters {
   quant::LeakyParameters leaky{.beta = {1.0F}, .spike_grad = {}};
   std::optional<NeuronStateQuant> state_quant = std::nullopt;
+  bool learn_beta = false;       ///< in training; so `leaky.spike_grad` too
+  bool learn_threshold = false;  ///< in training
 
   bool operator==(const NeuronParameters&) const = default;
 };

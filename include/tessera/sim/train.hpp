@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "tessera/core/messages.hpp"
@@ -10,6 +11,7 @@
 #include "tessera/nn/graph.hpp"
 #include "tessera/results/training_curves.hpp"
 #include "tessera/sim/run_parameters.hpp"
+#include "tessera/sim/spiking_parameters.hpp"
 #include "tessera/sim/training_parameters.hpp"
 
 /// Learning: digital, then hardware-aware.
@@ -23,7 +25,10 @@ struct TrainingRequest {
   std::int64_t validation_batch_size = 128;  ///< never changes a result
   TrainingParameters parameters;
   std::uint64_t seed = 0;
-  LayerResolver resolve;   ///< of the analog phase
+  LayerResolver resolve;  ///< of the analog phase
+  /// The network is trained with spiking neurons, in both phases; "float32" is then the spiking network with float32
+  /// synapses.
+  std::optional<SpikingParameters> spiking = std::nullopt;
   std::string task_id;     ///< of everything that determines the result; a checkpoint of another task is refused
   std::string checkpoint;  ///< file; empty: none are written
 };
