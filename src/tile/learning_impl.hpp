@@ -82,8 +82,9 @@ struct LearningLayer::Impl {
   void ranges_from_quantizers();
   void ranges_to_quantizers();
 
-  // Backward (learning_backward.cpp).
+  // Backward: learning_backward.cpp; of one tile: learning_tile_backward.cpp; finish_sums(): learning_gradients.cpp.
   struct BlockCall;
+  class TileBackward;
   void begin_sums();
   void backward_block(const BlockCall& call);
   void trace_tiles(const BlockCall& call);
