@@ -194,7 +194,7 @@ void import_resize(N n) {
     if (const Tensor* stored = n.stored_floats(2); stored != nullptr && stored->size() == 0) scales = nn::no_value;
     std::vector<nn::ValueId> inputs = {n.input(0), nn::no_value, scales};
     if (n.has(3)) inputs.push_back(n.input(3));
-    while (inputs.back() == nn::no_value) inputs.pop_back();
+    while (inputs.size() > 1 && inputs.back() == nn::no_value) inputs.pop_back();
     node = &n.emit("Resize", inputs, {n.output()});
     n.copy_attributes(*node, {"coordinate_transformation_mode", "nearest_mode", "axes"});
   }

@@ -267,6 +267,16 @@ TEST(OnnxRefusal, EveryUnsupportedNodeIsInOneMessage) {
   EXPECT_THAT(message, Not(HasSubstr("'fine'")));
 }
 
+// Found by fuzzing: the trailing absent inputs of a Resize were dropped beyond the first.
+TEST(OnnxRefusal, AResizeWithoutAnyInput) {
+  for (const std::vector<std::string>& inputs : {std::vector<std::string>{}, {""}, {"", "", "", ""}}) {
+    OnnxModel m;
+    m.input("x", {0, 1, 2, 2}).output("y");
+    m.node("Resize", inputs, {"y"}, "resize");
+    EXPECT_THAT(m.error(), HasSubstr("'resize' (Resize, opset 13)")) << inputs.size();
+  }
+}
+
 TEST(OnnxRefusal, OpsetsThatAreNotKnown) {
   for (const int opset : {0, 6, 22, 9999}) {
     OnnxModel m(opset);
