@@ -84,6 +84,7 @@ int run_command_line(const std::vector<std::string>& arguments, const Console& c
   add_sweep_command(app, invocation);
   add_calibrate_command(app, invocation);
   add_train_command(app, invocation);
+  add_search_command(app, invocation);
   add_merge_command(app, invocation);
   add_doctor_command(app, invocation);
   add_report_command(app, invocation);

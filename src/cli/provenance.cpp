@@ -37,6 +37,7 @@ std::string neutral_resolved_text(spec::RunConfig config) {
   config.output.chips.clear();
   config.calibration.reset();
   config.sweep.reset();
+  config.search.reset();
   config.training.reset();
   return spec::resolved_text(config);
 }
@@ -59,6 +60,7 @@ std::string chip_identity(spec::RunConfig config, bool isolated, FileContents& c
   config.data.batch_size = io::DataParameters{}.batch_size;
   config.output.file.clear();
   config.sweep.reset();
+  config.search.reset();
   config.evaluation.repeats = 1;
   const std::string text = spec::portable_text(config, [&](const std::string& path) { return contents.of(path); });
   return sha256_hex(

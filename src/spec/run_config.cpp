@@ -184,6 +184,7 @@ Type<RunConfig> make_run_config_type() {
       .field("calibration", &RunConfig::calibration, config::optional(calibration_parameters()),
              {.help = "how ranges are found (tessera calibrate)"})
       .field("sweep", &RunConfig::sweep, config::optional(sweep_parameters()), {.help = "many runs (tessera sweep)"})
+      .field("search", &RunConfig::search, config::optional(search_section()), {.help = "fewest bits (tessera search)"})
       .field("training", &RunConfig::training, config::optional(training_parameters()),
              {.help = "learning (tessera train)"});
 }
@@ -259,6 +260,15 @@ std::string portable_text(const RunConfig& config, const std::function<std::stri
   Node node = run_config_type().write(config);
   for_each_path(node, *run_config_type().info, [&](Node& path) { path.scalar = content_of(path.scalar); });
   return config::to_yaml(node);
+}
+
+Node with_paths_from(Node document, const std::string& folder) {
+  const std::filesystem::path from = std::filesystem::absolute(folder.empty() ? "." : folder).lexically_normal();
+  for_each_path(document, *run_config_type().info, [&](Node& path) {
+    const std::filesystem::path target = std::filesystem::absolute(config::read(path, config::path()));
+    path.scalar = target.lexically_normal().lexically_relative(from).string();
+  });
+  return document;
 }
 
 std::string unused_note(const Report& report) {

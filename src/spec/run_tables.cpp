@@ -195,6 +195,65 @@ Type<SweepParameters> sweep_parameters() {
              {.help = "as many chips as the accuracy needs; null: evaluation.repeats"});
 }
 
+namespace {
+
+/// Percentage points: a number, or a number with a percent sign.
+Type<double> percentage(const Range& range) {
+  const Type<double> number = config::real(range);
+  return {number.info,
+          [number](const config::Node& node, const std::string& key, double& value, config::Report& report) {
+            config::Node plain = node;
+            if (node.is_scalar() && node.scalar.ends_with('%')) {
+              plain.quoted = false;
+              plain.scalar.pop_back();
+              while (plain.scalar.ends_with(' ')) plain.scalar.pop_back();
+            }
+            number.read(plain, key, value, report);
+          },
+          number.write};
+}
+
+}  // namespace
+
+SearchSection::SearchSection() {
+  bits = config::Node::map();
+  bits.set("range", config::Node::list({config::Node::integer(2), config::Node::integer(8)}));
+}
+
+Type<SearchSection> search_section() {
+  using S = SearchSection;
+  const auto of = [](auto member) {
+    return [member](auto& s) -> auto& {
+      return s.parameters.*member;
+    };
+  };
+  using P = sim::SearchParameters;
+  return Section<S>("SearchSection",
+                    "The fewest bits per layer within an accuracy budget (docs/guide/search.md). Values are a list or "
+                    "as in sweep.axes.")
+      .field("keys", &S::keys, config::list(config::anything(), 1),
+             {.help = "bit widths: keys of rpu_config that end with n_bits, inp_res or out_res, or maps {key, bits} or "
+                      "{key, levels}; b bits are 2^b - 2 levels of a resolution",
+              .required = true})
+      .field("bits", &S::bits, config::anything(),
+             {.unit = "bits", .help = "tried for keys that name none, as far as they are below the configured ones"})
+      .field("layers", &S::layers, config::one_or_list(config::text()), {.help = "patterns of layer names"})
+      .field("budget", of(&P::budget), percentage(Range::between(0.0, 100.0)),
+             {.unit = "percentage points",
+              .help = "largest loss of accuracy against the configuration as given; 0.5 and 0.5 % are the same"})
+      .field("confidence", of(&P::confidence), config::real(Range::between(0.5, 0.9999)),
+             {.help = "of the one-sided paired test that the loss is within the budget"})
+      .field("cost", of(&P::cost),
+             choice<sim::SearchCost>({{"bits", sim::SearchCost::bits}, {"columns", sim::SearchCost::columns}}),
+             {.help = "what is to be small: bits summed over layers; bits times the columns of all tiles"})
+      .field("front", of(&P::front), config::integer<int>(Range::between(1.0, 1e4)),
+             {.help = "configurations between the given and the narrowest one that are evaluated first"})
+      .field("max_points", of(&P::max_points), config::integer<int>(Range::between(2.0, 1e5)),
+             {.help = "most configurations that are evaluated"})
+      .field("holdout", of(&P::holdout), config::real(Range::between(0.0, 0.9)),
+             {.help = "fraction of the samples, the last ones, that only confirm the result"});
+}
+
 Type<OutputParameters> output_parameters() {
   return Section<OutputParameters>("OutputParameters", "What is written.")
       .field("file", &OutputParameters::file, config::path_or_null(),

@@ -14,6 +14,7 @@ config::Type<sim::EvaluationParameters> evaluation_parameters();
 config::Type<OutputParameters> output_parameters();
 config::Type<sim::InputCalibration> calibration_parameters();
 config::Type<SweepParameters> sweep_parameters();
+config::Type<SearchSection> search_section();
 config::Type<sim::TrainingParameters> training_parameters();
 
 }  // namespace tessera::spec

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "axis_values.hpp"
 #include "tessera/config/emit.hpp"
 #include "tessera/config/section.hpp"
 #include "tessera/results/schema.hpp"
@@ -71,6 +72,8 @@ std::vector<Node> spaced_values(const Node& node, const std::string& key, bool l
   return values;
 }
 
+}  // namespace
+
 std::vector<Node> axis_values(const Node& node, const std::string& key) {
   if (node.is_list()) {
     if (node.items.empty()) fail(node, key, "has no values");
@@ -84,6 +87,8 @@ std::vector<Node> axis_values(const Node& node, const std::string& key) {
   }
   fail(node, key, "takes a list of values, {range: [first, last, step]}, {linspace: [...]} or {logspace: [...]}");
 }
+
+namespace {
 
 bool is_number(const Node& node) {
   if (!node.is_scalar() || node.quoted) return false;

@@ -12,6 +12,7 @@
 #include "tessera/sim/calibrate.hpp"
 #include "tessera/sim/quantization_parameters.hpp"
 #include "tessera/sim/run_parameters.hpp"
+#include "tessera/sim/search.hpp"
 #include "tessera/sim/spiking_parameters.hpp"
 #include "tessera/sim/sweep.hpp"
 #include "tessera/sim/training_parameters.hpp"
@@ -54,6 +55,17 @@ struct SweepParameters {
   bool operator==(const SweepParameters&) const = default;
 };
 
+/// The `search:` section as written; spec/search.hpp turns it into knobs.
+struct SearchSection {
+  std::vector<config::Node> keys;        ///< a key, or a map {key, bits} or {key, levels}
+  config::Node bits;                     ///< of keys that name none; a list, {range: ...}, ...
+  std::vector<std::string> layers{"*"};  ///< patterns of layer names
+  sim::SearchParameters parameters;
+
+  SearchSection();
+  bool operator==(const SearchSection&) const = default;
+};
+
 struct RunConfig {
   std::string name;        ///< of the run; default: the configuration file's name without extension
   std::uint64_t seed = 0;  ///< of every random effect of the simulation
@@ -67,6 +79,7 @@ struct RunConfig {
   OutputParameters output;
   std::optional<sim::InputCalibration> calibration;  ///< `tessera calibrate` only
   std::optional<SweepParameters> sweep;              ///< `tessera sweep` only
+  std::optional<SearchSection> search;               ///< `tessera search` only
   std::optional<sim::TrainingParameters> training;   ///< `tessera train` only
 
   bool operator==(const RunConfig&) const = default;
@@ -102,6 +115,9 @@ std::string resolved_text(const RunConfig& config);
 /// resolved_text() with every path replaced by what `content_of` says about the file there: equal for equal
 /// configurations on equal files, wherever they lie.
 std::string portable_text(const RunConfig& config, const std::function<std::string(const std::string&)>& content_of);
+
+/// A document with every path in it written relative to `folder`; keys that are no paths stay as they are.
+config::Node with_paths_from(config::Node document, const std::string& folder);
 
 /// One line about keys that had no effect, or "": "no effect: rpu_config.backward, ... (training only)".
 std::string unused_note(const config::Report& report);

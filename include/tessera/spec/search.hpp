@@ -1,0 +1,80 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "tessera/sim/search.hpp"
+#include "tessera/spec/layers.hpp"
+#include "tessera/spec/run_config.hpp"
+
+/// Bit widths to be made small: the `search:` section.
+///
+///     search:
+///       keys:
+///         - rpu_config.pre_post.periph_quant.n_bits                       # any key of rpu_config that is a bit width
+///         - {key: rpu_config.forward.out_res, bits: [4, 5, 6, 7]}         # b bits are 2^b - 2 levels
+///         - {key: rpu_config.forward.inp_res, levels: [14, 30, 62, 126]}
+///       bits: {range: [2, 8]}          # of keys that name none
+///       layers: ["*"]
+///       budget: 0.5 %                  # percentage points
+///       confidence: 0.95
+///
+/// Keys end with `n_bits` (periphery, activation quantizer; 0 is off) or with `inp_res` or `out_res`. A resolution r >
+/// 1 counts levels: a converter of b bits has 2^b - 2 of them (both signs and zero, without the most negative code); r
+/// between 0 and 1 is a step, r <= 0 off. What is off is float32 and counts as 32 bits.
+namespace tessera::spec {
+
+inline constexpr double float_bits = 32.0;
+
+/// Bits that a value of a key stands for: log2(r + 2) of a resolution, float_bits where it is off.
+double bits_of(const std::string& key, double value);
+/// The value of a key with so many bits.
+double value_with(const std::string& key, double bits);
+
+struct SearchRung {
+  double bits = 0.0;
+  double value = 0.0;  ///< of the key
+};
+
+struct SearchKey {
+  std::string key;                ///< "rpu_config.forward.out_res"
+  std::vector<SearchRung> rungs;  ///< as written, most bits first
+  config::Position position;
+};
+
+struct SearchPlan {
+  config::Node document;  ///< merged, with overrides, without `search` and `sweep`
+  RunConfig config;       ///< of it
+  SearchSection section;
+  std::vector<SearchKey> keys;
+};
+
+/// Reads a configuration with a `search:` section and tries every value of every key on all layers. ConfigError with
+/// positions for keys that are no bit widths, values that are illegal, and budgets and confidences out of range.
+SearchPlan read_search(const std::string& path, const std::vector<std::string>& overrides = {},
+                       config::Report* report = nullptr);
+
+/// A knob with its names and values.
+struct NamedKnob {
+  std::string layer;
+  std::string key;
+  std::vector<double> values;  ///< by rung; the first is the configured one
+};
+
+struct SearchSpace {
+  std::vector<sim::SearchKnob> knobs;  ///< by layer, then by key; weights are 1
+  std::vector<NamedKnob> names;
+};
+
+/// The knobs of a network: analog layers that match, and the values below the configured ones. ConfigError where a key
+/// has none in any layer.
+SearchSpace search_space(const SearchPlan& plan, const std::vector<LayerName>& layers);
+
+/// The configuration with a rule for every knob that is not as given.
+RunConfig with_rungs(const SearchPlan& plan, const SearchSpace& space, const sim::SearchState& state);
+
+/// The same as text of a configuration file in `folder`: the document, and a commented entry of `layers:` for every
+/// knob's layer. `heading` becomes comment lines at the top.
+std::string found_text(const SearchPlan& plan, const SearchSpace& space, const sim::SearchState& state,
+                       const std::vector<std::string>& heading, const std::string& folder);
+
+}  // namespace tessera::spec

@@ -1,0 +1,85 @@
+#include <algorithm>
+#include <cmath>
+
+#include "tessera/core/error.hpp"
+#include "tessera/core/statistics.hpp"
+#include "tessera/sim/search.hpp"
+
+namespace tessera::sim {
+
+std::vector<double> Outcomes::accuracy_by_chip() const {
+  std::vector<double> means;
+  for (std::int64_t c = 0; c < chips; ++c) {
+    double sum = 0.0;
+    for (std::int64_t s = 0; s < samples; ++s)
+      sum += static_cast<double>(correct[static_cast<std::size_t>(c * samples + s)]);
+    means.push_back(sum / static_cast<double>(samples));
+  }
+  return means;
+}
+
+double Outcomes::accuracy() const {
+  Moments moments;
+  for (const double value : accuracy_by_chip()) moments.add(value);
+  return moments.mean();
+}
+
+double PairedLoss::upper(double confidence) const {
+  return center + student_t_quantile(confidence, degrees) * standard_error;
+}
+
+double PairedLoss::lower(double confidence) const {
+  return center - student_t_quantile(confidence, degrees) * standard_error;
+}
+
+PairedLoss paired_loss(const Outcomes& a, const Outcomes& b) {
+  require<InputError>(a.chips == b.chips && a.samples == b.samples && a.chips > 0 && a.samples > 0,
+                      "a paired loss needs the same chips and samples: {} x {} against {} x {}", a.chips, a.samples,
+                      b.chips, b.samples);
+  const auto chips = static_cast<double>(a.chips);
+  const auto rows = static_cast<double>(a.samples + 2);
+  std::vector<double> by_sample(static_cast<std::size_t>(a.samples), 0.0);
+  std::vector<double> by_chip;
+  double squares = 2.0 * chips;  // of the two added samples, +1 and -1 on every chip
+  double sum = 0.0;
+  for (std::int64_t c = 0; c < a.chips; ++c) {
+    double chip_sum = 0.0;
+    for (std::int64_t s = 0; s < a.samples; ++s) {
+      const auto at = static_cast<std::size_t>(c * a.samples + s);
+      const double d = static_cast<double>(a.correct[at]) - static_cast<double>(b.correct[at]);
+      by_sample[static_cast<std::size_t>(s)] += d;
+      chip_sum += d;
+      squares += d * d;
+    }
+    by_chip.push_back(chip_sum);
+    sum += chip_sum;
+  }
+  PairedLoss loss;
+  loss.mean = sum / (chips * static_cast<double>(a.samples));
+  loss.center = sum / (chips * rows);
+  const double g = loss.center;
+  const auto squared = [](double x) { return x * x; };
+  double samples_ss = chips * (squared(1.0 - g) + squared(-1.0 - g));
+  for (const double total : by_sample) samples_ss += chips * squared(total / chips - g);
+  double chips_ss = 0.0;
+  for (const double total : by_chip) chips_ss += rows * squared(total / rows - g);
+  const double rest_ss = std::max(0.0, squares - chips * rows * g * g - samples_ss - chips_ss);
+
+  const double ms_s = samples_ss / (rows - 1.0);
+  const double ms_c = a.chips > 1 ? chips_ss / (chips - 1.0) : 0.0;
+  const double ms_e = a.chips > 1 ? rest_ss / ((rows - 1.0) * (chips - 1.0)) : 0.0;
+  double variance = ms_s;
+  loss.degrees = rows - 1.0;
+  if (ms_c > ms_e && ms_s <= ms_e) {
+    variance = ms_c;
+    loss.degrees = chips - 1.0;
+  } else if (ms_c > ms_e) {
+    variance = ms_s + ms_c - ms_e;
+    loss.degrees = squared(variance) / (squared(ms_s) / (rows - 1.0) + squared(ms_c) / (chips - 1.0) +
+                                        squared(ms_e) / ((rows - 1.0) * (chips - 1.0)));
+  }
+  loss.standard_error = std::sqrt(variance / (rows * chips));
+  return loss;
+}
+
+}  // namespace tessera::sim

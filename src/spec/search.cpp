@@ -1,0 +1,274 @@
+#include "tessera/spec/search.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "axis_values.hpp"
+#include "rpu_table.hpp"
+#include "tessera/config/emit.hpp"
+#include "tessera/config/section.hpp"
+#include "tessera/core/error.hpp"
+#include "tessera/spec/glob.hpp"
+
+namespace tessera::spec {
+
+namespace {
+
+using config::Node;
+
+const std::string prefix = "rpu_config.";
+
+[[noreturn]] void fail(const config::Position& position, const std::string& key, const std::string& message) {
+  throw ConfigError({Problem{position.file(), position.line, position.column, key, message}});
+}
+
+bool is_resolution(const std::string& key) {
+  return key.ends_with("inp_res") || key.ends_with("out_res");
+}
+
+/// Every key of rpu_config that is a bit width or a resolution.
+void add_keys(const config::TypeInfo& info, const std::string& path, std::vector<std::string>& keys) {
+  for (const config::KeyInfo& key : info.keys) {
+    if (!key.unused_because.empty()) continue;
+    const std::string name = path + key.name;
+    using Kind = config::TypeInfo::Kind;
+    if ((key.type->kind == Kind::integer || key.type->kind == Kind::real) &&
+        (key.name == "n_bits" || key.name == "inp_res" || key.name == "out_res"))
+      keys.push_back(name);
+    else if (key.type->kind == Kind::section)
+      add_keys(*key.type, name + ".", keys);
+  }
+}
+
+std::vector<std::string> searchable_keys() {
+  std::vector<std::string> keys;
+  add_keys(*rpu_config_keys().info, prefix, keys);
+  return keys;
+}
+
+/// {pre_post: {periph_quant: {n_bits: 4}}}
+Node nested(const std::string& key, double value, const config::Position& position) {
+  Node node = value == std::round(value) ? Node::integer(static_cast<std::int64_t>(value)) : Node::real(value);
+  node.position = position;
+  Node root = Node::map();
+  config::set_path(root, key.substr(prefix.size()), std::move(node));
+  return root;
+}
+
+/// A pattern that matches this name only.
+std::string exactly(const std::string& name) {
+  std::string pattern;
+  for (const char c : name)
+    pattern += c == '*' || c == '?' || c == '[' ? std::string("[") + c + "]" : std::string(1, c);
+  return pattern;
+}
+
+LayerRule rule_for(const std::string& layer, Node rpu_config) {
+  LayerRule rule;
+  rule.match = exactly(layer);
+  rule.rpu_config = std::move(rpu_config);
+  return rule;
+}
+
+SearchKey read_key(const Node& node, const SearchSection& section, std::size_t index) {
+  const std::string where = fmt::format("search.keys.{}", index);
+  Node bits = section.bits;
+  Node levels;
+  SearchKey key;
+  key.position = node.position;
+  if (node.is_map()) {
+    for (const Node::Entry& entry : node.entries) {
+      if (entry.key == "key")
+        key.key = config::read(entry.value, config::text());
+      else if (entry.key == "bits")
+        bits = entry.value;
+      else if (entry.key == "levels")
+        levels = entry.value;
+      else
+        fail(entry.position, where, fmt::format("unknown key '{}'; there are key, bits, levels", entry.key));
+    }
+    if (node.find("bits") != nullptr && !levels.is_null()) fail(node.position, where, "takes bits or levels, not both");
+  } else {
+    key.key = config::read(node, config::text());
+  }
+  const std::vector<std::string> legal = searchable_keys();
+  if (std::find(legal.begin(), legal.end(), key.key) == legal.end()) {
+    const std::string near = nearest_word(key.key, legal);
+    fail(node.position, where,
+         fmt::format("'{}' is no bit width that can be searched; {}", key.key,
+                     near.empty() ? fmt::format("there are {}", fmt::join(legal, ", "))
+                                  : fmt::format("did you mean '{}'?", near)));
+  }
+  if (!levels.is_null() && !is_resolution(key.key))
+    fail(levels.position, where + ".levels", "are for resolutions (inp_res, out_res); this key takes bits");
+  const bool from_levels = !levels.is_null();
+  const std::string value_key = where + (from_levels ? ".levels" : ".bits");
+  for (const Node& item : axis_values(from_levels ? levels : bits, value_key)) {
+    SearchRung rung;
+    if (from_levels) {
+      rung.value = config::read(item, config::real(config::Range::at_least(2.0)));
+      rung.bits = bits_of(key.key, rung.value);
+    } else {
+      // One bit is no level at all (2^1 - 2), and one sign of a symmetric quantizer has no step.
+      rung.bits = config::read(item, config::integer<int>(config::Range::between(is_resolution(key.key) ? 2 : 1, 24)));
+      rung.value = value_with(key.key, rung.bits);
+    }
+    key.rungs.push_back(rung);
+  }
+  std::sort(key.rungs.begin(), key.rungs.end(),
+            [](const SearchRung& a, const SearchRung& b) { return a.bits > b.bits; });
+  for (std::size_t i = 1; i < key.rungs.size(); ++i)
+    if (key.rungs[i].bits == key.rungs[i - 1].bits)
+      fail(node.position, value_key, fmt::format("{} bits are there twice", key.rungs[i].bits));
+  return key;
+}
+
+/// Every value of the key on every layer must be legal.
+void try_values(const SearchPlan& plan, const SearchKey& key) {
+  for (const SearchRung& rung : key.rungs) {
+    RunConfig config = plan.config;
+    Node partial = nested(key.key, rung.value, key.position);
+    config.layers.push_back(rule_for("", partial));
+    config.layers.back().match = "*";
+    try {
+      resolve_layer(config, {"any", "any"});
+    } catch (const ConfigError& error) {
+      fail(key.position, "search.keys",
+           fmt::format("{} = {} is not possible: {}", key.key, rung.value, error.problems().front().message));
+    }
+  }
+}
+
+double configured_value(const LayerConfig& layer, const std::string& key) {
+  const Node node = rpu_config_keys().write(layer.rpu_config);
+  const Node* value = config::find_path(node, key.substr(prefix.size()));
+  return value == nullptr || value->is_null() ? 0.0 : config::read(*value, config::real());
+}
+
+std::string bits_text(double bits) {
+  return bits == float_bits ? std::string("off") : fmt::format("{:.4g}", bits);
+}
+
+}  // namespace
+
+double bits_of(const std::string& key, double value) {
+  if (value <= 0.0) return float_bits;
+  if (!is_resolution(key)) return value;
+  return std::log2((value < 1.0 ? 1.0 / value : value) + 2.0);
+}
+
+double value_with(const std::string& key, double bits) {
+  return is_resolution(key) ? std::exp2(bits) - 2.0 : bits;
+}
+
+SearchPlan read_search(const std::string& path, const std::vector<std::string>& overrides, config::Report* report) {
+  SearchPlan plan;
+  plan.document = load_run_document(path, overrides);
+  const RunConfig whole = read_run_config(plan.document, report);
+  if (!whole.search)
+    throw ConfigError(
+        {Problem{path, 0, 0, "search", "the configuration has no search: section; see docs/guide/search.md"}});
+  plan.section = *whole.search;
+  plan.document.erase("search");
+  plan.document.erase("sweep");
+  plan.config = read_run_config(plan.document);
+  std::set<std::string> seen;
+  for (std::size_t i = 0; i < plan.section.keys.size(); ++i) {
+    plan.keys.push_back(read_key(plan.section.keys[i], plan.section, i));
+    const SearchKey& key = plan.keys.back();
+    if (!seen.insert(key.key).second) fail(key.position, "search.keys", fmt::format("'{}' is there twice", key.key));
+    try_values(plan, key);
+  }
+  return plan;
+}
+
+SearchSpace search_space(const SearchPlan& plan, const std::vector<LayerName>& layers) {
+  std::vector<std::string> names;
+  for (const LayerName& layer : layers) names.push_back(layer.name);
+  const std::vector<bool> chosen = select_names(plan.section.layers, names, "search.layers");
+  const std::vector<LayerConfig> configs = resolve_layers(plan.config, layers);
+  SearchSpace space;
+  std::vector<bool> used(plan.keys.size(), false);
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    if (!chosen[l] || !configs[l].analog) continue;
+    for (std::size_t k = 0; k < plan.keys.size(); ++k) {
+      const SearchKey& key = plan.keys[k];
+      if (is_resolution(key.key) && configs[l].rpu_config.tile.forward.is_perfect) continue;
+      const double value = configured_value(configs[l], key.key);
+      sim::SearchKnob knob{l, k, {bits_of(key.key, value)}, 1.0};
+      NamedKnob name{names[l], key.key, {value}};
+      for (const SearchRung& rung : key.rungs) {
+        if (rung.bits >= knob.bits.front()) continue;
+        knob.bits.push_back(rung.bits);
+        name.values.push_back(rung.value);
+      }
+      if (knob.bits.size() < 2) continue;
+      used[k] = true;
+      space.knobs.push_back(std::move(knob));
+      space.names.push_back(std::move(name));
+    }
+  }
+  for (std::size_t k = 0; k < plan.keys.size(); ++k)
+    if (!used[k])
+      fail(plan.keys[k].position, "search.keys",
+           fmt::format("'{}': no analog layer of search.layers has more bits than those to try; configure the most "
+                       "bits that you would accept, the search goes down from there",
+                       plan.keys[k].key));
+  return space;
+}
+
+RunConfig with_rungs(const SearchPlan& plan, const SearchSpace& space, const sim::SearchState& state) {
+  RunConfig config = plan.config;
+  for (std::size_t k = 0; k < state.size(); ++k) {
+    if (state[k] == 0) continue;
+    const NamedKnob& name = space.names[k];
+    config.layers.push_back(
+        rule_for(name.layer, nested(name.key, name.values[static_cast<std::size_t>(state[k])], {})));
+  }
+  return config;
+}
+
+std::string found_text(const SearchPlan& plan, const SearchSpace& space, const sim::SearchState& state,
+                       const std::vector<std::string>& heading, const std::string& folder) {
+  Node document = with_paths_from(plan.document, folder);
+  Node rules = Node::list();
+  if (const Node* given = document.find("layers"); given != nullptr && given->is_list()) rules = *given;
+  document.erase("layers");
+  std::string text;
+  for (const std::string& line : heading) text += line.empty() ? "#\n" : "# " + line + "\n";
+  text += config::to_yaml(document);
+  text += "layers:\n";
+  for (const Node& rule : rules.items) text += "  - " + config::to_flow(rule) + "\n";
+  for (std::size_t k = 0; k < state.size();) {
+    const std::string& layer = space.names[k].layer;
+    Node partial = Node::map();
+    std::string comment;
+    bool changed = false;
+    for (; k < state.size() && space.names[k].layer == layer; ++k) {
+      const auto rung = static_cast<std::size_t>(state[k]);
+      const sim::SearchKnob& knob = space.knobs[k];
+      const std::string& key = space.names[k].key;
+      comment += fmt::format("{}{} {} -> {} bits", comment.empty() ? "" : ", ", key.substr(key.rfind('.') + 1),
+                             bits_text(knob.bits[0]), bits_text(knob.bits[rung]));
+      if (rung > 0) partial = config::merged(std::move(partial), nested(key, space.names[k].values[rung], {}));
+      changed |= rung > 0;
+    }
+    if (changed) {
+      Node rule = Node::map();
+      rule.set("match", Node::text(exactly(layer)));
+      rule.set("rpu_config", std::move(partial));
+      text += fmt::format("  - {}    # {}\n", config::to_flow(rule), comment);
+    } else {
+      text += fmt::format("  # {}: as given ({})\n", layer, comment);
+    }
+  }
+  // Comments alone would make the key null.
+  if (rules.items.empty() && std::all_of(state.begin(), state.end(), [](int rung) { return rung == 0; })) {
+    const std::size_t at = text.rfind("layers:\n");
+    text.replace(at, 8, "layers: []\n");
+  }
+  return text;
+}
+
+}  // namespace tessera::spec
