@@ -8,6 +8,8 @@
 #include "cli/load.hpp"
 #include "cli/provenance.hpp"
 #include "cli/text_table.hpp"
+#include "tessera/random/stream.hpp"
+#include "tessera/results/diagnosis_record.hpp"
 #include "tessera/sim/doctor.hpp"
 #include "tessera/spec/layers.hpp"
 
@@ -17,7 +19,7 @@ namespace {
 
 struct DoctorArguments {
   std::string config;
-  std::string output;
+  std::vector<std::string> outputs;
   CommonOptions common;
 };
 
@@ -132,6 +134,42 @@ std::string verdict(const sim::Diagnosis& diagnosis) {
                      worst->keys, 100.0 * most, diagnosis.layers[layer]);
 }
 
+bool is_hdf5_name(const std::string& name) {
+  return name.ends_with(".h5") || name.ends_with(".hdf5") || name.ends_with(".nc");
+}
+
+results::DiagnosisRun record_of(const sim::DoctorRun& run) {
+  return {run.accuracy, run.sqnr_db, run.alone_db, run.clipped_in, run.clipped_out, run.adc_bits};
+}
+
+results::DiagnosisRecord record_of(const sim::Diagnosis& diagnosis, const sim::EvaluationRequest& request) {
+  results::DiagnosisRecord record;
+  record.seed = request.seed;
+  record.rng_layout = random::rng_layout;
+  record.chips = request.evaluation.repeats;
+  record.samples = request.data.size();
+  if (request.data.has_labels()) record.reference_accuracy = diagnosis.reference.accuracy();
+  record.ideal_deviation = diagnosis.ideal_deviation;
+  record.layers = diagnosis.layers;
+  record.mechanisms.push_back({"none", "", true, record_of(diagnosis.ideal), record_of(diagnosis.configured)});
+  for (const sim::DoctorStage& stage : diagnosis.stages)
+    record.mechanisms.push_back(
+        {stage.name, stage.keys, stage.removable, record_of(stage.only), record_of(stage.without)});
+  record.warnings = diagnosis.warnings;
+  return record;
+}
+
+void write_markdown(const std::string& output, const std::string& name, const std::vector<std::string>& sentences,
+                    const std::vector<Table>& tables, const std::vector<std::string>& warnings) {
+  std::ofstream file(output, std::ios::binary);
+  file << "# " << name << "\n";
+  for (const std::string& sentence : sentences) file << "\n" << sentence << "\n";
+  for (const Table& table : tables) file << "\n" << markdown(table);
+  for (const std::string& warning : warnings) file << "\n- " << warning;
+  file << "\n";
+  require<RunError>(file.good(), "{}: cannot be written", output);
+}
+
 void doctor(const DoctorArguments& arguments, const Invocation& invocation) {
   ConsoleEnvironment console(invocation.console, arguments.common);
   const InterruptGuard interrupt;
@@ -155,15 +193,17 @@ void doctor(const DoctorArguments& arguments, const Invocation& invocation) {
   for (const std::string& sentence : sentences) out << sentence << "\n";
   for (const Table& table : tables) out << "\n" << plain_text(table);
   for (const std::string& warning : diagnosis.warnings) environment.warn(warning);
-  if (!arguments.output.empty()) {
-    std::ofstream file(arguments.output, std::ios::binary);
-    file << "# " << config.name << "\n";
-    for (const std::string& sentence : sentences) file << "\n" << sentence << "\n";
-    for (const Table& table : tables) file << "\n" << markdown(table);
-    for (const std::string& warning : diagnosis.warnings) file << "\n- " << warning;
-    file << "\n";
-    require<RunError>(file.good(), "{}: cannot be written", arguments.output);
-    out << "\nresults: " << arguments.output << "\n";
+  for (const std::string& output : arguments.outputs) {
+    if (is_hdf5_name(output)) {
+      results::DiagnosisRecord record = record_of(diagnosis, request);
+      record.command = neutral_command("doctor", arguments.config, arguments.common);
+      record.config_text = read_text_file(arguments.config);
+      record.resolved_text = neutral_resolved_text(config);
+      results::write_diagnosis(record, output);
+    } else {
+      write_markdown(output, config.name, sentences, tables, diagnosis.warnings);
+    }
+    out << "\nresults: " << output << "\n";
   }
   require<RunError>(diagnosis.ideal_is_ideal(),
                     "the ideal network does not agree with float32: deviation {:.1e} of the largest output",
@@ -176,7 +216,11 @@ void add_doctor_command(CLI::App& app, Invocation& invocation) {
   CLI::App* command = app.add_subcommand("doctor", "Which mechanism costs the accuracy? Each alone, and all but each");
   auto options = std::make_shared<DoctorArguments>();
   command->add_option("CONFIG", options->config, "Configuration file (YAML)")->required();
-  command->add_option("-o,--output", options->output, "Also write the tables as Markdown");
+  command
+      ->add_option("-o,--output", options->outputs,
+                   "Also write the tables: Markdown, or HDF5 for tessera report (FILE.h5); repeatable")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
   add_common_flags(*command, options->common);
   command->footer("Example: tessera doctor configs/quickstart.yaml --limit 200; docs/guide/doctor.md");
   command->callback(

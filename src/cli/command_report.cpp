@@ -6,6 +6,7 @@
 #include "cli/commands.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/h5/atomic_file.hpp"
+#include "tessera/h5/file.hpp"
 #include "tessera/results/report.hpp"
 
 namespace tessera::cli {
@@ -86,6 +87,15 @@ void write_tables(OutputSet& outputs, const std::string& folder, const std::vect
   }
 }
 
+/// By what is in the file; results of runs and sweeps are kept for a comparison.
+results::Report report_on(const std::string& file, std::vector<results::Reader>& readers) {
+  const std::string filetype = h5::File::open(file).attribute<std::string>("filetype", "");
+  if (filetype == results::search_filetype) return results::search_report(results::read_search_record(file), file);
+  if (filetype == results::diagnosis_filetype) return results::diagnosis_report(results::read_diagnosis(file), file);
+  readers.emplace_back(file);
+  return results::make_report(readers.back());
+}
+
 void report(const ReportOptions& options, const Console& console) {
   if (options.html.empty() && options.markdown.empty() && options.csv_folder.empty())
     throw UsageError("where should the report go? Give -o report.html, --md FILE or --csv FOLDER");
@@ -93,10 +103,9 @@ void report(const ReportOptions& options, const Console& console) {
   for (const std::string& file : options.files) require<InputError>(fs::exists(file), "{}: no such file", file);
 
   std::vector<results::Reader> readers;
-  for (const std::string& file : options.files) readers.emplace_back(file);
   std::vector<results::Report> reports;
-  if (readers.size() > 1) reports.push_back(results::compare_reports(readers));
-  for (const results::Reader& reader : readers) reports.push_back(results::make_report(reader));
+  for (const std::string& file : options.files) reports.push_back(report_on(file, readers));
+  if (readers.size() > 1) reports.insert(reports.begin(), results::compare_reports(readers));
 
   OutputSet outputs;
   if (!options.html.empty()) outputs.write(options.html, results::html_page(reports));
@@ -126,7 +135,8 @@ void report(const ReportOptions& options, const Console& console) {
 void add_report_command(CLI::App& app, Invocation& invocation) {
   CLI::App* command = app.add_subcommand("report", "Tables and plots of result files as one page");
   auto options = std::make_shared<ReportOptions>();
-  command->add_option("RESULTS", options->files, "Result files (HDF5) of tessera run or sweep")->required();
+  command->add_option("RESULTS", options->files, "Result files (HDF5) of tessera run, sweep, search or doctor")
+      ->required();
   command->add_option("-o,--output", options->html, "The page: one HTML file that needs nothing else");
   command->add_option("--md", options->markdown, "Tables as Markdown")->type_name("FILE");
   command->add_option("--csv", options->csv_folder, "Tables as CSV with all digits, one file each")

@@ -53,6 +53,27 @@ struct HeatMap {
 };
 std::string draw(const HeatMap& map);
 
+/// A point with its interval; missing ends draw none.
+struct ScatterPoint {
+  double x = 0.0, y = 0.0;
+  double low = missing, high = missing;
+  std::size_t series = 0;
+  std::string tip;
+};
+
+/// Points over two numeric axes; those of series 0 are joined in order of x. What lies outside [floor, ceiling] is left
+/// out.
+struct ScatterChart {
+  std::string title;
+  std::string x_label, y_label;
+  std::vector<std::string> series;
+  std::vector<ScatterPoint> points;
+  double reference = missing;  ///< a dashed line across
+  std::string reference_name;
+  double floor = -HUGE_VAL, ceiling = HUGE_VAL;
+};
+std::string draw(const ScatterChart& chart);
+
 /// Two histograms over the same bins, as fractions on a logarithmic axis.
 struct HistogramPanel {
   std::string name;

@@ -40,7 +40,6 @@ PairedLoss paired_loss(const Outcomes& a, const Outcomes& b) {
   const auto rows = static_cast<double>(a.samples + 2);
   std::vector<double> by_sample(static_cast<std::size_t>(a.samples), 0.0);
   std::vector<double> by_chip;
-  double squares = 2.0 * chips;  // of the two added samples, +1 and -1 on every chip
   double sum = 0.0;
   for (std::int64_t c = 0; c < a.chips; ++c) {
     double chip_sum = 0.0;
@@ -49,7 +48,6 @@ PairedLoss paired_loss(const Outcomes& a, const Outcomes& b) {
       const double d = static_cast<double>(a.correct[at]) - static_cast<double>(b.correct[at]);
       by_sample[static_cast<std::size_t>(s)] += d;
       chip_sum += d;
-      squares += d * d;
     }
     by_chip.push_back(chip_sum);
     sum += chip_sum;
@@ -59,25 +57,17 @@ PairedLoss paired_loss(const Outcomes& a, const Outcomes& b) {
   loss.center = sum / (chips * rows);
   const double g = loss.center;
   const auto squared = [](double x) { return x * x; };
+  // The two added samples are +1 and -1 on every chip.
   double samples_ss = chips * (squared(1.0 - g) + squared(-1.0 - g));
   for (const double total : by_sample) samples_ss += chips * squared(total / chips - g);
   double chips_ss = 0.0;
   for (const double total : by_chip) chips_ss += rows * squared(total / rows - g);
-  const double rest_ss = std::max(0.0, squares - chips * rows * g * g - samples_ss - chips_ss);
 
   const double ms_s = samples_ss / (rows - 1.0);
   const double ms_c = a.chips > 1 ? chips_ss / (chips - 1.0) : 0.0;
-  const double ms_e = a.chips > 1 ? rest_ss / ((rows - 1.0) * (chips - 1.0)) : 0.0;
-  double variance = ms_s;
+  const double variance = ms_s + ms_c;
   loss.degrees = rows - 1.0;
-  if (ms_c > ms_e && ms_s <= ms_e) {
-    variance = ms_c;
-    loss.degrees = chips - 1.0;
-  } else if (ms_c > ms_e) {
-    variance = ms_s + ms_c - ms_e;
-    loss.degrees = squared(variance) / (squared(ms_s) / (rows - 1.0) + squared(ms_c) / (chips - 1.0) +
-                                        squared(ms_e) / ((rows - 1.0) * (chips - 1.0)));
-  }
+  if (ms_c > 0.0) loss.degrees = squared(variance) / (squared(ms_s) / (rows - 1.0) + squared(ms_c) / (chips - 1.0));
   loss.standard_error = std::sqrt(variance / (rows * chips));
   return loss;
 }

@@ -71,6 +71,15 @@ LayerRule rule_for(const std::string& layer, Node rpu_config) {
   return rule;
 }
 
+template <class T>
+T read_value(const Node& node, const std::string& key, const config::Type<T>& type) {
+  config::Report report;
+  T value{};
+  type.read(node, key, value, report);
+  report.throw_if_any();
+  return value;
+}
+
 SearchKey read_key(const Node& node, const SearchSection& section, std::size_t index) {
   const std::string where = fmt::format("search.keys.{}", index);
   Node bits = section.bits;
@@ -80,7 +89,7 @@ SearchKey read_key(const Node& node, const SearchSection& section, std::size_t i
   if (node.is_map()) {
     for (const Node::Entry& entry : node.entries) {
       if (entry.key == "key")
-        key.key = config::read(entry.value, config::text());
+        key.key = read_value(entry.value, where + ".key", config::text());
       else if (entry.key == "bits")
         bits = entry.value;
       else if (entry.key == "levels")
@@ -90,7 +99,7 @@ SearchKey read_key(const Node& node, const SearchSection& section, std::size_t i
     }
     if (node.find("bits") != nullptr && !levels.is_null()) fail(node.position, where, "takes bits or levels, not both");
   } else {
-    key.key = config::read(node, config::text());
+    key.key = read_value(node, where, config::text());
   }
   const std::vector<std::string> legal = searchable_keys();
   if (std::find(legal.begin(), legal.end(), key.key) == legal.end()) {
@@ -107,11 +116,12 @@ SearchKey read_key(const Node& node, const SearchSection& section, std::size_t i
   for (const Node& item : axis_values(from_levels ? levels : bits, value_key)) {
     SearchRung rung;
     if (from_levels) {
-      rung.value = config::read(item, config::real(config::Range::at_least(2.0)));
+      rung.value = read_value(item, value_key, config::real(config::Range::at_least(2.0)));
       rung.bits = bits_of(key.key, rung.value);
     } else {
       // One bit is no level at all (2^1 - 2), and one sign of a symmetric quantizer has no step.
-      rung.bits = config::read(item, config::integer<int>(config::Range::between(is_resolution(key.key) ? 2 : 1, 24)));
+      rung.bits =
+          read_value(item, value_key, config::integer<int>(config::Range::between(is_resolution(key.key) ? 2 : 1, 24)));
       rung.value = value_with(key.key, rung.bits);
     }
     key.rungs.push_back(rung);

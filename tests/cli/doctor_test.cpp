@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 
 #include "cli/command_fixture.hpp"
+#include "tessera/core/error.hpp"
+#include "tessera/results/diagnosis_record.hpp"
 
 namespace tessera::cli {
 namespace {
@@ -30,6 +32,26 @@ TEST_F(DoctorTest, NamesWhatCostsMost) {
       run_command({"doctor", with("{forward: {out_noise: 0.0}, pre_post: {periph_quant: {n_bits: 2}}}")});
   ASSERT_EQ(bits.code, 0) << bits.err;
   EXPECT_THAT(bits.out, AllOf(HasSubstr("scale bits"), HasSubstr("bias bits"), Not(HasSubstr("output noise"))));
+}
+
+TEST_F(DoctorTest, WritesAFileThatReportShows) {
+  const CommandResult result = run_command(
+      {"doctor", with("{forward: {out_noise: 1.5}}"), "-o", path("found.md"), "-o", path("found.h5"), "--limit", "40"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const results::DiagnosisRecord record = results::read_diagnosis(path("found.h5"));
+  ASSERT_GT(record.mechanisms.size(), 2U);
+  EXPECT_EQ(record.mechanisms.front().name, "none");
+  EXPECT_EQ(record.chips, 2);
+  for (std::size_t m = 1; m < record.mechanisms.size(); ++m)
+    if (record.mechanisms[m].name == "output noise")
+      EXPECT_THAT(result.out, HasSubstr(fmt::format("{:+.2f}", 100.0 * record.cost_alone(m).mean)));
+  const CommandResult report = run_command({"report", path("found.h5"), "-o", path("r.html"), "--csv", path("tables")});
+  ASSERT_EQ(report.code, 0) << report.err;
+  std::ifstream page(path("r.html"));
+  const std::string html{std::istreambuf_iterator<char>(page), {}};
+  EXPECT_THAT(html, AllOf(HasSubstr("output noise"), HasSubstr("Accuracy by mechanism"),
+                          HasSubstr("SQNR alone by layer and mechanism"), Not(HasSubstr("http"))));
+  EXPECT_TRUE(std::filesystem::exists(path("tables/mechanisms.csv")));
 }
 
 TEST_F(DoctorTest, DevicesAndTimeAreMechanisms) {

@@ -10,6 +10,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 class ReportCommand : public CommandTest {
  protected:
@@ -49,6 +50,22 @@ TEST_F(ReportCommand, SeveralFilesGoIntoOnePage) {
   EXPECT_THAT(text(path("r.html")), HasSubstr("Comparison"));
   EXPECT_TRUE(std::filesystem::exists(path("tables/comparison.csv")));
   EXPECT_TRUE(std::filesystem::exists(path("tables/2-b-layers.csv")));
+}
+
+TEST_F(ReportCommand, ASearchShowsItsFrontBesideARun) {
+  const std::string run = results("a.h5");
+  const std::string search = write("search.yaml", "base: " + config("quickstart.yaml") +
+                                                      "\nsearch: {keys: [rpu_config.forward.out_res], bits: [3, 5], "
+                                                      "budget: 5}\n");
+  ASSERT_EQ(run_command({"search", search, "-o", path("found.yaml"), "--limit", "40", "--quiet"}).code, 0);
+  const CommandResult result =
+      run_command({"report", path("found.h5"), run, "-o", path("r.html"), "--csv", path("tables")});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(text(path("r.html")), HasSubstr("Pareto front"));
+  EXPECT_THAT(text(path("r.html")), HasSubstr("Accuracy against bits x columns"));
+  EXPECT_THAT(text(path("r.html")), HasSubstr("SQNR alone by layer and bits of rpu_config.forward.out_res"));
+  EXPECT_THAT(text(path("r.html")), Not(HasSubstr("http")));
+  EXPECT_THAT(text(path("tables/0-found-search-points.csv")), HasSubstr("as given"));
 }
 
 TEST_F(ReportCommand, BadInputIsRefusedAndLeavesNothing) {

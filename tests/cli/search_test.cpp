@@ -27,6 +27,12 @@ class SearchTest : public CommandTest {
     const results::NamedArray all = results::Reader(file).read("/accuracy");
     return {all.values.end() - static_cast<std::ptrdiff_t>(all.shape.back()), all.values.end()};
   }
+  /// Without what is NaN here and equals nothing.
+  results::SearchRecord record() const {
+    results::SearchRecord read = results::read_search_record(path("found.h5"));
+    read.confirmed_loss = read.confirmed_loss_bound = 0.0;
+    return read;
+  }
   CommandResult search(const std::string& file, std::vector<std::string> more = {}) const {
     std::vector<std::string> words{"search", file, "-o", path("found.yaml")};
     words.insert(words.end(), more.begin(), more.end());
@@ -79,14 +85,14 @@ TEST_F(SearchTest, ABudgetOfZeroLeavesEverythingAsItIs) {
 TEST_F(SearchTest, AnotherBudgetComputesNothingTwiceAndThreadsChangeNothing) {
   const std::string file = with(two_widths);
   ASSERT_EQ(search(file, {"--threads", "1"}).code, 0);
-  const results::SearchRecord first = results::read_search_record(path("found.h5"));
+  const results::SearchRecord first = record();
   const CommandResult again = search(file, {"--threads", "3", "--batch-size", "77", "-v"});
   ASSERT_EQ(again.code, 0);
   EXPECT_THAT(again.err, HasSubstr("known from an earlier search"));
-  EXPECT_EQ(results::read_search_record(path("found.h5")), first);
+  EXPECT_EQ(record(), first);
   std::filesystem::remove(path("found.h5"));
   ASSERT_EQ(search(file, {"--threads", "3", "--batch-size", "77"}).code, 0);
-  EXPECT_EQ(results::read_search_record(path("found.h5")), first);
+  EXPECT_EQ(record(), first);
 }
 
 TEST_F(SearchTest, ResolutionsAreBitsOrLevelsAndRulesStay) {
@@ -114,8 +120,8 @@ TEST_F(SearchTest, RefusesWithAPosition) {
       {"  keys: [rpu_config.forward.out_res]\n  budget: half\n", "search.budget"},
       {"  keys: [rpu_config.forward.out_res]\n  confidence: 1.5\n", "search.confidence"},
       {"  keys: []\n", "search.keys"},
-      {"  budget: 1\n", "search.keys"},
-      {"  keys: [rpu_config.forward.out_res]\n  bits: [1, 3]\n", "bits"},
+      {"  budget: 1\n", "missing key 'keys'"},
+      {"  keys: [rpu_config.forward.out_res]\n  bits: [1, 3]\n", "search.keys.0.bits"},
       {"  keys: [rpu_config.forward.out_res]\n  bits: [3, 3]\n", "twice"},
       {"  keys: [rpu_config.forward.out_res, rpu_config.forward.out_res]\n", "twice"},
       {"  keys: [{key: rpu_config.pre_post.periph_quant.n_bits, levels: [14]}]\n", "levels"},

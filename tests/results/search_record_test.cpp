@@ -10,6 +10,7 @@
 
 #include "h5/temporary_directory.hpp"
 #include "tessera/h5/file.hpp"
+#include "tessera/results/diagnosis_record.hpp"
 
 namespace tessera::results {
 namespace {
@@ -78,6 +79,37 @@ TEST_F(SearchRecordTest, RefusesWhatDoesNotFit) {
   record.found = 9;
   write_search(record, path_);
   EXPECT_THROW(read_search_record(path_), InputError);
+}
+
+TEST(DiagnosisRecordTest, ComesBackWithGapsWhereNothingIsKnown) {
+  const std::string path = ::testing::TempDir() + "tessera_diagnosis_record_test.h5";
+  const DiagnosisRun ideal{{0.9, 0.8}, {90, 80}, {95, 85}, {0, 0}, {0, 0}, {8, 8}};
+  const DiagnosisRun noisy{{0.7, 0.7}, {9, 8}, {10, 8}, {0.1, 0}, {0, 0.2}, {7, 6}};
+  DiagnosisRecord record{
+      .seed = 3, .command = "tessera doctor x.yaml", .chips = 2, .samples = 10, .layers = {"a", "b"}};
+  record.mechanisms = {{"none", "", true, ideal, noisy}, {"noise", "forward.out_noise", false, noisy, {}}};
+  record.warnings = {"layer 'a' is loud"};
+  write_diagnosis(record, path);
+  const DiagnosisRecord read = read_diagnosis(path);
+  EXPECT_EQ(read.mechanisms[1].alone.sqnr_db_isolated, noisy.sqnr_db_isolated);
+  EXPECT_EQ(read.mechanisms[0].without.accuracy, noisy.accuracy);
+  EXPECT_TRUE(std::isnan(read.mechanisms[1].without.accuracy[0]));
+  EXPECT_EQ(read.warnings, record.warnings);
+  EXPECT_NEAR(read.cost_alone(1).mean, 0.15, 1e-12);
+  EXPECT_TRUE(std::isnan(read.gain_without(1).mean)) << "it cannot be left out";
+  EXPECT_THAT(h5::dimension_names(h5::File::open(path).dataset("accuracy")),
+              ElementsAre("mechanism", "variant", "chip"));
+  record.mechanisms[0].alone.sqnr_db.pop_back();
+  EXPECT_THROW(write_diagnosis(record, path), RunError);
+  h5::File::create(path).close();
+  EXPECT_THROW(read_diagnosis(path), InputError);
+  std::filesystem::remove(path);
+}
+
+TEST(DiagnosisPage, IsUpToDate) {
+  const std::string file = TESSERA_SOURCE_DIR + "/docs/formats/diagnosis.md";
+  if (std::getenv("TESSERA_UPDATE_DOCS") != nullptr) testing::write_bytes(file, diagnosis_page());
+  EXPECT_EQ(testing::read_bytes(file), diagnosis_page()) << "rewrite it with TESSERA_UPDATE_DOCS=1";
 }
 
 TEST(SearchPage, IsUpToDate) {

@@ -139,7 +139,7 @@ TEST(RunConfig, EveryMistakeHasItsMessage) {
       {minimal + "sead: 1\n", "run.yaml:3:1: sead: unknown key 'sead'; did you mean 'seed'?"},
       {minimal + "learning: {epochs: 3}\n",
        "run.yaml:3:1: learning: unknown key 'learning'; the keys here are name, seed, model, data, rpu_config, layers, "
-       "quantization, spiking, evaluation, output, calibration, sweep, training"},
+       "quantization, spiking, evaluation, output, calibration, sweep, search, training"},
       {minimal + "out_noise: 0.1\n",
        "run.yaml:3:1: out_noise: unknown key 'out_noise'; did you mean 'rpu_config.forward.out_noise'?"},
       {minimal + "rpu_config: {forward: {out_noise: -1}}\n",

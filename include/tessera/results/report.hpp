@@ -3,7 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "tessera/results/diagnosis_record.hpp"
 #include "tessera/results/reader.hpp"
+#include "tessera/results/search_record.hpp"
 
 /// What a result file says, as tables and pictures for people: build it from a Reader, then write it as one HTML page,
 /// as Markdown, or as CSV. Nothing here prints, starts a program or needs a network: pictures are SVG made here.
@@ -59,6 +61,13 @@ struct Report {
 ///
 /// InputError if the file is damaged.
 Report make_report(const Reader& reader);
+
+/// A search for the fewest bits: what was found, its Pareto front, the sensitivities that ordered its moves. `path` is
+/// where the file lies.
+Report search_report(const SearchRecord& record, const std::string& path);
+
+/// A diagnosis: what each mechanism costs, layer by layer.
+Report diagnosis_report(const DiagnosisRecord& record, const std::string& path);
 
 /// Side by side: accuracy by file, SQNR by layer and file. No sections for fewer than two files.
 Report compare_reports(std::span<const Reader> readers);

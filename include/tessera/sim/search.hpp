@@ -64,15 +64,18 @@ struct Outcomes {
 ///
 /// d(c, s) = correct_a(c, s) - correct_b(c, s) over chips c = 1..C and samples s = 1..S has two sources of chance,
 /// which samples the test set has and which chips were made, so neither samples nor chips alone are the units: chips of
-/// one sample, and samples of one chip, are correlated. The two-way random-effects layout without replication (Searle,
-/// Casella, McCulloch, Variance Components, 1992, ch. 4) gives, with mean squares MS of samples, chips and rest,
+/// one sample, and samples of one chip, are correlated. In the two-way random-effects layout without replication
+/// (Searle, Casella, McCulloch, Variance Components, 1992, ch. 4), with mean squares MS of samples, chips and rest, the
+/// unbiased estimate of the variance of the mean is (MS_s + MS_c - MS_e) / (S C). Without the last term it cannot be
+/// negative and is, in expectation, never too small; that is what is used, with degrees of freedom after Satterthwaite
+/// (1946):
 ///
-///     Var(mean d) = (MS_s + MS_c - MS_e) / (S C)
+///     Var(mean d) = (MS_s + MS_c) / (S C)
 ///
-/// and Satterthwaite's (1946) degrees of freedom; a component that comes out negative is left out. Where all chips
-/// agree (nothing random) this is the paired test over samples (McNemar's in t form); with one chip it holds for that
-/// chip. Losses are rare events: two samples are added, one lost on every chip and one won (Bonett and Price, J. Educ.
-/// Behav. Stat. 37, 2012), which keeps the bound above zero where no prediction changed: about 2.3/S at 95 %.
+/// Where all chips agree (nothing random) this is the paired test over samples (McNemar's in t form); with one chip it
+/// holds for that chip only. Losses are rare events: two samples are added, one lost on every chip and one won (Bonett
+/// and Price, J. Educ. Behav. Stat. 37, 2012), which keeps the bound above zero where no prediction changed: about
+/// 2.3/S at 95 %.
 struct PairedLoss {
   double mean = 0.0;            ///< accuracy of a minus that of b, fraction
   double center = 0.0;          ///< with the two added samples

@@ -1,0 +1,228 @@
+#include <algorithm>
+#include <cmath>
+
+#include "results/report_charts.hpp"
+#include "results/report_markup.hpp"
+#include "results/report_sections.hpp"
+#include "tessera/core/statistics.hpp"
+#include "tessera/results/search_record.hpp"
+
+namespace tessera::results {
+namespace {
+
+std::string bits_text(double bits) {
+  return bits >= 32.0 ? std::string("off") : fmt::format("{:.4g}", bits);
+}
+
+ReportCell bits_cell(double bits) {
+  return {bits_text(bits), fmt::format("{}", bits), true};
+}
+
+/// Percentage points with sign.
+ReportCell points_cell(double fraction) {
+  return {std::isnan(fraction) ? "" : fmt::format("{:+.2f}", 100.0 * fraction),
+          std::isnan(fraction) ? "" : fmt::format("{}", 100.0 * fraction), true};
+}
+
+Moments accuracy_of(const SearchRecord& record, std::size_t point) {
+  Moments moments;
+  for (const double value : record.accuracy(point)) moments.add(value);
+  return moments;
+}
+
+std::string knob_name(const SearchRecord& record, const SearchKnobRecord& knob) {
+  const std::string& layer = record.layers[static_cast<std::size_t>(knob.layer)];
+  if (record.keys.size() == 1) return layer;
+  const std::string& key = record.keys[static_cast<std::size_t>(knob.key)];
+  return layer + " " + key.substr(key.rfind('.') + 1);
+}
+
+ReportSection summary(const SearchRecord& record) {
+  ReportSection section{"What was found", {}, {}, {}, {}};
+  const auto found = static_cast<std::size_t>(record.found);
+  const SearchPointRecord& point = record.points[found];
+  const double given = record.points.front().cost;
+  section.notes.push_back(fmt::format(
+      "Accuracy {} (as given {}, float32 {}) on {} samples and {} {}.", percent_text(accuracy_of(record, found).mean()),
+      percent_text(accuracy_of(record, 0).mean()), percent_text(record.reference_accuracy), record.samples,
+      record.chips, record.chips == 1 ? "chip" : "chips"));
+  section.notes.push_back(
+      found == 0
+          ? fmt::format("Nothing narrower is within the budget of {:.2f} percentage points at {:g} % confidence.",
+                        100.0 * record.budget, 100.0 * record.confidence)
+          : fmt::format("Loss {:.2f} percentage points, below {:.2f} with {:g} % confidence (budget {:.2f}).",
+                        100.0 * point.loss, 100.0 * point.loss_bound, 100.0 * record.confidence,
+                        100.0 * record.budget));
+  if (std::isfinite(record.confirmed_loss))
+    section.notes.push_back(fmt::format(
+        "On samples that the search did not see: loss {:.2f} percentage points, below {:.2f} with {:g} % confidence.",
+        100.0 * record.confirmed_loss, 100.0 * record.confirmed_loss_bound, 100.0 * record.confidence));
+  section.notes.push_back(fmt::format("{}: {:g} instead of {:g} ({:.1f} % saved).", record.cost_unit, point.cost, given,
+                                      100.0 * (1.0 - point.cost / given)));
+  if (!record.complete) section.notes.emplace_back("The search was stopped: fewer bits may be possible.");
+
+  ReportTable table{"bits", "Bits of every layer that was searched, as given and as found.", {}, {}};
+  table.headings = {"layer", "key", "bits given", "bits found", "SQNR alone (dB)"};
+  for (std::size_t k = 0; k < record.knobs.size(); ++k) {
+    const SearchKnobRecord& knob = record.knobs[k];
+    const auto rung = static_cast<std::size_t>(point.rungs[k]);
+    table.rows.push_back({text_cell(record.layers[static_cast<std::size_t>(knob.layer)]),
+                          text_cell(record.keys[static_cast<std::size_t>(knob.key)]), bits_cell(knob.bits.front()),
+                          bits_cell(knob.bits[rung]),
+                          decibel_cell(rung < knob.sqnr_db.size() ? knob.sqnr_db[rung] : missing)});
+  }
+  section.tables.push_back(std::move(table));
+  return section;
+}
+
+ReportSection front(const SearchRecord& record) {
+  ReportSection section{"Pareto front", {}, {}, {}, {}};
+  const double given = accuracy_of(record, 0).mean();
+  ScatterChart chart{.title = fmt::format("Accuracy against {}", record.cost_unit),
+                     .x_label = record.cost_unit,
+                     .y_label = "accuracy (%)",
+                     .series = {"Pareto front", "found", "as given", "others"},
+                     .points = {},
+                     .reference = 100.0 * (given - record.budget),
+                     .reference_name = "budget",
+                     .ceiling = 100.0};
+  // What is far below the budget would press everything else together.
+  chart.floor = 100.0 * given - std::max(10.0 * 100.0 * record.budget, 5.0);
+  ReportTable table{"search-points",
+                    fmt::format("Every configuration, by {}. Loss: accuracy as given minus accuracy here, percentage "
+                                "points, with its two-sided interval and its one-sided bound ({:g} %).",
+                                record.cost_unit, 100.0 * record.confidence),
+                    {record.cost_unit, "accuracy", "± 95 % over chips", "loss", "low", "high", "bound", "remark"},
+                    {}};
+  for (const SearchKnobRecord& knob : record.knobs) table.headings.push_back(knob_name(record, knob));
+  std::vector<std::size_t> order(record.points.size());
+  for (std::size_t p = 0; p < order.size(); ++p) order[p] = p;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return record.points[a].cost < record.points[b].cost; });
+  std::int64_t below = 0;
+  for (const std::size_t p : order) {
+    const SearchPointRecord& point = record.points[p];
+    const Moments accuracy = accuracy_of(record, p);
+    std::string bits;
+    std::vector<ReportCell> row{number_cell(point.cost, 8),
+                                percent_cell(accuracy.mean()),
+                                percent_cell(accuracy.confidence_95()),
+                                points_cell(point.loss),
+                                points_cell(p == 0 ? missing : point.loss_low),
+                                points_cell(p == 0 ? missing : point.loss_high),
+                                points_cell(p == 0 ? missing : point.loss_bound)};
+    const bool is_found = static_cast<std::int64_t>(p) == record.found;
+    std::string remark = is_found ? "found" : p == 0 ? "as given" : point.within ? "within budget" : "over budget";
+    if (point.front) remark += ", front";
+    row.push_back(text_cell(std::move(remark)));
+    for (std::size_t k = 0; k < record.knobs.size(); ++k) {
+      const double value = record.knobs[k].bits[static_cast<std::size_t>(point.rungs[k])];
+      row.push_back(bits_cell(value));
+      bits += (bits.empty() ? "" : " ") + bits_text(value);
+    }
+    table.rows.push_back(std::move(row));
+    below += 100.0 * accuracy.mean() < chart.floor ? 1 : 0;
+    const auto add = [&](std::size_t series, bool interval) {
+      ScatterPoint drawn{
+          point.cost,
+          100.0 * accuracy.mean(),
+          missing,
+          missing,
+          series,
+          fmt::format("{:g} {}: {} (bits {})", point.cost, record.cost_unit, percent_text(accuracy.mean()), bits)};
+      if (interval && p != 0) {
+        drawn.low = 100.0 * (given - point.loss_high);
+        drawn.high = 100.0 * (given - point.loss_low);
+      }
+      chart.points.push_back(std::move(drawn));
+    };
+    if (point.front) add(0, !is_found);
+    if (is_found)
+      add(1, true);
+    else if (p == 0)
+      add(2, false);
+    else if (!point.front)
+      add(3, true);
+  }
+  std::string caption = fmt::format(
+      "Accuracy of every configuration against its cost; whiskers: {:g} % interval of the paired difference to the "
+      "configuration as given.",
+      100.0 * record.confidence);
+  if (below > 0) caption += fmt::format(" {} configurations lie below and are in the table only.", below);
+  if (std::string svg = draw(chart); !svg.empty())
+    section.figures.push_back({"pareto", std::move(caption), std::move(svg)});
+  section.tables.push_back(std::move(table));
+  return section;
+}
+
+ReportSection sensitivities(const SearchRecord& record) {
+  ReportSection section{"Sensitivity of each layer alone", {}, {}, {}, {}};
+  for (std::size_t key = 0; key < record.keys.size(); ++key) {
+    std::vector<double> bits;
+    for (const SearchKnobRecord& knob : record.knobs)
+      if (static_cast<std::size_t>(knob.key) == key)
+        for (const double value : knob.bits)
+          if (std::find(bits.begin(), bits.end(), value) == bits.end()) bits.push_back(value);
+    std::sort(bits.begin(), bits.end());
+    HeatMap map{.title = "SQNR alone by layer and bits of " + record.keys[key],
+                .row_label = "layer",
+                .column_label = "bits of " + record.keys[key],
+                .value_label = "SQNR (dB)",
+                .rows = {},
+                .columns = {},
+                .values = {}};
+    ReportTable table{
+        fmt::format("search-sensitivity-{}", key),
+        fmt::format("SQNR (dB) of each layer alone, fed with float32 inputs, by bits of {}.", record.keys[key]),
+        {"layer"},
+        {}};
+    for (const double value : bits) {
+      map.columns.push_back(bits_text(value));
+      table.headings.push_back(bits_text(value));
+    }
+    for (const SearchKnobRecord& knob : record.knobs) {
+      if (static_cast<std::size_t>(knob.key) != key || knob.sqnr_db.empty()) continue;
+      map.rows.push_back(record.layers[static_cast<std::size_t>(knob.layer)]);
+      std::vector<ReportCell> row{text_cell(map.rows.back())};
+      for (const double value : bits) {
+        const auto at = std::find(knob.bits.begin(), knob.bits.end(), value) - knob.bits.begin();
+        const double sqnr = at < std::ssize(knob.bits) ? knob.sqnr_db[static_cast<std::size_t>(at)] : missing;
+        map.values.push_back(sqnr);
+        row.push_back(decibel_cell(sqnr));
+      }
+      table.rows.push_back(std::move(row));
+    }
+    if (table.rows.empty()) continue;
+    if (std::string svg = draw(map); !svg.empty())
+      section.figures.push_back({table.name, table.caption, std::move(svg)});
+    section.tables.push_back(std::move(table));
+  }
+  return section;
+}
+
+}  // namespace
+
+Report search_report(const SearchRecord& record, const std::string& path) {
+  const std::size_t slash = path.find_last_of('/');
+  Report report{slash == std::string::npos ? path : path.substr(slash + 1), path, {}};
+  report.sections = {summary(record), front(record)};
+  if (ReportSection section = sensitivities(record); !section.tables.empty())
+    report.sections.push_back(std::move(section));
+  ReportSection made{"Provenance and configuration", {}, {}, {}, {}};
+  ReportTable table{"provenance", "How the file was made.", {"", ""}, {}};
+  for (const auto& [name, value] :
+       std::vector<std::pair<std::string, std::string>>{{"file", path},
+                                                        {"command", record.command},
+                                                        {"seed", std::to_string(record.seed)},
+                                                        {"random layout", std::to_string(record.rng_layout)},
+                                                        {"task", record.task_id},
+                                                        {"complete", record.complete ? "yes" : "no"}})
+    table.rows.push_back({text_cell(name), text_cell(value)});
+  made.tables.push_back(std::move(table));
+  made.texts.push_back({"Configuration as given", record.config_text});
+  made.texts.push_back({"Configuration with every key", record.resolved_text});
+  report.sections.push_back(std::move(made));
+  return report;
+}
+
+}  // namespace tessera::results
