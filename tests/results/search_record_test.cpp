@@ -85,8 +85,12 @@ TEST(DiagnosisRecordTest, ComesBackWithGapsWhereNothingIsKnown) {
   const std::string path = ::testing::TempDir() + "tessera_diagnosis_record_test.h5";
   const DiagnosisRun ideal{{0.9, 0.8}, {90, 80}, {95, 85}, {0, 0}, {0, 0}, {8, 8}};
   const DiagnosisRun noisy{{0.7, 0.7}, {9, 8}, {10, 8}, {0.1, 0}, {0, 0.2}, {7, 6}};
-  DiagnosisRecord record{
-      .seed = 3, .command = "tessera doctor x.yaml", .chips = 2, .samples = 10, .layers = {"a", "b"}};
+  DiagnosisRecord record;
+  record.seed = 3;
+  record.command = "tessera doctor x.yaml";
+  record.chips = 2;
+  record.samples = 10;
+  record.layers = {"a", "b"};
   record.mechanisms = {{"none", "", true, ideal, noisy}, {"noise", "forward.out_noise", false, noisy, {}}};
   record.warnings = {"layer 'a' is loud"};
   write_diagnosis(record, path);

@@ -84,7 +84,7 @@ const SearchPoint& found(const SearchResult& result) {
 
 TEST(SearchTest, FindsTheLayerThatNeedsMoreBits) {
   const Fixture fixture;
-  const SearchResult result = fixture.run(3.0);
+  const SearchResult result = fixture.run(10.0);
   ASSERT_TRUE(result.complete);
   EXPECT_EQ(result.reference_accuracy, 1.0);
   EXPECT_EQ(found(result).state[0], 7) << "bits that do nothing are all saved";
@@ -93,7 +93,7 @@ TEST(SearchTest, FindsTheLayerThatNeedsMoreBits) {
   int last = 0;
   const EvaluationRequest request = fixture.request(1, 0.0);
   SearchParameters whole;
-  whole.budget = 3.0;
+  whole.budget = 10.0;
   whole.cost = SearchCost::bits;
   whole.front = 14;  // the whole path
   const SearchResult all = search({request, Fixture::knobs(), Fixture::resolver(0.0)}, whole, {}, {1}, {});
@@ -104,7 +104,7 @@ TEST(SearchTest, FindsTheLayerThatNeedsMoreBits) {
   EXPECT_EQ(found(result).state[1], last);
   EXPECT_GT(last, 1) << "no bits to save: the test shows nothing";
   EXPECT_LT(last, 7) << "no bits needed: the test shows nothing";
-  EXPECT_LE(100.0 * found(result).loss.upper(0.95), 3.0);
+  EXPECT_LE(100.0 * found(result).loss.upper(0.95), 10.0);
   EXPECT_GT(result.error[1].back(), 1e-3);
   EXPECT_EQ(result.error[0].front(), result.error[0].back());
 }
