@@ -91,9 +91,9 @@ void print_search_summary(std::ostream& out, const results::SearchRecord& record
     table.add_column(heading);
   for (const std::size_t p : front) {
     const results::SearchPointRecord& point = record.points[p];
-    const std::string remark = static_cast<std::int64_t>(p) == record.found ? "found"
-                               : point.within                               ? ""
-                                                                            : "over budget";
+    std::string remark = point.within ? "" : "over budget";
+    if (p == 0) remark = "as given";
+    if (static_cast<std::int64_t>(p) == record.found) remark = p == 0 ? "as given, found" : "found";
     table.add_row({cost_text(point.cost), accuracy_text(accuracy_of(record, p)),
                    fmt::format("{:+.2f}", 100.0 * point.loss),
                    p == 0 ? "" : fmt::format("{:.2f}", 100.0 * point.loss_bound), remark});

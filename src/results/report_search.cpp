@@ -112,7 +112,9 @@ ReportSection front(const SearchRecord& record) {
                                 points_cell(p == 0 ? missing : point.loss_high),
                                 points_cell(p == 0 ? missing : point.loss_bound)};
     const bool is_found = static_cast<std::int64_t>(p) == record.found;
-    std::string remark = is_found ? "found" : p == 0 ? "as given" : point.within ? "within budget" : "over budget";
+    std::string remark = point.within ? "within budget" : "over budget";
+    if (p == 0) remark = is_found ? "as given, found" : "as given";
+    if (p != 0 && is_found) remark = "found";
     if (point.front) remark += ", front";
     row.push_back(text_cell(std::move(remark)));
     for (std::size_t k = 0; k < record.knobs.size(); ++k) {

@@ -251,5 +251,52 @@ TEST_F(ReportTest, LongAxesAndManyLayersStayInTheirFigures) {
   EXPECT_THAT(html, HasSubstr("…"));
 }
 
+TEST(SearchReport, ShowsTheFrontAndTheSensitivityOfEveryKey) {
+  SearchRecord record;
+  record.budget = 0.01;
+  record.confidence = 0.95;
+  record.cost_unit = "bits";
+  record.chips = 1;
+  record.samples = 4;
+  record.reference_accuracy = 1.0;
+  record.layers = {"<a & b>", "a/very/long/name/of/a/layer/that/does/not/fit"};
+  record.keys = {"x.n_bits", "y.out_res"};
+  record.knobs = {{0, 0, 1.0, {32, 4, 2}, {60, 30, 10}}, {1, 1, 1.0, {8, 4}, {40, 20}}};
+  record.points = {{{0, 0}, 40, 0, 0, 0, 0, true, true, {1, 1, 1, 0}},
+                   {{1, 1}, 8, 0.0, -0.1, 0.2, 0.1, true, true, {1, 1, 1, 0}},
+                   {{2, 1}, 6, 0.75, 0.5, 0.9, 0.8, false, true, {0, 0, 0, 0}}};
+  record.found = 1;
+  record.complete = true;
+  const Report report = search_report(record, "folder/found.h5");
+  EXPECT_EQ(report.title, "found.h5");
+  EXPECT_THAT(figure_names(report), ::testing::ElementsAre("pareto", "search-sensitivity-0", "search-sensitivity-1"));
+  EXPECT_EQ(table(report, "search-points").rows.size(), 3U);
+  EXPECT_EQ(table(report, "bits").rows[0][2].text, "off");
+  EXPECT_EQ(table(report, "bits").rows[0][3].text, "4");
+  const std::string html = html_page(std::vector<Report>{report});
+  EXPECT_EQ(markup_problem(html), "");
+  EXPECT_THAT(loads(html), IsEmpty());
+  EXPECT_THAT(html, HasSubstr("1 configurations lie below"));
+}
+
+TEST(DiagnosisReport, ShowsWhatEveryMechanismCosts) {
+  const DiagnosisRun ideal{{0.9, 0.8}, {90, 80}, {95, 85}, {0, 0}, {0, 0}, {8, 8}};
+  const DiagnosisRun noisy{{0.7, 0.7}, {9, 8}, {10, missing}, {0.1, 0}, {0, 0.2}, {7, 6}};
+  DiagnosisRecord record;
+  record.chips = 2;
+  record.samples = 10;
+  record.layers = {"<a & b>", "fc"};
+  record.mechanisms = {{"none", "", true, ideal, noisy}, {"noise", "forward.out_noise", false, noisy, noisy}};
+  record.warnings = {"layer '<a & b>' is loud"};
+  const Report report = diagnosis_report(record, "d.h5");
+  EXPECT_THAT(figure_names(report), ::testing::ElementsAre("mechanisms", "mechanism-layers"));
+  EXPECT_EQ(table(report, "mechanisms").rows[0][3].text, "+15.00");
+  EXPECT_EQ(table(report, "mechanisms").rows[0][6].text, "") << "it cannot be left out";
+  const std::string html = html_page(std::vector<Report>{report});
+  EXPECT_EQ(markup_problem(html), "");
+  EXPECT_THAT(loads(html), IsEmpty());
+  EXPECT_THAT(html, HasSubstr("is loud"));
+}
+
 }  // namespace
 }  // namespace tessera::results
