@@ -8,6 +8,11 @@ namespace {
 
 constexpr double width = 760, plot_height = 280, left = 70, right = 24, bottom = 52;
 
+/// The last of several series is what stands behind the others: grey.
+const char* color_of(const ScatterChart& chart, std::size_t series) {
+  return series_color(series > 0 && series + 1 == chart.series.size() ? 7 : series);
+}
+
 class Scatter {
  public:
   explicit Scatter(const ScatterChart& chart) : chart_(chart) {
@@ -17,7 +22,7 @@ class Scatter {
                      [](const ScatterPoint& a, const ScatterPoint& b) { return a.x < b.x; });
     for (std::size_t s = 0; s < chart.series.size(); ++s) {
       const bool used = std::any_of(points_.begin(), points_.end(), [s](const auto& p) { return p.series == s; });
-      if (used) legend_.push_back({chart.series[s], series_color(s), false, s > 0, series_marker(s)});
+      if (used) legend_.push_back({chart.series[s], color_of(chart, s), false, s > 0, series_marker(s)});
     }
     if (std::isfinite(chart.reference)) legend_.push_back({chart.reference_name, "currentColor", true, false, {}});
     top_ = 12 + legend_row_height * legend_rows(legend_, width - left - right);
@@ -85,7 +90,7 @@ class Scatter {
   }
 
   void draw_series(SvgCanvas& canvas, std::size_t s) const {
-    const std::string style = fmt::format("stroke=\"{}\" stroke-width=\"1.5\"", series_color(s));
+    const std::string style = fmt::format("stroke=\"{}\" stroke-width=\"1.5\"", color_of(chart_, s));
     for (const ScatterPoint& point : points_) {
       if (point.series != s) continue;
       const double centre = x(point.x);
@@ -94,7 +99,7 @@ class Scatter {
         canvas.line(centre - 4, y(point.low), centre + 4, y(point.low), style);
         canvas.line(centre - 4, y(point.high), centre + 4, y(point.high), style);
       }
-      canvas.marker(series_marker(s), centre, y(point.y), series_color(s), point.tip);
+      canvas.marker(series_marker(s), centre, y(point.y), color_of(chart_, s), point.tip);
     }
   }
 
