@@ -179,9 +179,14 @@ void search(const SearchArguments& arguments, const Invocation& invocation) {
 
   const sim::SearchParameters& parameters = plan.section.parameters;
   const SplitData data = split(plan.config.data, parameters.holdout);
-  const nn::Executor executor = load_executor(plan.config.model, data.search.sample_shape(), environment);
+  const nn::Executor executor = load_executor(plan.config, data.search.sample_shape(), environment);
   spec::SearchSpace space = spec::search_space(plan, layer_names(executor));
   const std::vector<spec::LayerConfig> layers = spec::resolve_layers(plan.config, layer_names(executor));
+  // Products of two activations come behind the layers; they have no columns of their own.
+  while (!space.knobs.empty() && space.knobs.back().layer >= executor.layers().size()) {
+    space.knobs.pop_back();
+    space.names.pop_back();
+  }
   std::size_t most_rungs = 0;
   for (sim::SearchKnob& knob : space.knobs) {
     most_rungs = std::max(most_rungs, knob.bits.size());
@@ -195,16 +200,17 @@ void search(const SearchArguments& arguments, const Invocation& invocation) {
     spec::resolve_layers(spec::with_rungs(plan, space, state), layer_names(executor));
   }
 
-  const sim::NetworkCalibration calibration = load_calibration(plan.config.model, executor);
-  const sim::EvaluationRequest request = make_request(plan.config, executor, data.search);
+  const ModelRanges ranges = load_ranges(plan.config.model, executor);
+  const sim::EvaluationRequest request = make_request(plan.config, executor, data.search, ranges);
   std::optional<sim::EvaluationRequest> confirm;
-  if (data.confirm) confirm.emplace(make_request(plan.config, executor, *data.confirm));
-  const sim::SearchProblem problem{request, space.knobs,
-                                   [&](const sim::SearchState& state) {
-                                     return sim::with_calibration(
-                                         spec::layer_resolver(spec::with_rungs(plan, space, state)), calibration);
-                                   },
-                                   confirm ? &*confirm : nullptr};
+  if (data.confirm) confirm.emplace(make_request(plan.config, executor, *data.confirm, ranges));
+  const sim::SearchProblem problem{
+      request, space.knobs,
+      [&](const sim::SearchState& state) {
+        return sim::with_calibration(
+            spec::layer_resolver(spec::with_rungs(plan, space, state), executor.options().products), ranges.layers);
+      },
+      confirm ? &*confirm : nullptr};
   results::SearchRecord record = describe(arguments, plan, space);
   if (!arguments.common.quiet)
     invocation.console.err << fmt::format(
