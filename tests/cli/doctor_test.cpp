@@ -42,9 +42,10 @@ TEST_F(DoctorTest, WritesAFileThatReportShows) {
   ASSERT_GT(record.mechanisms.size(), 2U);
   EXPECT_EQ(record.mechanisms.front().name, "none");
   EXPECT_EQ(record.chips, 2);
-  for (std::size_t m = 1; m < record.mechanisms.size(); ++m)
-    if (record.mechanisms[m].name == "output noise")
-      EXPECT_THAT(result.out, HasSubstr(fmt::format("{:+.2f}", 100.0 * record.cost_alone(m).mean)));
+  for (std::size_t m = 1; m < record.mechanisms.size(); ++m) {
+    if (record.mechanisms[m].name != "output noise") continue;
+    EXPECT_THAT(result.out, HasSubstr(fmt::format("{:+.2f}", 100.0 * record.cost_alone(m).mean)));
+  }
   const CommandResult report = run_command({"report", path("found.h5"), "-o", path("r.html"), "--csv", path("tables")});
   ASSERT_EQ(report.code, 0) << report.err;
   std::ifstream page(path("r.html"));
