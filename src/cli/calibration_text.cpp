@@ -63,9 +63,10 @@ std::string quantizer_table(const sim::QuantizerRanges& ranges) {
     for (const auto& [tensor, range] : tensors) {
       quant::UniformQuantizer quantizer(range.quantizer);
       quantizer.set_state(range.state);
+      const std::vector<float> low = quantizer.x_min(), high = quantizer.x_max();
       table.add_row({node, tensor, fmt::format("{}", range.quantizer.n_bits),
-                     fmt::format("{:.4g}", quantizer.x_min().front()),
-                     fmt::format("{:.4g}", quantizer.x_max().front())});
+                     fmt::format("{:.4g}", *std::ranges::min_element(low)),
+                     fmt::format("{:.4g}", *std::ranges::max_element(high))});
     }
   return table.text();
 }

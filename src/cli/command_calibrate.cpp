@@ -28,6 +28,14 @@ std::string how(const sim::InputCalibration& parameters) {
   return text;
 }
 
+/// Ranges of weights are no matter of data; those that training learned stay.
+sim::QuantizerRanges learned_weights(const sim::QuantizerRanges& ranges) {
+  sim::QuantizerRanges weights;
+  for (const auto& [node, tensors] : ranges)
+    if (const auto weight = tensors.find("weight"); weight != tensors.end()) weights[node].insert(*weight);
+  return weights;
+}
+
 void calibrate(const CalibrateOptions& options, const Invocation& invocation) {
   ConsoleEnvironment console(invocation.console, options.common);
   const InterruptGuard interrupt;
@@ -66,11 +74,14 @@ void calibrate(const CalibrateOptions& options, const Invocation& invocation) {
              "\n  output peak: largest tile output in front of the ADC (out_bound is its limit)\n";
   }
   if (config.quantization) {
-    const sim::QuantizedNetwork quantized(executor, *config.quantization, request.resolve, data, config.seed,
+    sim::QuantizationParameters quantization = *config.quantization;
+    quantization.ranges = learned_weights(load_ranges(config.model, executor).quantizers);
+    const sim::QuantizedNetwork quantized(executor, quantization, request.resolve, data, config.seed,
                                           options.common.parallel());
     const sim::QuantizerRanges ranges = quantized.ranges();
     for (auto& [node, numbers] : model.calibration)
       std::erase_if(numbers, [](const auto& entry) { return sim::is_quantizer_range(entry.first); });
+    sim::add_numbers(quantization.ranges, model.calibration);
     sim::add_numbers(ranges, model.calibration);
     const sim::CalibrationParameters& c = config.quantization->calibration;
     if (!ranges.empty()) {

@@ -36,18 +36,14 @@ std::string curves_file(const TrainOptions& options) {
 }
 
 spec::RunConfig read_config(const TrainOptions& options, const Environment& environment) {
-  std::vector<std::string> overrides = options.common.overrides();
-  if (options.common.limit) overrides.push_back(fmt::format("training.data.limit={}", *options.common.limit));
   config::Report report;
-  spec::RunConfig config = spec::read_run_config(options.config, overrides, &report);
+  spec::RunConfig config = spec::read_run_config(options.config, options.common.overrides(), &report);
   if (const std::string note = spec::unused_note(report); !note.empty()) environment.note(note);
   if (!config.training)
     throw ConfigError(
         {Problem{options.config, 0, 0, "training",
                  "the configuration has no training: section; see docs/guide/hardware_aware_training.md"}});
-  if (config.quantization)
-    throw ConfigError({Problem{options.config, 0, 0, "quantization",
-                               "digital low precision is not trained; train without it, then run with it"}});
+  if (options.common.limit) config.training->data.limit = *options.common.limit;
   return config;
 }
 
@@ -59,6 +55,7 @@ std::string training_text(spec::RunConfig config) {
   config.output = {};
   config.evaluation = {};
   config.sweep.reset();
+  config.search.reset();
   config.calibration.reset();
   return spec::resolved_text(config);
 }
@@ -84,6 +81,7 @@ void train(const TrainOptions& options, const Invocation& invocation) {
                                .seed = config.seed,
                                .resolve = spec::layer_resolver(config),
                                .spiking = config.spiking,
+                               .quantization = config.quantization,
                                .task_id = {},
                                .checkpoint = options.output + ".checkpoint"};
   if (!config.model.use_calibration) request.model.calibration.clear();

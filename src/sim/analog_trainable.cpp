@@ -32,6 +32,11 @@ void with_name(const std::string& name, Work&& work) {
 
 void AnalogTrainable::begin_step(std::uint64_t step) {
   step_ = step;
+  if (learn_ranges_from_ && step >= *learn_ranges_from_) {
+    const auto& activations = layer_.parameters().act_quant_config;
+    if (activations && activations->n_bits > 0) layer_.learn_activation_ranges(true);
+    learn_ranges_from_.reset();
+  }
   layer_.begin_batch(step);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,9 @@ namespace tessera::sim {
 /// One product of a weighted layer on analog tiles that learn.
 class AnalogTrainable final : public nn::TrainableLinear {
  public:
-  AnalogTrainable(std::string name, tile::LearningLayer layer) : name_(std::move(name)), layer_(std::move(layer)) {}
+  /// Activation quantizers learn their ranges from the step `learn_ranges_from` on; none: they follow the estimator.
+  AnalogTrainable(std::string name, tile::LearningLayer layer, std::optional<std::uint64_t> learn_ranges_from)
+      : name_(std::move(name)), layer_(std::move(layer)), learn_ranges_from_(learn_ranges_from) {}
 
   void begin_step(std::uint64_t step) override;
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) override;
@@ -29,6 +32,7 @@ class AnalogTrainable final : public nn::TrainableLinear {
 
   std::string name_;
   tile::LearningLayer layer_;
+  std::optional<std::uint64_t> learn_ranges_from_;  ///< none: not, or already
   std::uint64_t step_ = 0;
 };
 

@@ -198,12 +198,18 @@ class QuantizedNetwork::Builder {
     auto quantizer = std::make_shared<RangeQuantizer>(fmt::format("{} of layer '{}'", tensor, name),
                                                       quant::manager_parameters(config));
     result_.quantizers_[name][tensor] = quantizer;
-    const auto node = parameters_.ranges.find(name);
-    const bool known = node != parameters_.ranges.end() && node->second.contains(tensor);
-    if (known) quantizer->set_range(node->second.at(tensor));
-    (known ? known_ : ranges_).emplace_back(quantizer, result_.entries_.size());
+    const QuantizerRange* const known = known_range(name, tensor);
+    if (known != nullptr) quantizer->set_range(*known);
+    (known != nullptr ? known_ : ranges_).emplace_back(quantizer, result_.entries_.size());
     result_.entries_.push_back({name, tensor, ""});
     places_.push_back({static_cast<int>(n), side, std::move(quantizer)});
+  }
+
+  const QuantizerRange* known_range(const std::string& node, const std::string& tensor) const {
+    const auto found = parameters_.ranges.find(node);
+    if (found == parameters_.ranges.end()) return nullptr;
+    const auto range = found->second.find(tensor);
+    return range == found->second.end() ? nullptr : &range->second;
   }
 
   /// Puts a constant of its own in place of a weight, which other nodes may share.
@@ -223,6 +229,11 @@ class QuantizedNetwork::Builder {
     quant::QuantizationManager manager(p);
     manager.estimate_ranges();
     try {
+      if (const QuantizerRange* const known = known_range(node.name, "weight")) {
+        require_found_for(*known, p.quantizer, fmt::format("weight of layer '{}'", node.name));
+        manager.set_quantizer_state(known->state);
+        manager.fix_ranges();
+      }
       const Tensor& stored = *graph_.tensor(node.inputs[input]);
       Tensor weight = manager.quantize(by_outputs(node, stored), false);
       result_.entries_.push_back({node.name, "weight", range_text(manager.quantizer())});

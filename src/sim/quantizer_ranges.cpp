@@ -39,6 +39,7 @@ QuantizerRange as_range(const std::string& node, const std::string& tensor, cons
   range.quantizer.n_bits = static_cast<int>(numbers[0]);
   range.quantizer.method = asymmetric ? quant::QMethod::asymmetric_uniform : quant::QMethod::symmetric_uniform;
   range.quantizer.scale_domain = numbers[2] == 1.0 ? quant::ScaleDomain::log : quant::ScaleDomain::linear;
+  range.quantizer.per_channel = steps > 1;
   range.state.is_signed = numbers[3] == 1.0;
   for (std::size_t i = head; i < numbers.size(); ++i)
     (i < head + steps ? range.state.delta : range.state.zero_float).push_back(static_cast<float>(numbers[i]));

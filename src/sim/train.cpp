@@ -6,6 +6,8 @@
 #include <memory>
 
 #include "sim/analog_trainable.hpp"
+#include "sim/low_precision_training.hpp"
+#include "sim/rate_factor.hpp"
 #include "sim/spiking_training.hpp"
 #include "sim/training_batches.hpp"
 #include "sim/training_state.hpp"
@@ -15,6 +17,7 @@
 #include "tessera/sim/analog_network.hpp"
 #include "tessera/sim/evaluate.hpp"
 #include "tessera/sim/layer_calibration.hpp"
+#include "tessera/sim/quantized_network.hpp"
 
 namespace tessera::sim {
 
@@ -22,26 +25,6 @@ namespace {
 
 constexpr std::size_t most_layers = 65536;
 constexpr std::uint32_t training_repeat = 0xFFFFFFFFU;  // no chip of an evaluation has this number
-
-double rate_factor(const RateFactors& factors, nn::ParameterKind kind) {
-  switch (kind) {
-    case nn::ParameterKind::weight:
-      return factors.weight;
-    case nn::ParameterKind::bias:
-      return factors.bias;
-    case nn::ParameterKind::normalization:
-      return factors.normalization;
-    case nn::ParameterKind::neuron:
-      return factors.neuron;
-    case nn::ParameterKind::input_range:
-      return factors.input_range;
-    case nn::ParameterKind::output_scale:
-      return factors.output_scale;
-    case nn::ParameterKind::quantizer_range:
-      return factors.quantizer_range;
-  }
-  return 1.0;
-}
 
 /// Over the samples and steps of one epoch.
 struct Sums {
@@ -109,6 +92,9 @@ class Trainer {
   }
 
   void check() const {
+    if (request_.quantization && state_.epochs.empty())  // names and formats, before an epoch is spent
+      static_cast<void>(QuantizedNetwork(nn::Executor(current_graph(), executor_options()), *request_.quantization,
+                                         request_.resolve, request_.validation, request_.seed, parallel_));
     if (!request_.data.has_labels()) return;
     const nn::Executor executor(current_graph(), executor_options());
     const std::int64_t classes = element_count(executor.output_shapes(1).at(0));
@@ -146,7 +132,8 @@ class Trainer {
                                       .repeat = training_repeat};
         tile::LearningLayer learning(parameters.rpu, part.weight.view(), part.bias, address);
         if (parameters.calibration) learning.set_state(parameters.calibration->parts.at(p).state);
-        auto trainable = std::make_shared<AnalogTrainable>(layers[l].part_name(p), std::move(learning));
+        auto trainable =
+            std::make_shared<AnalogTrainable>(layers[l].part_name(p), std::move(learning), learn_ranges_from());
         network_->replace(l, p, trainable);
         analog_[l].push_back(std::move(trainable));
       }
@@ -154,6 +141,16 @@ class Trainer {
   }
 
   void make_network(const nn::Graph& graph, const std::map<std::string, io::LayerNumbers>& calibration) {
+    if (request_.quantization) {
+      low_precision_ =
+          std::make_unique<LowPrecisionTraining>(graph, executor_options(), *request_.quantization, request_.resolve,
+                                                 learn_ranges_from(), read_quantizer_ranges(calibration));
+      network_ =
+          std::make_unique<nn::TrainingNetwork>(low_precision_->changed(), low_precision_->options(), request_.seed);
+      low_precision_->give_quantizers(*network_);
+      loss_input_ = nn::loss_input(graph);
+      return;
+    }
     if (!request_.spiking) {
       network_ = std::make_unique<nn::TrainingNetwork>(graph, executor_options(), request_.seed);
       loss_input_ = nn::loss_input(graph);
@@ -167,7 +164,17 @@ class Trainer {
   }
 
   /// As the model has it, whatever form it learns in.
-  nn::Graph current_graph() const { return spiking_ ? spiking_->rolled(network_->graph()) : network_->graph(); }
+  nn::Graph current_graph() const {
+    if (low_precision_) return low_precision_->plain(network_->graph());
+    return spiking_ ? spiking_->rolled(network_->graph()) : network_->graph();
+  }
+
+  /// The step from which on quantizers learn their ranges.
+  std::optional<std::uint64_t> learn_ranges_from() const {
+    if (!parameters_.quantizers.learn_quant_params) return std::nullopt;
+    return static_cast<std::uint64_t>(state_.total_steps - state_.phase_steps +
+                                      parameters_.quantizers.init_learning_after);
+  }
 
   void enter_analog_phase() {
     const io::Model kept = kept_model();
@@ -285,7 +292,14 @@ class Trainer {
     const nn::Graph graph = current_graph();
     const std::map<std::string, io::LayerNumbers> calibration = current_calibration();
     if (request_.spiking) spiking_parameters_ = with_learned_neurons(*request_.spiking, calibration);
-    const nn::Executor executor(graph, executor_options());
+    const nn::Executor float32(graph, executor_options());
+    std::optional<QuantizedNetwork> quantized;
+    if (request_.quantization) {
+      QuantizationParameters quantization = *request_.quantization;
+      quantization.ranges = read_quantizer_ranges(calibration);
+      quantized.emplace(float32, quantization, request_.resolve, request_.validation, request_.seed, parallel_);
+    }
+    const nn::Executor& executor = quantized ? quantized->executor() : float32;
     if (!validator_.reference(executor, spiking_parameters_, record, parallel_, environment_)) return false;
     if (state_.analog) {
       const NetworkCalibration known = read_calibration(executor.layers(), calibration);
@@ -323,6 +337,7 @@ class Trainer {
       numbers[layer.name] = to_numbers(layer, found);
     }
     if (spiking_) spiking_->store_neurons(network_->parameters(), numbers);
+    if (low_precision_) add_numbers(low_precision_->ranges(), numbers);
     return numbers;
   }
 
@@ -358,6 +373,7 @@ class Trainer {
   io::Model checkpoint_;                                 ///< graph and ranges at the beginning of the epoch
   std::optional<SpikingParameters> spiking_parameters_;  ///< with what was learned
   std::unique_ptr<SpikingTraining> spiking_;
+  std::unique_ptr<LowPrecisionTraining> low_precision_;
   std::unique_ptr<nn::TrainingNetwork> network_;
   std::vector<std::vector<std::shared_ptr<AnalogTrainable>>> analog_;  ///< by layer and part
   std::vector<bool> forced_;  ///< by layer: LayerCalibration::forced of the ranges it began with
@@ -369,6 +385,8 @@ class Trainer {
 TrainingResult train(const TrainingRequest& request, const EpochSink& sink, Parallel parallel,
                      const Environment& environment) {
   validate(request.parameters);
+  if (request.quantization && request.spiking)
+    throw ConfigError("quantization", "is not trained together with spiking neurons; give the neurons a state_quant");
   return Trainer(request, sink, parallel, environment).run();
 }
 

@@ -38,6 +38,7 @@ void validate(const TrainingParameters& p) {
          "belongs to loss: cross_entropy");
   expect(p.learning_rate > 0.0, "lr", "must be above 0");
   expect(!p.analog_learning_rate || *p.analog_learning_rate > 0.0, "analog_lr", "must be above 0");
+  expect(p.quantizers.init_learning_after >= 1, "quantizers.init_learning_after", "must be at least 1");
   expect(p.gradient_clip >= 0.0, "gradient_clip", "must not be negative");
   collect(problems, "optimizer.", [&] { nn::validate(p.optimizer); });
   collect(problems, "schedule.", [&] { nn::validate(p.schedule); });

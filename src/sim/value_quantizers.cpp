@@ -42,18 +42,22 @@ void RangeQuantizer::fix() {
   manager_.fix_ranges();
 }
 
-void RangeQuantizer::set_range(const QuantizerRange& range) {
-  const quant::UniformQuantizerParameters &found = range.quantizer, &wanted = manager_.quantizer().parameters();
+void require_found_for(const QuantizerRange& range, const quant::UniformQuantizerParameters& wanted,
+                       const std::string& name) {
   const auto text = [](const quant::UniformQuantizerParameters& p) {
     return fmt::format("{} bits, {}{}", p.n_bits,
                        p.method == quant::QMethod::asymmetric_uniform ? "asymmetric" : "symmetric",
                        p.scale_domain == quant::ScaleDomain::log ? ", logarithmic steps" : "");
   };
   require<InputError>(
-      text(found) == text(wanted),
+      text(range.quantizer) == text(wanted),
       "the {} was calibrated for {}, the configuration has {}; calibrate again with this configuration, "
       "or set model.use_calibration: false",
-      name_, text(found), text(wanted));
+      name, text(range.quantizer), text(wanted));
+}
+
+void RangeQuantizer::set_range(const QuantizerRange& range) {
+  require_found_for(range, manager_.quantizer().parameters(), name_);
   manager_.set_quantizer_state(range.state);
   manager_.fix_ranges();
 }

@@ -11,6 +11,10 @@
 /// The quantizers that sit in a running network.
 namespace tessera::sim {
 
+/// InputError unless the range was found for a quantizer like this; `name` says whose it is ("output of layer 'fc1'").
+void require_found_for(const QuantizerRange& range, const quant::UniformQuantizerParameters& wanted,
+                       const std::string& name);
+
 /// A uniform quantizer with one range. While calibrating, every call updates the range first, so calls then come one
 /// after the other; once fixed it never changes.
 class RangeQuantizer final : public nn::ValueTransform {

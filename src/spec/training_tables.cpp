@@ -93,6 +93,16 @@ Type<sim::AugmentationParameters> augmentation_parameters() {
       .check([](const P& p) { sim::validate(p); });
 }
 
+Type<sim::QuantizerLearning> quantizer_learning() {
+  using P = sim::QuantizerLearning;
+  return Section<P>("QuantizerLearning",
+                    "Ranges of the uniform quantizers of activations (act_quant_config, `quantization`) and of the "
+                    "weights of digital layers in training. The periphery has keys of its own (periph_quant).")
+      .field("learn_quant_params", &P::learn_quant_params, {.help = "by gradient; false: estimated in every batch"})
+      .field("init_learning_after", &P::init_learning_after,
+             {.unit = "batches", .range = Range::at_least(1.0), .help = "of a phase, that estimate first"});
+}
+
 Type<sim::ValidationParameters> validation_parameters() {
   using P = sim::ValidationParameters;
   return Section<P>("ValidationParameters",
@@ -150,6 +160,7 @@ Type<sim::TrainingParameters> training_parameters() {
       .field("decay_all", &P::decay_all, {.help = "weight decay on every kind of parameter; false: on weights"})
       .field("gradient_clip", &P::gradient_clip,
              {.range = not_negative, .help = "largest norm of all gradients together; 0: no limit"})
+      .field("quantizers", &P::quantizers, quantizer_learning())
       .field("augmentation", &P::augmentation, augmentation_parameters())
       .field("validation", &P::validation, validation_parameters())
       .field("early_stopping", &P::early_stopping, early_stopping_parameters())

@@ -79,6 +79,29 @@ TEST_F(TrainCommandTest, TheModelRunsWithItsRanges) {
   EXPECT_EQ(run.code, 0) << run.err;
 }
 
+TEST_F(TrainCommandTest, LearnedRangesOfQuantizersAreKeptAndUsed) {
+  const std::string file = small_config(R"(  quantizers: {learn_quant_params: true, init_learning_after: 1}
+layers: [{match: "*", analog: false}]
+quantization:
+  default_qconfig: {activation_quant: {n_bits: 4, symmetric: false}, weight_quant: {n_bits: 4, per_channel: true}}
+  append_default_conversions: true
+)");
+  const CommandResult trained =
+      run_command({"train", file, "-o", path("m.h5"), "--no-progress", "--set", "training.analog_epochs=0"});
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  EXPECT_THAT(run_command({"inspect", path("m.h5")}).out, HasSubstr("weight"));
+  const auto run = [&](const std::string& more) {
+    return run_command({"run", file, "-o", path("r.h5"), "--set", "model.file=" + path("m.h5"), "--set", more});
+  };
+  const CommandResult with = run("model.use_calibration=true"), without = run("model.use_calibration=false");
+  ASSERT_EQ(with.code, 0) << with.err;
+  ASSERT_EQ(without.code, 0) << without.err;
+  EXPECT_NE(with.out, without.out);
+  const CommandResult other = run("quantization.default_qconfig.weight_quant.n_bits=6");
+  EXPECT_EQ(other.code, 3);
+  EXPECT_THAT(other.err, HasSubstr("weight of layer 'fc1' was calibrated for 4 bits"));
+}
+
 TEST_F(TrainCommandTest, WeightsGoBackIntoTheOnnxFile) {
   const std::vector<std::string> digital{"--set", "training.analog_epochs=0", "-q"};
   std::vector<std::string> arguments{"train", small_config(), "-o", path("m.h5"), "--onnx", path("m.onnx")};
@@ -116,6 +139,8 @@ TEST_F(TrainCommandTest, MistakesAreNamed) {
     EXPECT_THAT(result.err, HasSubstr(message));
   };
   expect_fails({"train", config("quickstart.yaml"), "-o", path("m.h5")}, 3, "has no training: section");
+  expect_fails({"train", config("quickstart.yaml"), "-o", path("m.h5"), "--limit", "48"}, 3,
+               "has no training: section");
   expect_fails({"train", small_config()}, 2, "Give -o model.h5");
   expect_fails({"train", small_config("  lr: -1\n"), "-o", path("m.h5")}, 3, "small.yaml:11:7: training.lr");
   expect_fails({"train", small_config(), "-o", path("nowhere/m.h5")}, 4, "nowhere");

@@ -32,7 +32,7 @@ struct QuantizationParameters {
   bool append_default_conversions = false;  ///< map.default_qconfig for Linear, Conv2d, LayerNorm, Embedding
   FormatMap formats;
   CalibrationParameters calibration;
-  QuantizerRanges ranges = {};  ///< known beforehand (from a model file): these activations are not calibrated
+  QuantizerRanges ranges = {};  ///< known beforehand (from a model file) and used as they are
   bool operator==(const QuantizationParameters&) const = default;
 };
 

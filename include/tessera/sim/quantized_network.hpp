@@ -27,8 +27,8 @@ class RangeQuantizer;
 ///
 /// Ranges of activations are estimated on the calibration samples as the peer does it (quantization reference, section
 /// C.6): batch after batch, each quantized with the ranges that already include it, analog layers in float32; then they
-/// are fixed. Ranges that QuantizationParameters::ranges has are used as they are. The batches are those of
-/// CalibrationParameters, so no range depends on threads or on the batch size of the run.
+/// are fixed. Ranges that QuantizationParameters::ranges has are used as they are, those of weights too. The batches
+/// are those of CalibrationParameters, so no range depends on threads or on the batch size of the run.
 ///
 /// Batch normalization is not folded; only its output is quantized (section C.3). A block format sees each sample as a
 /// tensor of its own: dim -1 and dim 0 are one block per sample, dim d one per index of axis d, so that no sample

@@ -5,7 +5,7 @@
 #include "tessera/io/model_file.hpp"
 #include "tessera/quant/uniform_quantizer.hpp"
 
-/// Ranges of the digital quantizers of activations (`quantization:`) and their way into model files.
+/// Ranges of the digital quantizers of `quantization:` and their way into model files.
 namespace tessera::sim {
 
 /// A range, and the quantizer that it was found for: number of bits, symmetry and domain of the step.
@@ -15,7 +15,7 @@ struct QuantizerRange {
   bool operator==(const QuantizerRange&) const = default;
 };
 
-/// By name of a node, then by tensor: "input" or "output".
+/// By name of a node, then by tensor: "input", "output", or "weight", which is known only where training learned it.
 using QuantizerRanges = std::map<std::string, std::map<std::string, QuantizerRange>>;
 
 /// Adds them to what a model file keeps of its nodes: "quantization.output" = bits, method (0 symmetric, 1 asymmetric),

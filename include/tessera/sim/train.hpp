@@ -10,6 +10,7 @@
 #include "tessera/io/model_file.hpp"
 #include "tessera/nn/graph.hpp"
 #include "tessera/results/training_curves.hpp"
+#include "tessera/sim/quantization_parameters.hpp"
 #include "tessera/sim/run_parameters.hpp"
 #include "tessera/sim/spiking_parameters.hpp"
 #include "tessera/sim/training_parameters.hpp"
@@ -29,6 +30,9 @@ struct TrainingRequest {
   /// The network is trained with spiking neurons, in both phases; "float32" is then the spiking network with float32
   /// synapses.
   std::optional<SpikingParameters> spiking = std::nullopt;
+  /// Digital low precision, in both phases; "float32" is then the quantized network without analog layers. Not together
+  /// with spiking neurons.
+  std::optional<QuantizationParameters> quantization = std::nullopt;
   std::string task_id;     ///< of everything that determines the result; a checkpoint of another task is refused
   std::string checkpoint;  ///< file; empty: none are written
 };

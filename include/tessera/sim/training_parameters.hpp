@@ -52,6 +52,14 @@ struct EarlyStoppingParameters {
   bool operator==(const EarlyStoppingParameters&) const = default;
 };
 
+/// Ranges of uniform quantizers on activations (`quantization`, act_quant_config) and on weights (`quantization`).
+struct QuantizerLearning {
+  bool learn_quant_params = false;         ///< by gradient; false: they follow the estimator in every batch
+  std::int64_t init_learning_after = 100;  ///< batches of a phase that estimate first; >= 1
+
+  bool operator==(const QuantizerLearning&) const = default;
+};
+
 struct TrainingParameters {
   io::DataParameters data;
   std::int64_t digital_epochs = 0;  ///< first, in float32
@@ -70,6 +78,7 @@ struct TrainingParameters {
   bool decay_all = false;      ///< weight decay on every kind of parameter; false: on weights only
   double gradient_clip = 0.0;  ///< largest norm of all gradients together; 0: no limit
   AugmentationParameters augmentation;
+  QuantizerLearning quantizers;
   ValidationParameters validation;
   EarlyStoppingParameters early_stopping;
   KeptModel keep = KeptModel::best;
