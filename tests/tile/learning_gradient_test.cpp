@@ -31,6 +31,9 @@ struct Point {
   std::vector<double> r;      // per tile
   std::vector<double> s;      // per tile and output of it
   std::vector<double> delta;  // of the scales' quantizer, per tile; then of the bias
+  // Of activation quantizers: of every tile where there are several, then of the sum. Zero points: asymmetric only.
+  std::vector<double> step;
+  std::vector<double> zero;
 };
 
 // Rounding q(v) = step rint(v / step): at the first pass the constants q(v) - v are noted, later passes add them.
@@ -68,8 +71,11 @@ class Model {
  public:
   Model(const LearningLayer& layer, std::uint64_t seed) : layer_(layer), analog_(layer.analog_layer()), seed_(seed) {}
 
+  int clipped_activations = 0;  // in the last run
+
   std::vector<double> run(const Point& p) {
     rounding_.rewind();
+    clipped_activations = 0;
     const RpuParameters& rpu = layer_.parameters();
     const bool quantized = rpu.pre_post.periph_quant.n_bits > 0;
     std::vector<double> y(static_cast<std::size_t>(vectors * outputs), 0.0);
@@ -78,19 +84,24 @@ class Model {
       const std::vector<float> m = analog_.tile_report(t).mapping_scale;
       for (std::int64_t v = 0; v < vectors; ++v) {
         const std::vector<double> o = product(p, t, v);
+        const bool own = !p.step.empty() && analog_.tile_count() > 1;
         for (std::int64_t i = 0; i < at.outputs; ++i) {
           double scale = m.empty() ? 1.0 : static_cast<double>(m[m.size() == 1 ? 0 : static_cast<std::size_t>(i)]);
           if (rpu.pre_post.input_range.enable) scale *= p.r[static_cast<std::size_t>(t)];
           if (!p.s.empty()) scale *= p.s[static_cast<std::size_t>(t * outputs + i)];
           if (quantized) scale = quantize(scale, p.delta[static_cast<std::size_t>(t)], false);
-          y[static_cast<std::size_t>(v * outputs + at.first_output + i)] += o[static_cast<std::size_t>(i)] * scale;
+          const double result = o[static_cast<std::size_t>(i)] * scale;
+          y[static_cast<std::size_t>(v * outputs + at.first_output + i)] +=
+              own ? activation(p, static_cast<std::size_t>(t), result) : result;
         }
       }
     }
     for (std::int64_t v = 0; v < vectors; ++v)
       for (std::int64_t i = 0; i < outputs; ++i) {
         const double b = p.b[static_cast<std::size_t>(i)];
-        y[static_cast<std::size_t>(v * outputs + i)] += quantized ? quantize(b, p.delta.back(), true) : b;
+        double& sum = y[static_cast<std::size_t>(v * outputs + i)];
+        sum += quantized ? quantize(b, p.delta.back(), true) : b;
+        if (!p.step.empty()) sum = activation(p, p.step.size() - 1, sum);
       }
     return y;
   }
@@ -105,6 +116,19 @@ class Model {
     const double rounded = rounding_(quotient, 1.0);
     const double code = rounding_.constant(std::rint(quotient));
     return delta * (code > high ? high : (code < low ? low : rounded));
+  }
+
+  // step (clip(rne(value / step) + z) - z), z = rne(zero).
+  double activation(const Point& p, std::size_t i, double value) {
+    const int bits = layer_.parameters().act_quant_config->n_bits;
+    const double high = std::ldexp(1.0, p.zero.empty() ? bits - 1 : bits) - 1.0;
+    const double low = p.zero.empty() ? -std::ldexp(1.0, bits - 1) : 0.0;
+    const double z = p.zero.empty() ? 0.0 : rounding_(p.zero[i], 1.0);
+    const double quotient = value / p.step[i];
+    const double code = rounding_.constant(std::rint(quotient) + z);
+    const double rounded = rounding_(quotient, 1.0) + z;
+    if (code < low || code > high) ++clipped_activations;
+    return p.step[i] * ((code > high ? high : (code < low ? low : rounded)) - z);
   }
 
   double draw(random::Purpose purpose, std::int64_t tile, std::int64_t element, std::uint32_t event = 0) const {
@@ -152,7 +176,8 @@ class Model {
       if (z[k] < 0.0) z[k] *= 1.0 - io.inp_asymmetry;
     }
     std::vector<std::vector<double>> passes{z};
-    const bool separate = io.mv_type == AnalogMVType::POS_NEG_SEPARATE;
+    const bool digital = io.mv_type == AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM;
+    const bool separate = digital || io.mv_type == AnalogMVType::POS_NEG_SEPARATE;
     if (separate) {
       passes.assign(2, z);
       for (std::size_t k = 0; k < n; ++k) {
@@ -161,6 +186,19 @@ class Model {
       }
     }
     const FrozenDraws& frozen = analog_.frozen(t);
+    // Saturation, noise and ADC of one conversion.
+    const auto convert = [&](std::int64_t i, double current, double together, std::uint32_t event) {
+      if (frozen.saturates()) {
+        const auto k = static_cast<double>(frozen.out_nonlinearity[static_cast<std::size_t>(i)]);
+        current = static_cast<double>(frozen.out_nonlinearity_factor) * current / (1.0 + std::fabs(k * current));
+      }
+      if (current < 0.0) current *= 1.0 - io.out_asymmetry;
+      if (io.out_noise > 0.0 || together > 0.0)
+        current += std::sqrt(io.out_noise * io.out_noise + together) *
+                   draw(random::Purpose::output_noise, t, v * at.outputs + i, event);
+      current = rounding_(current, converter_step(io.out_bound, io.out_res));
+      return io.out_bound > 0.0 ? rounding_.clip(current, io.out_bound) : current;
+    };
     for (std::int64_t i = 0; i < at.outputs; ++i) {
       double current = 0.0;
       double together = 0.0;  // variance of read noise drawn with the output noise
@@ -202,24 +240,15 @@ class Model {
             variance = 0.0;
             for (const double line : passes[pass]) variance += line * line;
           }
-          if (!separate && !frozen.saturates() && io.out_asymmetry == 0.0)
+          if ((!separate || digital) && !frozen.saturates() && io.out_asymmetry == 0.0)
             together = io.w_noise * io.w_noise * variance;
           else
             sum += io.w_noise * std::sqrt(variance) *
                    draw(random::Purpose::weight_read_noise, t, v * at.outputs + i, static_cast<std::uint32_t>(pass));
         }
-        current += sum;
+        current += digital ? convert(i, sum, together, static_cast<std::uint32_t>(pass)) : sum;
       }
-      if (frozen.saturates()) {
-        const auto k = static_cast<double>(frozen.out_nonlinearity[static_cast<std::size_t>(i)]);
-        current = static_cast<double>(frozen.out_nonlinearity_factor) * current / (1.0 + std::fabs(k * current));
-      }
-      if (current < 0.0) current *= 1.0 - io.out_asymmetry;
-      if (io.out_noise > 0.0 || together > 0.0)
-        current += std::sqrt(io.out_noise * io.out_noise + together) *
-                   draw(random::Purpose::output_noise, t, v * at.outputs + i);
-      current = rounding_(current, converter_step(io.out_bound, io.out_res));
-      if (io.out_bound > 0.0) current = rounding_.clip(current, io.out_bound);
+      if (!digital) current = convert(i, current, together, 0);
       o[static_cast<std::size_t>(i)] = current * io.out_scale / c;
     }
     return o;
@@ -257,6 +286,20 @@ void ranged(RpuParameters& p) {
   p.forward.inp_bound = 1.0;
 }
 
+// Lets activation quantizers learn, from ranges that clip.
+void shrink_activation_ranges(LearningLayer& layer) {
+  layer.learn_activation_ranges(true);
+  for (const LearnedValue& v : layer.values())
+    if (v.kind == LearnedKind::activation_range && v.name.ends_with("delta")) v.value[0] *= 0.45F;
+  layer.updated();
+}
+
+void quantized_activations(RpuParameters& p, bool symmetric) {
+  p.act_quant_config.emplace();
+  p.act_quant_config->n_bits = 5;
+  p.act_quant_config->symmetric = symmetric;
+}
+
 class LearningGradient : public ::testing::TestWithParam<Case> {};
 
 TEST_P(LearningGradient, EqualsCentralDifferencesOfTheModel) {
@@ -278,6 +321,8 @@ TEST_P(LearningGradient, EqualsCentralDifferencesOfTheModel) {
   Matrix y(vectors, outputs);
   Matrix dx(vectors, inputs);
   layer.forward(x.view(), y.view(), {});
+  const bool activations = p.act_quant_config.has_value();
+  if (activations) shrink_activation_ranges(layer);
   layer.forward(x.view(), y.view(), {});  // the second one of a learned periphery learns
   layer.backward(x.view(), dy.view(), dx.view(), {});
 
@@ -297,12 +342,20 @@ TEST_P(LearningGradient, EqualsCentralDifferencesOfTheModel) {
   if (!layer.state().bias_quantizer.delta.empty())
     point.delta.push_back(static_cast<double>(layer.state().bias_quantizer.delta[0]));
 
+  for (const LearnedValue& v : layer.values())
+    if (v.kind == LearnedKind::activation_range)
+      (v.name.ends_with("delta") ? point.step : point.zero).push_back(static_cast<double>(v.value[0]));
+
   Model model(layer, seed);
   const std::vector<double> modelled = model.run(point);
   double largest = 0.0;
   for (const double v : modelled) largest = std::max(largest, std::fabs(v));
   for (std::size_t i = 0; i < modelled.size(); ++i)
     ASSERT_NEAR(static_cast<double>(y.values()[i]), modelled[i], 2e-5 * largest) << "output " << i;
+
+  if (activations) {
+    EXPECT_GT(model.clipped_activations, 2);
+  }
 
   const auto loss = [&] {
     const std::vector<double> out = model.run(point);
@@ -337,7 +390,7 @@ TEST_P(LearningGradient, EqualsCentralDifferencesOfTheModel) {
     }
   };
   compare("x", dx.values(), point.x, 0, 1);
-  std::size_t tile = 0;
+  std::size_t tile = 0, step = 0, zero = 0;
   for (const LearnedValue& v : layer.values()) {
     if (v.kind == LearnedKind::weight) compare("W", v.gradient, point.w, 0, 1);
     if (v.kind == LearnedKind::bias) compare("b", v.gradient, point.b, 0, 1);
@@ -348,11 +401,16 @@ TEST_P(LearningGradient, EqualsCentralDifferencesOfTheModel) {
     }
     if (v.kind == LearnedKind::scale_range) compare("delta of S", v.gradient, point.delta, 0, 1);
     if (v.kind == LearnedKind::bias_range) compare("delta of b", v.gradient, point.delta, point.delta.size() - 1, 1);
+    if (v.kind == LearnedKind::activation_range && v.name.ends_with("delta"))
+      compare("step of a", v.gradient, point.step, step++, 1);
+    if (v.kind == LearnedKind::activation_range && v.name.ends_with("zero_float"))
+      compare("zero of a", v.gradient, point.zero, zero++, 1);
   }
+  EXPECT_EQ(step, activations ? (analog.tile_count() > 1 ? point.step.size() : 1U) : 0U);
   for (const auto& [what, error] : errors) RecordProperty("relative_error_" + what, std::to_string(error));
   if (std::getenv("TESSERA_PRINT_ERRORS") != nullptr) {
     printf("| %s |", GetParam().name.c_str());
-    for (const char* what : {"W", "x", "b", "r", "s", "delta of S", "delta of b"}) {
+    for (const char* what : {"W", "x", "b", "r", "s", "delta of S", "delta of b", "step of a", "zero of a"}) {
       if (errors.contains(what))
         printf(" %.0e |", errors.at(what));
       else
@@ -418,6 +476,31 @@ INSTANTIATE_TEST_SUITE_P(Effects, LearningGradient,
                                                   p.forward.w_read_asymmetry_dtod = 0.2;
                                                   p.forward.w_noise = 0.05;
                                                   p.forward.w_noise_type = WeightNoiseType::PCM_READ;
+                                                }},
+                                           Case{"digital_sum_of_signs",
+                                                [](RpuParameters& p) {
+                                                  p.forward.mv_type = AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM;
+                                                  p.forward.w_read_asymmetry_dtod = 0.2;
+                                                  p.forward.w_noise = 0.05;
+                                                  p.forward.w_noise_type = WeightNoiseType::PCM_READ;
+                                                  p.forward.out_noise = 0.04;
+                                                  p.forward.out_bound = 2.0;  // some currents are clipped
+                                                }},
+                                           Case{"out_scale",
+                                                [](RpuParameters& p) {
+                                                  ranged(p);
+                                                  p.forward.out_scale = 1.7;
+                                                  p.forward.out_noise = 0.04;
+                                                }},
+                                           Case{"activation_range",
+                                                [](RpuParameters& p) {
+                                                  ranged(p);
+                                                  quantized_activations(p, true);
+                                                }},
+                                           Case{"activation_range_asymmetric",
+                                                [](RpuParameters& p) {
+                                                  p.forward.out_noise = 0.04;
+                                                  quantized_activations(p, false);
                                                 }},
                                            Case{"abs_max_scale",
                                                 [](RpuParameters& p) {
