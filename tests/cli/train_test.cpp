@@ -177,7 +177,9 @@ TEST_F(TrainCommandTest, AfterAnInterruptTheSameCommandEndsWithTheSameBits) {
     const Tensor* const x = a.graph.tensor(static_cast<nn::ValueId>(v));
     const Tensor* const y = b.graph.tensor(static_cast<nn::ValueId>(v));
     ASSERT_EQ(x == nullptr, y == nullptr);
-    if (x != nullptr) EXPECT_TRUE(std::ranges::equal(x->values(), y->values())) << a.graph.values[v].name;
+    if (x != nullptr) {
+      EXPECT_TRUE(std::ranges::equal(x->values(), y->values())) << a.graph.values[v].name;
+    }
   }
 }
 
