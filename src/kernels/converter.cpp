@@ -70,12 +70,29 @@ struct Whole {
   static HWY_INLINE V load(const float* p) { return hn::LoadU(D(), p); }
   static HWY_INLINE void store(V v, float* p) { hn::StoreU(v, D(), p); }
 };
+#if HWY_TARGET <= HWY_AVX2
 struct Part {
   M mask;
   HWY_INLINE explicit Part(std::int64_t left) : mask(hn::FirstN(D(), static_cast<std::size_t>(left))) {}
   HWY_INLINE V load(const float* p) const { return hn::MaskedLoad(mask, D(), p); }
   HWY_INLINE void store(V v, float* p) const { hn::BlendedStore(v, mask, D(), p); }
 };
+#else  // masked loads and stores of these touch whole vectors, and what lies behind a row belongs to others
+struct Part {
+  std::int64_t left;
+  HWY_INLINE explicit Part(std::int64_t n) : left(n) {}
+  HWY_INLINE V load(const float* p) const {
+    HWY_ALIGN float lane[lanes] = {};
+    for (std::int64_t i = 0; i < left; ++i) lane[i] = p[i];
+    return hn::Load(D(), lane);
+  }
+  HWY_INLINE void store(V v, float* p) const {
+    HWY_ALIGN float lane[lanes];
+    hn::Store(v, D(), lane);
+    for (std::int64_t i = 0; i < left; ++i) p[i] = lane[i];
+  }
+};
+#endif
 
 // Lambdas do not inherit the target of the enclosing function everywhere, and a call per vector would cost more than
 // the vector.
