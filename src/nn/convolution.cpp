@@ -20,18 +20,17 @@ ConvGeometry geometry_of(const LinearCall& call) {
   return g;
 }
 
-/// Cuts all output positions into blocks, several per task so that a task's buffer is reused.
-template <class Body>
-void for_each_row_block(const ConvGeometry& g, Parallel parallel, std::int64_t block, std::int64_t vector_size,
-                        Body body) {
+/// Cuts all output positions into blocks, several per task; `begin_task()` makes a task's working memory, and
+/// body(memory, begin, end) runs for each of its blocks.
+template <class BeginTask, class Body>
+void for_each_row_block(const ConvGeometry& g, Parallel parallel, std::int64_t block, BeginTask begin_task, Body body) {
   const std::int64_t vectors = g.images * g.positions();
   const std::int64_t blocks = (vectors + block - 1) / block;
   const std::int64_t tasks = parallel.threads <= 1 ? 1 : std::min<std::int64_t>(blocks, 8 * parallel.threads);
   parallel_for(parallel, tasks, [&](std::int64_t task) {
-    AlignedVector<float> rows;
-    rows.resize(static_cast<std::size_t>(block * vector_size));
+    auto memory = begin_task();
     for (std::int64_t b = task * blocks / tasks; b < (task + 1) * blocks / tasks; ++b)
-      body(b * block, std::min(vectors, (b + 1) * block), rows.data());
+      body(memory, b * block, std::min(vectors, (b + 1) * block));
   });
 }
 
@@ -108,34 +107,35 @@ void convolve_by_operators(const LinearCall& call, const ConvGeometry& g, std::s
   const bool pointwise = is_pointwise(g);
   const std::vector<SameInputs> inputs = by_inputs(branches, branches_by_product(branches), pointwise);
   const float* in = call.in[0].floats();
-  const std::int64_t vectors = g.images * g.positions(), block = std::min(operator_rows(g.vector_size()), vectors);
-  const std::int64_t blocks = (vectors + block - 1) / block;
-  const std::int64_t tasks = call.parallel.threads <= 1 ? 1 : std::min<std::int64_t>(blocks, 8 * call.parallel.threads);
-  parallel_for(call.parallel, tasks, [&](std::int64_t task) {
+  const std::int64_t block = std::min(operator_rows(g.vector_size()), g.images * g.positions());
+  struct Memory {
     std::vector<WindowGatherer> gatherers;
-    if (!pointwise)
-      for (const SameInputs& same : inputs) gatherers.emplace_back(g, in, same.converter, block);
     AlignedVector<float> products;
-    for (std::int64_t b = task * blocks / tasks; b < (task + 1) * blocks / tasks; ++b) {
-      const std::int64_t begin = b * block, end = std::min(vectors, begin + block);
-      const auto out = [&](std::size_t branch) {
-        return MatrixView(branches[branch].out[0].floats() + begin * g.out_channels, end - begin, g.out_channels);
-      };
-      for (std::int64_t group = 0; group < g.groups; ++group)
-        for (std::size_t i = 0; i < inputs.size(); ++i) {
-          const ConstMatrixView x = pointwise ? ConstMatrixView(in + begin * g.in_channels + group * g.group_inputs(),
-                                                                end - begin, g.group_inputs(), g.in_channels)
-                                              : gatherers[i].rows(group, begin, end);
-          for (const std::vector<std::size_t>& sharing : inputs[i].sharing)
-            run_sharing(branches, sharing, static_cast<std::size_t>(group), x, inputs[i].converter != nullptr,
-                        first + static_cast<std::uint64_t>(begin), {}, products, [&](std::size_t branch) {
-                          return out(branch).cols_from(group * g.group_outputs(), g.group_outputs());
-                        });
-        }
-      if (!call.relu) continue;
-      for (std::size_t branch = 0; branch < branches.size(); ++branch)
-        rectify(out(branch).data, (end - begin) * g.out_channels);
-    }
+  };
+  const auto begin_task = [&] {
+    Memory memory;
+    if (!pointwise)
+      for (const SameInputs& same : inputs) memory.gatherers.emplace_back(g, in, same.converter, block);
+    return memory;
+  };
+  for_each_row_block(g, call.parallel, block, begin_task, [&](Memory& memory, std::int64_t begin, std::int64_t end) {
+    const auto out = [&](std::size_t branch) {
+      return MatrixView(branches[branch].out[0].floats() + begin * g.out_channels, end - begin, g.out_channels);
+    };
+    for (std::int64_t group = 0; group < g.groups; ++group)
+      for (std::size_t i = 0; i < inputs.size(); ++i) {
+        const ConstMatrixView x = pointwise ? ConstMatrixView(in + begin * g.in_channels + group * g.group_inputs(),
+                                                              end - begin, g.group_inputs(), g.in_channels)
+                                            : memory.gatherers[i].rows(group, begin, end);
+        for (const std::vector<std::size_t>& sharing : inputs[i].sharing)
+          run_sharing(branches, sharing, static_cast<std::size_t>(group), x, inputs[i].converter != nullptr,
+                      first + static_cast<std::uint64_t>(begin), {}, memory.products, [&](std::size_t branch) {
+                        return out(branch).cols_from(group * g.group_outputs(), g.group_outputs());
+                      });
+      }
+    if (!call.relu) return;
+    for (std::size_t branch = 0; branch < branches.size(); ++branch)
+      rectify(out(branch).data, (end - begin) * g.out_channels);
   });
 }
 
@@ -147,13 +147,19 @@ void convolve_float(const LinearCall& call, ConvGeometry g) {
     pad_images(g, in, padded, call.parallel);
     in = padded.data();
   }
-  for_each_row_block(g, call.parallel, rows_per_block(g.vector_size()), direct ? 0 : g.vector_size(),
-                     [&](std::int64_t begin, std::int64_t end, float* rows) {
+  const std::int64_t block = rows_per_block(g.vector_size());
+  const auto begin_task = [&] {
+    AlignedVector<float> rows;
+    rows.resize(direct ? 0 : static_cast<std::size_t>(block * g.vector_size()));
+    return rows;
+  };
+  for_each_row_block(g, call.parallel, block, begin_task,
+                     [&](AlignedVector<float>& rows, std::int64_t begin, std::int64_t end) {
                        const MatrixView y(call.out[0].floats() + begin * g.out_channels, end - begin, g.out_channels);
                        for (std::int64_t group = 0; group < g.groups; ++group) {
                          const auto p = static_cast<std::size_t>(group);
-                         if (!direct) gather_rows(g, in, group, begin, end, rows);
-                         const float* x = direct ? in + begin * g.in_channels : rows;
+                         if (!direct) gather_rows(g, in, group, begin, end, rows.data());
+                         const float* x = direct ? in + begin * g.in_channels : rows.data();
                          kernels::multiply(call.compiled.packed[p], ConstMatrixView(x, end - begin, g.vector_size()),
                                            y.cols_from(group * g.group_outputs(), g.group_outputs()), {},
                                            call.compiled.layer.parts[p].bias);
