@@ -9,11 +9,6 @@
 namespace tessera::results {
 namespace {
 
-std::string file_name(const std::string& path) {
-  const std::size_t slash = path.find_last_of('/');
-  return slash == std::string::npos ? path : path.substr(slash + 1);
-}
-
 /// Accuracy at the first time, over everything else.
 Estimate overall_accuracy(const ReportSource& source) {
   const auto accuracy = source.read("/accuracy");
@@ -102,24 +97,36 @@ std::string runtime_text(const Reader& reader, const char* name) {
 
 }  // namespace
 
-ReportSection provenance_section(const ReportSource& source) {
-  const Reader& reader = source.reader();
+std::string file_name(const std::string& path) {
+  const std::size_t slash = path.find_last_of('/');
+  return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+ReportSection provenance_section(const std::vector<std::pair<std::string, std::string>>& rows,
+                                 const std::string& config_text, const std::string& resolved_text) {
   ReportSection section{"Provenance and configuration", {}, {}, {}, {}};
   ReportTable made{"provenance", "How the file was made.", {"", ""}, {}};
-  const auto row = [&](const char* name, const std::string& value) {
+  for (const auto& [name, value] : rows)
     if (!value.empty()) made.rows.push_back({text_cell(name), text_cell(value)});
-  };
-  row("file", reader.path());
-  row("written by", "tessera " + reader.tessera_version());
-  row("begun (UTC)", reader.created_utc());
-  row("command", reader.command());
-  row("seed", std::to_string(reader.seed()));
-  row("random layout", std::to_string(reader.rng_layout()));
-  row("task", reader.task_id());
-  row("complete", reader.complete() ? "yes" : "no");
-  row("wall time (s)", runtime_text(reader, "wall_time"));
-  row("threads", runtime_text(reader, "threads"));
   section.tables.push_back(std::move(made));
+  section.texts.push_back({"Configuration as given", config_text});
+  section.texts.push_back({"Configuration with every key", resolved_text});
+  return section;
+}
+
+ReportSection provenance_section(const ReportSource& source) {
+  const Reader& reader = source.reader();
+  ReportSection section = provenance_section({{"file", reader.path()},
+                                              {"written by", "tessera " + reader.tessera_version()},
+                                              {"begun (UTC)", reader.created_utc()},
+                                              {"command", reader.command()},
+                                              {"seed", std::to_string(reader.seed())},
+                                              {"random layout", std::to_string(reader.rng_layout())},
+                                              {"task", reader.task_id()},
+                                              {"complete", reader.complete() ? "yes" : "no"},
+                                              {"wall time (s)", runtime_text(reader, "wall_time")},
+                                              {"threads", runtime_text(reader, "threads")}},
+                                             reader.config_text(), reader.resolved_text());
 
   ReportTable axes{"axes", "Axes of a point.", {"axis", "length", "values", "configuration key"}, {}};
   std::vector<AxisView> views = source.swept();
@@ -134,8 +141,6 @@ ReportSection provenance_section(const ReportSource& source) {
                        text_cell(fmt::format("{} {}", source.chips(), source.unit())),
                        text_cell("evaluation.repeats")});
   section.tables.push_back(std::move(axes));
-  section.texts.push_back({"Configuration as given", reader.config_text()});
-  section.texts.push_back({"Configuration with every key", reader.resolved_text()});
   return section;
 }
 
@@ -143,7 +148,7 @@ Report make_report(const Reader& reader) {
   const ReportSource source(reader);
   Report report{file_name(reader.path()), reader.path(), {}};
   for (const auto& make : {summary_section, accuracy_section, task_section, layer_section, sensitivity_section,
-                           device_section, provenance_section}) {
+                           device_section, static_cast<ReportSection (*)(const ReportSource&)>(provenance_section)}) {
     ReportSection section = make(source);
     if (!section.notes.empty() || !section.figures.empty() || !section.tables.empty() || !section.texts.empty())
       report.sections.push_back(std::move(section));

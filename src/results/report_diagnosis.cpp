@@ -118,20 +118,12 @@ ReportSection layers(const DiagnosisRecord& record) {
 }  // namespace
 
 Report diagnosis_report(const DiagnosisRecord& record, const std::string& path) {
-  const std::size_t slash = path.find_last_of('/');
-  Report report{slash == std::string::npos ? path : path.substr(slash + 1), path, {costs(record), layers(record)}};
-  ReportSection made{"Provenance and configuration", {}, {}, {}, {}};
-  ReportTable table{"provenance", "How the file was made.", {"", ""}, {}};
-  for (const auto& [name, value] :
-       std::vector<std::pair<std::string, std::string>>{{"file", path},
-                                                        {"command", record.command},
-                                                        {"seed", std::to_string(record.seed)},
-                                                        {"random layout", std::to_string(record.rng_layout)}})
-    table.rows.push_back({text_cell(name), text_cell(value)});
-  made.tables.push_back(std::move(table));
-  made.texts.push_back({"Configuration as given", record.config_text});
-  made.texts.push_back({"Configuration with every key", record.resolved_text});
-  report.sections.push_back(std::move(made));
+  Report report{file_name(path), path, {costs(record), layers(record)}};
+  report.sections.push_back(provenance_section({{"file", path},
+                                                {"command", record.command},
+                                                {"seed", std::to_string(record.seed)},
+                                                {"random layout", std::to_string(record.rng_layout)}},
+                                               record.config_text, record.resolved_text));
   return report;
 }
 

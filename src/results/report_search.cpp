@@ -205,25 +205,17 @@ ReportSection sensitivities(const SearchRecord& record) {
 }  // namespace
 
 Report search_report(const SearchRecord& record, const std::string& path) {
-  const std::size_t slash = path.find_last_of('/');
-  Report report{slash == std::string::npos ? path : path.substr(slash + 1), path, {}};
+  Report report{file_name(path), path, {}};
   report.sections = {summary(record), front(record)};
   if (ReportSection section = sensitivities(record); !section.tables.empty())
     report.sections.push_back(std::move(section));
-  ReportSection made{"Provenance and configuration", {}, {}, {}, {}};
-  ReportTable table{"provenance", "How the file was made.", {"", ""}, {}};
-  for (const auto& [name, value] :
-       std::vector<std::pair<std::string, std::string>>{{"file", path},
-                                                        {"command", record.command},
-                                                        {"seed", std::to_string(record.seed)},
-                                                        {"random layout", std::to_string(record.rng_layout)},
-                                                        {"task", record.task_id},
-                                                        {"complete", record.complete ? "yes" : "no"}})
-    table.rows.push_back({text_cell(name), text_cell(value)});
-  made.tables.push_back(std::move(table));
-  made.texts.push_back({"Configuration as given", record.config_text});
-  made.texts.push_back({"Configuration with every key", record.resolved_text});
-  report.sections.push_back(std::move(made));
+  report.sections.push_back(provenance_section({{"file", path},
+                                                {"command", record.command},
+                                                {"seed", std::to_string(record.seed)},
+                                                {"random layout", std::to_string(record.rng_layout)},
+                                                {"task", record.task_id},
+                                                {"complete", record.complete ? "yes" : "no"}},
+                                               record.config_text, record.resolved_text));
   return report;
 }
 

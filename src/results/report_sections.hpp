@@ -1,4 +1,8 @@
 #pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "results/report_values.hpp"
 #include "tessera/results/report.hpp"
 
@@ -18,5 +22,12 @@ ReportSection sensitivity_section(const ReportSource& source);
 /// Conductances and programming errors.
 ReportSection device_section(const ReportSource& source);
 ReportSection provenance_section(const ReportSource& source);
+
+/// What every kind of file ends with: how it was made (name and value; empty values are left out), and its
+/// configuration.
+ReportSection provenance_section(const std::vector<std::pair<std::string, std::string>>& rows,
+                                 const std::string& config_text, const std::string& resolved_text);
+/// The last part of a path.
+std::string file_name(const std::string& path);
 
 }  // namespace tessera::results

@@ -71,15 +71,7 @@ TEST_F(LowPrecisionTrainingTest, LearnsAndAnEvaluationUsesItsRanges) {
 
 TEST_F(LowPrecisionTrainingTest, ThreadsAndInterruptionsChangeNoBit) {
   TrainingRequest whole = low_precision(true, 3);
-  const std::vector<double> expected = numbers_of(train(whole, {}, {}, {}));
-  EXPECT_EQ(numbers_of(train(whole, {}, Parallel{3}, {})), expected);
-  whole.checkpoint = checkpoint_;
-  std::atomic<bool> cancel = false;
-  std::int64_t steps = 0;
-  Environment environment;
-  environment.cancel = &cancel;
-  environment.progress = [&](std::int64_t, std::int64_t, const char*) { cancel = ++steps >= 14; };
-  ASSERT_FALSE(train(whole, {}, {}, environment).complete);
+  const std::vector<double> expected = expect_threads_change_nothing_then_interrupt(whole, checkpoint_);
   EXPECT_EQ(numbers_of(train(whole, {}, {}, {})), expected);
 }
 

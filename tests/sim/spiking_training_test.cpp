@@ -124,15 +124,7 @@ TEST_F(SpikingTrainingTest, ThreadsChangeNoBitAndAResumedTrainingIsUninterrupted
   TrainingRequest whole = spiking_request(2, 2);
   whole.spiking->encoding = SpikeEncoding::rate;
   whole.spiking->neurons.leaky.spike_grad.spike_grad = quant::SpikeGradient::SSO;
-  const std::vector<double> expected = numbers_of(train(whole, {}, {}, {}));
-  EXPECT_EQ(numbers_of(train(whole, {}, Parallel{3}, {})), expected);
-  whole.checkpoint = checkpoint_;
-  std::atomic<bool> cancel = false;
-  std::int64_t steps = 0;
-  Environment environment;
-  environment.cancel = &cancel;
-  environment.progress = [&](std::int64_t, std::int64_t, const char*) { cancel = ++steps >= 14; };
-  ASSERT_FALSE(train(whole, {}, {}, environment).complete);
+  const std::vector<double> expected = expect_threads_change_nothing_then_interrupt(whole, checkpoint_);
   const TrainingResult second = train(whole, {}, {}, {});
   EXPECT_EQ(second.resumed_epochs, 2);
   EXPECT_EQ(numbers_of(second), expected);

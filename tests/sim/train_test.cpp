@@ -158,29 +158,22 @@ TEST_F(TrainTest, DivergenceIsAnErrorThatSaysWhatToDo) {
 }
 
 TEST_F(TrainTest, DataThatDoNotFitAreRefused) {
+  const TrainingRequest base = request(1, 0);
+  const auto with = [&](const io::DataSet& data) {
+    return TrainingRequest{.model = base.model,
+                           .data = data,
+                           .validation = validation_,
+                           .validation_batch_size = 32,
+                           .parameters = base.parameters,
+                           .seed = 1,
+                           .resolve = hardware,
+                           .task_id = {},
+                           .checkpoint = {}};
+  };
   const io::DataSet unlabelled{Tensor({4, inputs})};
-  TrainingRequest base = request(1, 0);
-  const TrainingRequest r{.model = base.model,
-                          .data = unlabelled,
-                          .validation = validation_,
-                          .validation_batch_size = 32,
-                          .parameters = base.parameters,
-                          .seed = 1,
-                          .resolve = hardware,
-                          .task_id = {},
-                          .checkpoint = {}};
-  EXPECT_THROW(train(r, {}, {}, {}), InputError);
+  EXPECT_THROW(train(with(unlabelled), {}, {}, {}), InputError);
   const io::DataSet many_classes{Tensor({2, inputs}), {0, 9}};
-  const TrainingRequest other{.model = base.model,
-                              .data = many_classes,
-                              .validation = validation_,
-                              .validation_batch_size = 32,
-                              .parameters = base.parameters,
-                              .seed = 1,
-                              .resolve = hardware,
-                              .task_id = {},
-                              .checkpoint = {}};
-  EXPECT_THROW(train(other, {}, {}, {}), InputError);
+  EXPECT_THROW(train(with(many_classes), {}, {}, {}), InputError);
 }
 
 }  // namespace

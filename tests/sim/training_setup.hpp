@@ -1,6 +1,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -128,6 +129,21 @@ inline std::vector<double> numbers_of(const TrainingResult& result) {
     numbers.insert(numbers.end(), epoch.validation_loss.begin(), epoch.validation_loss.end());
   }
   return numbers;
+}
+
+/// What an interrupted training and its continuation must equal; leaves the checkpoint of the first 14 steps behind.
+inline std::vector<double> expect_threads_change_nothing_then_interrupt(TrainingRequest& whole,
+                                                                        const std::string& checkpoint) {
+  std::vector<double> expected = numbers_of(train(whole, {}, {}, {}));
+  EXPECT_EQ(numbers_of(train(whole, {}, Parallel{3}, {})), expected);
+  whole.checkpoint = checkpoint;
+  std::atomic<bool> cancel = false;
+  std::int64_t steps = 0;
+  Environment environment;
+  environment.cancel = &cancel;
+  environment.progress = [&](std::int64_t, std::int64_t, const char*) { cancel = ++steps >= 14; };
+  EXPECT_FALSE(train(whole, {}, {}, environment).complete);
+  return expected;
 }
 
 }  // namespace tessera::sim
