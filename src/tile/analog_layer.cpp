@@ -29,8 +29,8 @@ AnalogLayer::AnalogLayer(AnalogLayer&&) noexcept = default;
 AnalogLayer& AnalogLayer::operator=(AnalogLayer&&) noexcept = default;
 
 AnalogLayer::AnalogLayer(const RpuParameters& parameters, ConstMatrixView weight, std::span<const float> bias,
-                         random::Address address)
-    : impl_(std::make_unique<Impl>(parameters, weight, bias, address)) {}
+                         random::Address address, EngineFactory engine)
+    : impl_(std::make_unique<Impl>(parameters, weight, bias, address, std::move(engine))) {}
 
 const RpuParameters& AnalogLayer::parameters() const {
   return impl_->parameters;
@@ -220,12 +220,12 @@ BiasReport AnalogLayer::bias_report() const {
 }
 
 Matrix AnalogLayer::tile_weights(std::int64_t t) const {
-  return impl_->tile(t).product.weights().unpacked();
+  return impl_->tile(t).product.engine()->weights();
 }
 
 Matrix AnalogLayer::target_tile_weights(std::int64_t t) const {
   const LayerTile& tile = impl_->tile(t);
-  return tile.target ? tile.target->unpacked() : tile.product.weights().unpacked();
+  return tile.target ? tile.target->weights() : tile.product.engine()->weights();
 }
 
 void AnalogLayer::set_tile_weights(std::int64_t t, ConstMatrixView weights) {
@@ -235,7 +235,7 @@ void AnalogLayer::set_tile_weights(std::int64_t t, ConstMatrixView weights) {
                       tile.product.inputs());
   for (std::int64_t i = 0; i < weights.rows; ++i)
     for (const float w : weights.row_span(i)) require<InputError>(std::isfinite(w), "a tile weight is not finite");
-  if (!tile.target) tile.target = tile.product.weights();
+  if (!tile.target) tile.target = tile.product.engine();
   tile.product.set_weights(weights);
 }
 
@@ -259,6 +259,7 @@ Matrix AnalogLayer::logical_weights() const {
   Matrix weight(impl_->outputs, impl_->inputs);
   for (std::int64_t t = 0; t < tile_count(); ++t) {
     const LayerTile& tile = impl_->tile(t);
+    const Matrix used = tile.product.engine()->weights();
     const std::vector<float>& m = tile.mapping_scale;
     const std::vector<float>& s = impl_->tile_state(t).output_scale;
     for (std::int64_t i = 0; i < tile.place.outputs; ++i) {
@@ -266,7 +267,7 @@ Matrix AnalogLayer::logical_weights() const {
         return v.empty() ? 1.0F : v[v.size() == 1 ? 0 : static_cast<std::size_t>(i)];
       };
       for (std::int64_t k = 0; k < tile.place.inputs; ++k)
-        weight(tile.place.first_output + i, tile.place.first_input + k) = tile.product.weights()(i, k) * at(m) * at(s);
+        weight(tile.place.first_output + i, tile.place.first_input + k) = used(i, k) * at(m) * at(s);
     }
   }
   return weight;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tile/blocks.hpp"
+#include "tile/packed_engine.hpp"
 
 namespace tessera::tile {
 namespace {
@@ -75,8 +76,8 @@ bool all_ones(std::span<const float> values) {
 }  // namespace
 
 AnalogLayer::Impl::Impl(const RpuParameters& rpu, ConstMatrixView weight, std::span<const float> layer_bias,
-                        random::Address where)
-    : parameters(rpu), address(where), inputs(weight.cols), outputs(weight.rows) {
+                        random::Address where, EngineFactory factory)
+    : parameters(rpu), engine(std::move(factory)), address(where), inputs(weight.cols), outputs(weight.rows) {
   validate(rpu);
   require<InputError>(inputs > 0 && outputs > 0, "an analog layer needs weights, not {}x{}", outputs, inputs);
   require<InputError>(layer_bias.empty() || static_cast<std::int64_t>(layer_bias.size()) == outputs,
@@ -113,7 +114,9 @@ AnalogLayer::Impl::Impl(const RpuParameters& rpu, ConstMatrixView weight, std::s
     }
     random::Address tile_address = where;
     tile_address.tile = static_cast<std::uint32_t>(tiles.size());
-    t.product = AnalogProduct(rpu.forward, w, tile_address);
+    const bool packed = !engine || rpu.forward.is_perfect || rpu.forward.mv_type == AnalogMVType::IDEAL;
+    t.product = AnalogProduct(
+        rpu.forward, packed ? std::make_shared<PackedEngine>(rpu.forward, w) : engine(w, tile_address), tile_address);
     t.output_quantizer = activation_manager(rpu.act_quant_config);
     tiles.push_back(std::move(t));
 

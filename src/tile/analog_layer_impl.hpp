@@ -13,7 +13,7 @@ namespace tessera::tile {
 struct LayerTile {
   TilePlace place;
   AnalogProduct product;
-  std::optional<kernels::PackedMatrix> target;  // only once the weights in use differ from it
+  std::shared_ptr<const Engine> target;  // only once the weights in use differ from its
   std::vector<float> mapping_scale;
   std::vector<float> alpha;
   std::optional<quant::QuantizationManager> output_quantizer;
@@ -32,6 +32,7 @@ struct LayerTile {
 
 struct AnalogLayer::Impl {
   RpuParameters parameters;
+  EngineFactory engine;  // of imperfect products; none: packed products
   random::Address address;
   std::int64_t inputs = 0;
   std::int64_t outputs = 0;
@@ -45,7 +46,8 @@ struct AnalogLayer::Impl {
   LayerState state;
 
   Impl() = default;
-  Impl(const RpuParameters& rpu, ConstMatrixView weight, std::span<const float> layer_bias, random::Address where);
+  Impl(const RpuParameters& rpu, ConstMatrixView weight, std::span<const float> layer_bias, random::Address where,
+       EngineFactory factory);
 
   LayerTile& tile(std::int64_t t);
   const LayerTile& tile(std::int64_t t) const;

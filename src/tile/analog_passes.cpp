@@ -20,7 +20,7 @@ void add(ConstMatrixView term, MatrixView sum, float factor) {
 
 void AnalogProduct::one_pass(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const {
   const MatrixView v = view(s.product, block.pending, outputs());
-  analog_chain(weights_, block.z, v, s);
+  analog_chain(*engine_, block.z, v, s);
   output_stage(block, v, y, event, true, has_read_noise(), s);
 }
 
@@ -37,10 +37,10 @@ void AnalogProduct::pos_neg(const Block& block, MatrixView y, std::uint32_t even
   };
 
   transform(block.z, half, [](float t) { return std::min(t, 0.0F); });
-  analog_chain(negative_weights_ ? *negative_weights_ : weights_, half, sum, s);
+  analog_chain(negative_engine_ ? *negative_engine_ : *engine_, half, sum, s);
   convert_half(sum, event);
   transform(block.z, half, [](float t) { return std::max(t, 0.0F); });
-  analog_chain(weights_, half, v, s);
+  analog_chain(*engine_, half, v, s);
   convert_half(v, event + 1);
   add(v, sum, 1.0F);
   if (digital)
@@ -60,7 +60,7 @@ void AnalogProduct::by_digits(const Block& block, MatrixView y, std::uint32_t ev
   for (std::size_t b = 0; b < weights.size(); ++b) {
     next_digit(codes, digit, b + 1 == weights.size());
     const std::uint32_t phase_event = event + static_cast<std::uint32_t>(b);
-    analog_chain(weights_, digit, v, s);
+    analog_chain(*engine_, digit, v, s);
     output_stage(block, v, b == 0 ? sum : v, phase_event, false, has_read_noise(), s);
     if (b > 0) add(v, sum, weights[b]);
   }
@@ -102,9 +102,8 @@ void AnalogProduct::next_digit(MatrixView codes, MatrixView digit, bool most_sig
 
 // From the lines' inputs z to the currents in front of the ADC: product and the non-idealities of reference
 // section 4.6. The variance of read noise is left in s.variance for add_read_noise or output_stage.
-void AnalogProduct::analog_chain(const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v,
-                                 ProductScratch& s) const {
-  multiply(weights, z, v, s);
+void AnalogProduct::analog_chain(const Engine& engine, ConstMatrixView z, MatrixView v, ProductScratch& s) const {
+  columns(engine, z, v, {}, s);
   if (!frozen_.v_offset.empty()) offsets_and_series(z, v);
   if (!has_read_noise() || io_.w_noise_type == WeightNoiseType::PCM_READ) return;
   const MatrixView variance = view(s.variance, v.rows, v.cols);
@@ -115,28 +114,12 @@ void AnalogProduct::analog_chain(const kernels::PackedMatrix& weights, ConstMatr
   }
 }
 
-void AnalogProduct::multiply(const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v,
-                             ProductScratch& s) const {
-  kernels::Companions companions;
-  bool some_negative = true;
-  if (has_read_noise() && io_.w_noise_type == WeightNoiseType::PCM_READ) {
-    const MatrixView square = view(s.square, z.rows, z.cols);
-    some_negative = kernels::square_inputs(z, square);
-    companions.square = square;
-    companions.variance = view(s.variance, v.rows, v.cols);
-  }
-  if (io_.ir_drop > 0.0) {
-    companions.ir_drop = true;
-    companions.n_over_g = static_cast<float>(static_cast<double>(z.cols) / io_.ir_drop_g_ratio);
-    companions.ir_drop_scale = static_cast<float>(io_.ir_drop);
-    companions.magnitude = z;
-    if (some_negative) {
-      const MatrixView magnitude = view(s.magnitude, z.rows, z.cols);
-      kernels::input_magnitudes(z, magnitude);
-      companions.magnitude = magnitude;
-    }
-  }
-  kernels::multiply_with(companions, weights, z, v);
+void AnalogProduct::columns(const Engine& engine, ConstMatrixView z, MatrixView v, std::span<Matrix> record,
+                            ProductScratch& s) const {
+  EngineCall call{.z = z, .v = v, .variance = {}, .record = record};
+  if (has_read_noise() && io_.w_noise_type == WeightNoiseType::PCM_READ)
+    call.variance = view(s.variance, v.rows, v.cols);
+  engine.run(call, s.engine);
 }
 
 void AnalogProduct::add_read_noise(const Block& block, MatrixView v, std::uint32_t event, ProductScratch& s) const {

@@ -6,6 +6,7 @@
 
 #include "tessera/core/error.hpp"
 #include "tile/blocks.hpp"
+#include "tile/packed_engine.hpp"
 
 // Managements, rounds and draws; the passes of one round are in analog_passes.cpp.
 namespace tessera::tile {
@@ -39,39 +40,40 @@ float largest_of(std::span<const float> x) {
 
 }  // namespace
 
-AnalogProduct::AnalogProduct(const IOParameters& io, ConstMatrixView weights, const random::Address& address)
+AnalogProduct::AnalogProduct(const IOParameters& io, std::shared_ptr<const Engine> engine,
+                             const random::Address& address)
     : io_(io),
       perfect_(io.is_perfect || io.mv_type == AnalogMVType::IDEAL),
       conversions_(conversions_per_output(io)),
       dac_(kernels::make_converter(io.inp_bound, io.inp_res)),
       adc_(kernels::make_converter(io.out_bound, io.out_res)),
-      frozen_(draw_frozen(io, weights.rows, weights.cols, address)),
+      engine_(std::move(engine)),
+      frozen_(draw_frozen(io, engine_->outputs(), engine_->inputs(), address)),
       input_noise_(address, random::Purpose::input_noise),
       output_noise_(address, random::Purpose::output_noise),
       read_noise_(address, random::Purpose::weight_read_noise),
       dac_rounding_(address, random::Purpose::dac_rounding),
       adc_rounding_(address, random::Purpose::adc_rounding) {
-  set_weights(weights);
+  set_frozen(std::move(frozen_));
 }
 
 void AnalogProduct::set_weights(ConstMatrixView weights) {
-  weights_ = kernels::PackedMatrix(weights);
-  negative_weights_.reset();
-  if (frozen_.w_asymmetry.rows() == 0) return;
-  Matrix negative(weights);
-  for (std::int64_t i = 0; i < negative.rows(); ++i)
-    for (std::int64_t k = 0; k < negative.cols(); ++k) negative(i, k) *= frozen_.w_asymmetry(i, k);
-  negative_weights_.emplace(negative.view());
+  engine_ = engine_->with_weights(weights);
+  set_frozen(std::move(frozen_));
 }
 
 void AnalogProduct::set_frozen(FrozenDraws frozen) {
-  const Matrix weights = weights_.unpacked();
   frozen_ = std::move(frozen);
-  set_weights(weights.view());
+  negative_engine_.reset();
+  if (frozen_.w_asymmetry.rows() == 0) return;
+  Matrix negative = engine_->weights();
+  for (std::int64_t i = 0; i < negative.rows(); ++i)
+    for (std::int64_t k = 0; k < negative.cols(); ++k) negative(i, k) *= frozen_.w_asymmetry(i, k);
+  negative_engine_ = engine_->with_weights(negative.view());
 }
 
 std::int64_t AnalogProduct::bytes() const {
-  return weights_.bytes() + (negative_weights_ ? negative_weights_->bytes() : 0) +
+  return engine_->bytes() + (negative_engine_ ? negative_engine_->bytes() : 0) +
          static_cast<std::int64_t>(frozen_.w_asymmetry.values().size_bytes());
 }
 
@@ -112,17 +114,18 @@ AnalogProduct::Block AnalogProduct::begin(const ProductCall& call, ProductScratc
 }
 
 void AnalogProduct::run_perfect(const ProductCall& call, ProductScratch& s) const {
+  const kernels::PackedMatrix& weights = static_cast<const PackedEngine&>(*engine_).packed();
   ConstMatrixView x = call.x;
   if (call.input_range > 0.0F || call.append_one) {
     x = explicit_input(call, s);
   }
   if (call.scale == nullptr && io_.out_scale == 1.0) {
     const std::size_t n = call.bias == nullptr ? 0 : static_cast<std::size_t>(outputs());
-    kernels::multiply(weights_, x, call.y, {}, {call.bias, n});
+    kernels::multiply(weights, x, call.y, {}, {call.bias, n});
     count_perfect(call);
     return;
   }
-  kernels::multiply(weights_, x, call.y);
+  kernels::multiply(weights, x, call.y);
   if (io_.out_scale != 1.0) {
     const auto out_scale = static_cast<float>(io_.out_scale);
     transform(call.y, call.y, [&](float v) { return v * out_scale; });

@@ -1,12 +1,13 @@
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/converter.hpp"
-#include "tessera/kernels/product.hpp"
 #include "tessera/random/stream.hpp"
+#include "tessera/tile/engine.hpp"
 #include "tessera/tile/frozen.hpp"
 #include "tessera/tile/parameters.hpp"
 #include "tessera/tile/statistics.hpp"
@@ -20,9 +21,8 @@ struct PhaseTrace {
   Matrix z;          ///< what the lines carried
   Matrix slope;      ///< d o / d v: v the current in front of read noise and output stage, o the tile's output
   Matrix variance;   ///< d o / d (sum |W| z^2), PCM_READ, or d o / d (sum z^2), ADDITIVE_CONSTANT
-  Matrix drop;       ///< C of IR drop: v = v0 - C (v0 - far)
-  Matrix current;    ///< d v / d (sum |W| |z|)
   Matrix slope_sum;  ///< d o / d (sum z) of voltage offsets and series resistance
+  std::vector<Matrix> engine;  ///< what the engine recorded
 };
 
 /// A pass of many vectors, written block by block; blocks may be written in parallel.
@@ -40,13 +40,12 @@ struct ProductScratch {
   AlignedVector<float> gathered;   // vectors that bound management repeats
   AlignedVector<float> converted;  // z, what the DAC puts on the lines
   AlignedVector<float> phase;      // the part of z that one pass sends
-  AlignedVector<float> magnitude;  // |z|
-  AlignedVector<float> square;     // z^2
-  AlignedVector<float> product;    // v
-  AlignedVector<float> sum;        // over passes
-  AlignedVector<float> variance;   // of the read noise
-  AlignedVector<float> result;     // of repeated vectors
-  AlignedVector<float> draws;      // noise of the DAC, then of the ADC
+  EngineScratch engine;
+  AlignedVector<float> product;   // v
+  AlignedVector<float> sum;       // over passes
+  AlignedVector<float> variance;  // of the read noise
+  AlignedVector<float> result;    // of repeated vectors
+  AlignedVector<float> draws;     // noise of the DAC, then of the ADC
   AlignedVector<float> dither;
   std::vector<float> largest;  // per vector of the block
   std::vector<float> a;        // noise-management scale
@@ -81,8 +80,9 @@ struct ProductCall {
 class AnalogProduct {
  public:
   AnalogProduct() = default;
-  /// `weights` in tile units; `address.tile` is the tile's number.
-  AnalogProduct(const IOParameters& io, ConstMatrixView weights, const random::Address& address);
+  /// `engine` holds the weights in tile units and is a PackedEngine for a perfect product; `address.tile` is the tile's
+  /// number.
+  AnalogProduct(const IOParameters& io, std::shared_ptr<const Engine> engine, const random::Address& address);
 
   void run(const ProductCall& call, ProductScratch& scratch) const;
 
@@ -94,20 +94,19 @@ class AnalogProduct {
   /// clamp(x, -range, range) / range (range 0: x), z what the lines carried and z = DAC(u c). A value that the DAC
   /// clips gets none; c counts as a constant.
   void dac_backward(ConstMatrixView x, float range, ConstMatrixView z, const float* scale, MatrixView dz) const;
-  /// (1 - k/n)^2 for every line: how much of its voltage IR drop leaves alone.
-  std::vector<float> near_factors() const;
-  const std::optional<kernels::PackedMatrix>& negative_weights() const { return negative_weights_; }
   const IOParameters& io() const { return io_; }
   /// The DAC, without the input range in front of it, where it treats all elements of all vectors alike.
   std::optional<kernels::InputConversion> input_conversion() const;
   float output_bound() const { return adc_.bound; }
 
   void set_weights(ConstMatrixView weights);
-  const kernels::PackedMatrix& weights() const { return weights_; }
+  const std::shared_ptr<const Engine>& engine() const { return engine_; }
+  /// Of the negative pass where it has weights of its own, else null.
+  const std::shared_ptr<const Engine>& negative_engine() const { return negative_engine_; }
   const FrozenDraws& frozen() const { return frozen_; }
   void set_frozen(FrozenDraws frozen);
-  std::int64_t inputs() const { return weights_.inputs(); }
-  std::int64_t outputs() const { return weights_.outputs(); }
+  std::int64_t inputs() const { return engine_->inputs(); }
+  std::int64_t outputs() const { return engine_->outputs(); }
   /// Whether run() does nothing but multiply (apart from scale and bias).
   bool perfect() const { return perfect_; }
   std::int64_t bytes() const;
@@ -147,16 +146,16 @@ class AnalogProduct {
                    std::int64_t first_row) const;
   void trace_passes(const Block& block, std::uint32_t event, ProductScratch& s, std::vector<PhaseTrace>& phases,
                     Matrix& o, std::span<std::int64_t> clipped) const;
-  Matrix trace_chain(const kernels::PackedMatrix& weights, ConstMatrixView z, PhaseTrace& phase,
-                     ProductScratch& s) const;
+  Matrix trace_chain(const Engine& engine, ConstMatrixView z, PhaseTrace& phase, ProductScratch& s) const;
   void trace_read_noise(const Block& block, MatrixView v, PhaseTrace& phase, std::uint32_t event,
                         ProductScratch& s) const;
   void trace_output(const Block& block, MatrixView v, std::span<PhaseTrace> phases, std::uint32_t event,
                     bool read_noise, std::span<std::int64_t> clipped, ProductScratch& s) const;
   void pos_neg(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const;
   void by_digits(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const;
-  void analog_chain(const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v, ProductScratch& s) const;
-  void multiply(const kernels::PackedMatrix& weights, ConstMatrixView z, MatrixView v, ProductScratch& s) const;
+  void analog_chain(const Engine& engine, ConstMatrixView z, MatrixView v, ProductScratch& s) const;
+  void columns(const Engine& engine, ConstMatrixView z, MatrixView v, std::span<Matrix> record,
+               ProductScratch& s) const;
   bool scales_by_vector() const {
     return io_.noise_management != NoiseManagementType::NONE && io_.noise_management != NoiseManagementType::CONSTANT;
   }
@@ -179,8 +178,8 @@ class AnalogProduct {
   int conversions_ = 1;  // ADC conversions behind one output value
   kernels::Converter dac_;
   kernels::Converter adc_;
-  kernels::PackedMatrix weights_;
-  std::optional<kernels::PackedMatrix> negative_weights_;  // W o K of the two-pass modes
+  std::shared_ptr<const Engine> engine_;
+  std::shared_ptr<const Engine> negative_engine_;  // with W o K, in the two-pass modes
   FrozenDraws frozen_;
   random::Stream input_noise_;
   random::Stream output_noise_;

@@ -79,7 +79,7 @@ void LearningLayer::Impl::build(ConstMatrixView new_weight, std::span<const floa
   for (std::size_t t = 0; t < tiles.size(); ++t) {
     const LayerTile& place = a.tiles[t];
     LearningTile& tile = tiles[t];
-    tile.weights = place.product.weights().unpacked();
+    tile.weights = place.product.engine()->weights();
     tile.output_scale_gradient.assign(a.state.tiles[t].output_scale.size(), 0.0F);
     if (learned_periphery && !place.merged.empty())
       size_like(tile.scale_range, periphery.per_column ? place.merged.size() : 1, periphery.symmetric);
@@ -165,32 +165,22 @@ bool LearningLayer::Impl::modifies_weights() const {
 }
 
 void LearningLayer::Impl::prepare() {
-  if (!stale) return;
   for (std::size_t t = 0; t < tiles.size(); ++t) {
     LearningTile& tile = tiles[t];
     AnalogProduct& product = analog().tiles[t].product;
-    Matrix modified;
-    if (modifies_weights()) {
+    if (stale && modifies_weights()) {
       random::Address address = analog().address;
       address.tile = static_cast<std::uint32_t>(t);
-      modified = modified_weights(rpu().modifier, tile.weights.view(),
-                                  random::Stream(address, random::Purpose::weight_modifier),
-                                  static_cast<std::uint32_t>(batch));
+      product.set_weights(modified_weights(rpu().modifier, tile.weights.view(),
+                                           random::Stream(address, random::Purpose::weight_modifier),
+                                           static_cast<std::uint32_t>(batch))
+                              .view());
+    } else if (stale) {
+      product.set_weights(tile.weights.view());
     }
-    const Matrix& used = modifies_weights() ? modified : tile.weights;
-    product.set_weights(used.view());
-    Matrix transposed = Matrix::uninitialized(used.cols(), used.rows());
-    const auto transpose = [&](const Matrix* factor) {
-      for (std::int64_t i = 0; i < used.rows(); ++i)
-        for (std::int64_t k = 0; k < used.cols(); ++k)
-          transposed(k, i) = factor != nullptr ? used(i, k) * (*factor)(i, k) : used(i, k);
-    };
-    transpose(nullptr);
-    tile.transposed = kernels::PackedMatrix(transposed.view());
-    if (product.negative_weights()) {
-      transpose(&product.frozen().w_asymmetry);
-      tile.negative = kernels::PackedMatrix(transposed.view());
-    }
+    if (!stale && tile.backward.engine) continue;
+    tile.backward.engine = product.engine()->backward();
+    tile.backward.negative = product.negative_engine() ? product.negative_engine()->backward() : nullptr;
   }
   stale = false;
 }
@@ -224,10 +214,10 @@ LearningLayer& LearningLayer::operator=(const LearningLayer& other) {
 }
 
 LearningLayer::LearningLayer(const RpuParameters& parameters, ConstMatrixView weight, std::span<const float> bias,
-                             random::Address address, LearningOptions options)
+                             random::Address address, LearningOptions options, EngineFactory engine)
     : impl_(std::make_unique<Impl>()) {
   validate_learning(parameters);
-  impl_->layer = AnalogLayer(parameters, weight, bias, address);
+  impl_->layer = AnalogLayer(parameters, weight, bias, address, std::move(engine));
   impl_->options = options;
   impl_->build(weight, bias);
 }
@@ -277,7 +267,7 @@ void LearningLayer::set_state(const LayerState& state) {
 
 void LearningLayer::set_weights(ConstMatrixView weight, std::span<const float> bias) {
   const LayerState state = impl_->analog().state;
-  AnalogLayer fresh(parameters(), weight, bias, impl_->layer.address());
+  AnalogLayer fresh(parameters(), weight, bias, impl_->layer.address(), impl_->analog().engine);
   require<InputError>(weight.rows == outputs() && weight.cols == inputs() && bias.size() == impl_->bias.size(),
                       "weights of {}x{} with {} biases do not fit a learning layer of {}x{} with {}", weight.rows,
                       weight.cols, bias.size(), outputs(), inputs(), impl_->bias.size());

@@ -12,19 +12,6 @@ namespace {
 
 constexpr std::int64_t block_vectors = 4096;
 
-// Vectors whose gradients are summed apart from the others', so that small weight matrices occupy all threads.
-std::int64_t span_count(std::int64_t outputs, std::int64_t lines) {
-  return outputs * lines <= 64 * 1024 ? 8 : 1;
-}
-
-void clear(std::vector<Matrix>& sums, std::int64_t count, std::int64_t rows, std::int64_t cols, bool wanted) {
-  sums.resize(wanted ? static_cast<std::size_t>(count) : 0);
-  for (Matrix& m : sums) {
-    if (m.rows() != rows || m.cols() != cols) m = Matrix::uninitialized(rows, cols);
-    std::fill(m.values().begin(), m.values().end(), 0.0F);
-  }
-}
-
 }  // namespace
 
 void quantizer_backward(const quant::QuantizationManager& manager, LearnedRange& range, ConstMatrixView values,
@@ -67,21 +54,10 @@ void LearningLayer::Impl::begin_sums() {
   bias_sums.assign(bias.size(), 0.0);
   for (std::size_t t = 0; t < tiles.size(); ++t) {
     LearningTile& tile = tiles[t];
-    const AnalogProduct& product = analog().tiles[t].product;
-    const IOParameters& io = product.io();
-    const std::int64_t rows = product.outputs();
-    const std::int64_t cols = product.inputs();
-    const std::int64_t spans = span_count(rows, cols);
-    const bool physical = exact() && !product.perfect();
-    const bool magnitudes =
-        physical && (io.ir_drop > 0.0 || (io.w_noise > 0.0 && io.w_noise_type == WeightNoiseType::PCM_READ));
-    const bool negative = physical && product.negative_weights().has_value();
-    clear(tile.weight_sums, spans, rows, cols, true);
-    clear(tile.magnitude_sums, spans, rows, cols, magnitudes);
-    clear(tile.negative_sums, spans, rows, cols, negative);
-    clear(tile.negative_magnitude_sums, spans, rows, cols, negative && magnitudes);
+    tile.backward.engine->begin();
+    if (tile.backward.negative) tile.backward.negative->begin();
     tile.range = {};
-    tile.scale_sums.assign(static_cast<std::size_t>(rows), 0.0);
+    tile.scale_sums.assign(static_cast<std::size_t>(tile.weights.rows()), 0.0);
   }
 }
 

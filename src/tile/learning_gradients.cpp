@@ -12,28 +12,15 @@ void LearningLayer::Impl::finish_sums(std::int64_t vectors) {
     const LayerTile& place = a.tiles[t];
     const TileState& state = a.state.tiles[t];
     const TilePlace& at_place = place.place;
-    const auto combine = [](std::vector<Matrix>& sums) {
-      for (std::size_t s = 1; s < sums.size(); ++s)
-        for (std::size_t i = 0; i < sums[0].values().size(); ++i) sums[0].values()[i] += sums[s].values()[i];
-    };
-    combine(tile.weight_sums);
-    combine(tile.magnitude_sums);
-    combine(tile.negative_sums);
-    combine(tile.negative_magnitude_sums);
-    const kernels::PackedMatrix& used = place.product.weights();
+    const Matrix d_weight = tile.backward.engine->weight_gradient();
     const Matrix& k_factor = place.product.frozen().w_asymmetry;
+    Matrix d_negative;
+    if (tile.backward.negative) d_negative = tile.backward.negative->weight_gradient();
     for (std::int64_t i = 0; i < at_place.outputs; ++i) {
       const float m = factor_at(place.mapping_scale, static_cast<std::size_t>(i));
-      for (std::int64_t k = 0; k < used.inputs(); ++k) {
-        float d = tile.weight_sums[0](i, k);
-        const auto sign_of = [](float w) { return w > 0.0F ? 1.0F : (w < 0.0F ? -1.0F : 0.0F); };
-        if (!tile.magnitude_sums.empty()) d += sign_of(used(i, k)) * tile.magnitude_sums[0](i, k);
-        if (!tile.negative_sums.empty()) {
-          float other = tile.negative_sums[0](i, k);
-          if (!tile.negative_magnitude_sums.empty())
-            other += sign_of(used(i, k) * k_factor(i, k)) * tile.negative_magnitude_sums[0](i, k);
-          d += k_factor(i, k) * other;
-        }
+      for (std::int64_t k = 0; k < d_weight.cols(); ++k) {
+        float d = d_weight(i, k);
+        if (d_negative.rows() > 0) d += k_factor(i, k) * d_negative(i, k);
         if (k < at_place.inputs)
           weight_gradient(at_place.first_output + i, at_place.first_input + k) += d / m;
         else

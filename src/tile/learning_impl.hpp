@@ -1,6 +1,6 @@
 #pragma once
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -31,10 +31,22 @@ struct RangeSums {
   RangeSums& operator+=(const RangeSums& other);
 };
 
+/// Derivatives at the weights in use; a copied layer makes its own.
+struct TileDerivatives {
+  std::unique_ptr<EngineBackward> engine;
+  std::unique_ptr<EngineBackward> negative;  ///< of the negative pass, if it has weights of its own
+
+  TileDerivatives() = default;
+  ~TileDerivatives() = default;
+  TileDerivatives(const TileDerivatives&) {}
+  TileDerivatives& operator=(const TileDerivatives&) { return *this = TileDerivatives(); }
+  TileDerivatives(TileDerivatives&&) = default;
+  TileDerivatives& operator=(TileDerivatives&&) = default;
+};
+
 struct LearningTile {
-  Matrix weights;                                 ///< tile units, without modifier; [outputs, lines]
-  kernels::PackedMatrix transposed;               ///< of the weights in use: [lines, outputs]
-  std::optional<kernels::PackedMatrix> negative;  ///< of the negative pass, if it has weights of its own
+  Matrix weights;  ///< tile units, without modifier; [outputs, lines]
+  TileDerivatives backward;
   float input_range_gradient = 0.0F;
   std::vector<float> output_scale_gradient;
   LearnedRange scale_range;
@@ -42,11 +54,7 @@ struct LearningTile {
 
   ProductTrace trace;
   RangeSums range;
-  std::vector<double> scale_sums;      ///< per output: sum g o
-  std::vector<Matrix> weight_sums;     ///< per span of vectors: gradient of the tile weights
-  std::vector<Matrix> magnitude_sums;  ///< ... of their magnitudes
-  std::vector<Matrix> negative_sums;   ///< the same two of a negative pass with weights of its own
-  std::vector<Matrix> negative_magnitude_sums;
+  std::vector<double> scale_sums;  ///< per output: sum g o
 };
 
 struct LearningLayer::Impl {
@@ -77,7 +85,7 @@ struct LearningLayer::Impl {
   void collect_weights();
   void limit_weights();
   bool modifies_weights() const;
-  /// Packs what passes use: modified weights, and their transposes.
+  /// Makes what passes use: modified weights, and their derivatives.
   void prepare();
   void ranges_from_quantizers();
   void ranges_to_quantizers();

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tessera/kernels/outer_product.hpp"
 #include "tile/blocks.hpp"
 #include "tile/learning_backward.hpp"
 
@@ -45,17 +44,19 @@ void range_backward(const float* x, const float* d, std::int64_t count, float r,
   }
 }
 
-// Gradients at a pass of the tile for all vectors of the block: [vectors, outputs] each.
+/// Gradients at a pass of the tile for all vectors of the block: [vectors, outputs] each.
 struct PassGradients {
-  Matrix plain;     // of sum W z
-  Matrix far;       // of sum W z (1 - k/n)^2
-  Matrix current;   // of sum |W| |z|
-  Matrix variance;  // of sum |W| z^2
-};
+  MatrixView columns;   // of the engine's v
+  MatrixView variance;  // of its variance (PCM_READ) or of sum z^2 (ADDITIVE_CONSTANT); no rows without read noise
+  std::vector<MatrixView> record;
 
-float sign_of(float v) {
-  return v > 0.0F ? 1.0F : (v < 0.0F ? -1.0F : 0.0F);
-}
+  PassGradients rows_from(std::int64_t first, std::int64_t n) const {
+    const auto part = [&](const MatrixView& m) { return m.rows > 0 ? m.rows_from(first, n) : m; };
+    PassGradients some{part(columns), part(variance), {}};
+    for (const MatrixView& m : record) some.record.push_back(part(m));
+    return some;
+  }
+};
 
 }  // namespace
 
@@ -79,12 +80,12 @@ class LearningLayer::Impl::TileBackward {
         linear_(layer.is_linear(t)),
         scale_wanted_(layer.needs_outputs(t)),
         dx_wanted_(call.dx.rows > 0 || range_.enable),
-        passes_(physical_ ? trace_.phases.size() : 1) {
+        passes_(physical_ ? trace_.phases.size() : 1),
+        common_variance_(io_.w_noise > 0.0 && io_.w_noise_type == WeightNoiseType::ADDITIVE_CONSTANT) {
     const std::vector<float>& late = place_.late_scale;
     for (std::size_t i = 0; i < static_cast<std::size_t>(outputs_); ++i)
       factor_.push_back(factor_at(place_.scale, i) * factor_at(late, i));
     if (range_.enable) r_now_ = layer.analog().state.tiles[static_cast<std::size_t>(t)].input_range;
-    if (physical_ && io_.ir_drop > 0.0) near_ = product_.near_factors();
     make_room();
   }
 
@@ -102,20 +103,18 @@ class LearningLayer::Impl::TileBackward {
   }
 
  private:
+  // The gradients of a traced pass take the place of its derivatives.
   void make_room() {
-    gradients_.resize(passes_);
-    for (std::size_t p = 0; p < passes_; ++p) {
-      PassGradients& d = gradients_[p];
-      d.plain = Matrix::uninitialized(rows_, outputs_);
-      if (!physical_) continue;
-      if (trace_.phases[p].drop.rows() > 0) {
-        d.far = Matrix::uninitialized(rows_, outputs_);
-        d.current = Matrix::uninitialized(rows_, outputs_);
-      }
-      if (trace_.phases[p].variance.rows() > 0) d.variance = Matrix::uninitialized(rows_, outputs_);
+    for (std::size_t p = 0; p < passes_ && physical_; ++p) {
+      PhaseTrace& phase = trace_.phases[p];
+      gradients_.push_back({phase.slope.view(), phase.variance.view(), {}});
+      for (Matrix& m : phase.engine) gradients_.back().record.push_back(m.view());
     }
+    if (physical_) return;
+    plain_ = Matrix::uninitialized(rows_, outputs_);
+    gradients_.push_back({plain_.view(), {}, {}});
     // What the transposed product multiplies: straight-through sees the lines, perfect_product the ranged input.
-    if (!physical_ && !product_.perfect()) ranged_ = Matrix::uninitialized(rows_, lines_);
+    if (!product_.perfect()) ranged_ = Matrix::uninitialized(rows_, lines_);
   }
 
   void vectors(std::int64_t first, std::int64_t n, std::vector<double>& scale_sums, RangeSums& range_sums) {
@@ -135,7 +134,7 @@ class LearningLayer::Impl::TileBackward {
       }
     } else {
       plain_gradients(first, n, scaled);
-      if (dx_wanted_) kernels::multiply(tile_.transposed, gradients_[0].plain.view().rows_from(first, n), dz.view());
+      if (dx_wanted_) tile_.backward.engine->lines({}, plain_.view().rows_from(first, n), {}, {}, dz.view());
     }
     if (ranged_.rows() > 0) range_inputs(first, n);
     if (dx_wanted_) input_gradients(first, n, dz, range_sums);
@@ -160,7 +159,7 @@ class LearningLayer::Impl::TileBackward {
 
   // Without the physics: a product times out_scale.
   void plain_gradients(std::int64_t first, std::int64_t n, const Matrix& scaled) {
-    const MatrixView plain = gradients_[0].plain.view().rows_from(first, n);
+    const MatrixView plain = plain_.view().rows_from(first, n);
     const auto constant = static_cast<float>(io_.out_scale);
     for (std::int64_t r = 0; r < n; ++r)
       for (std::int64_t i = 0; i < outputs_; ++i) plain(r, i) = scaled(r, i) * constant;
@@ -175,98 +174,62 @@ class LearningLayer::Impl::TileBackward {
         if (std::fabs(trace_.o(first + r, i)) >= bound) plain(r, i) = 0.0F;
   }
 
-  void pass_gradients(std::size_t p, std::int64_t first, std::int64_t n, const Matrix& scaled) {
-    PassGradients& d = gradients_[p];
-    const PhaseTrace& phase = trace_.phases[p];
-    const bool drops = phase.drop.rows() > 0;
-    const bool varies = phase.variance.rows() > 0;
-    for (std::int64_t r = 0; r < n; ++r) {
-      const float* s = scaled.view().row(r);
-      float* e = d.plain.view().row(first + r);
-      const float* slope = phase.slope.view().row(first + r);
-      for (std::int64_t i = 0; i < outputs_; ++i) e[i] = s[i] * slope[i];
-      if (drops) {
-        const float* c = phase.drop.view().row(first + r);
-        const float* q = phase.current.view().row(first + r);
-        float* far = d.far.view().row(first + r);
-        float* current = d.current.view().row(first + r);
-        for (std::int64_t i = 0; i < outputs_; ++i) {
-          far[i] = e[i] * c[i];
-          current[i] = e[i] * q[i];
-          e[i] -= far[i];
-        }
+  void pass_gradients(std::size_t p, std::int64_t first, std::int64_t n, const Matrix& scaled) const {
+    const PassGradients d = gradients_[p].rows_from(first, n);
+    for (const MatrixView& m : {d.columns, d.variance})
+      for (std::int64_t r = 0; r < m.rows; ++r) {
+        const float* s = scaled.view().row(r);
+        float* e = m.row(r);
+        for (std::int64_t i = 0; i < outputs_; ++i) e[i] = s[i] * e[i];
       }
-      if (varies) {
-        const float* v = phase.variance.view().row(first + r);
-        float* h = d.variance.view().row(first + r);
-        for (std::int64_t i = 0; i < outputs_; ++i) h[i] = s[i] * v[i];
-      }
-    }
+    engine(p).prepare(d.columns, d.record);
   }
 
   // Adds what a pass gives to the gradient dz of the lines; `part` is work space.
   void line_gradients(std::size_t p, std::int64_t first, std::int64_t n, const Matrix& scaled, Matrix& dz,
                       Matrix& part) const {
-    const PassGradients& d = gradients_[p];
+    const PassGradients d = gradients_[p].rows_from(first, n);
     const PhaseTrace& phase = trace_.phases[p];
-    const kernels::PackedMatrix& transposed = p == 0 && tile_.negative ? *tile_.negative : tile_.transposed;
-    const auto rows = [&](const Matrix& m) { return m.view().rows_from(first, n); };
-    const bool drops = phase.drop.rows() > 0;
-    const bool varies = phase.variance.rows() > 0;
-    if (passes_ == 1) {
-      kernels::multiply(transposed, rows(d.plain), dz.view());
-    } else {
-      kernels::multiply(transposed, rows(d.plain), part.view());
-      add(p, first, part, dz, [](float v, float, std::int64_t) { return v; });
-    }
-    if (drops) {
-      const float* near = near_.data();
-      kernels::multiply(transposed, rows(d.far), part.view());
-      add(p, first, part, dz, [near](float v, float, std::int64_t k) { return v * near[k]; });
-      kernels::multiply_magnitudes(transposed, rows(d.current), part.view());
-      add(p, first, part, dz, [](float v, float line, std::int64_t) { return sign_of(line) * v; });
-    }
-    if (varies) {
-      if (io_.w_noise_type == WeightNoiseType::PCM_READ)
-        kernels::multiply_magnitudes(transposed, rows(d.variance), part.view());
-      else
-        spread(part, n, [&](std::int64_t r, std::int64_t i) { return d.variance(first + r, i); });
-      add(p, first, part, dz, [](float v, float line, std::int64_t) { return 2.0F * line * v; });
-    }
-    if (phase.slope_sum.rows() > 0) {
-      spread(part, n, [&](std::int64_t r, std::int64_t i) { return scaled(r, i) * phase.slope_sum(first + r, i); });
-      add(p, first, part, dz, [](float v, float, std::int64_t) { return v; });
-    }
-  }
-
-  // Every line of vector r gets the sum over outputs of term(r, i).
-  template <class Term>
-  void spread(Matrix& part, std::int64_t n, Term&& term) const {
+    const ConstMatrixView z = phase.z.view().rows_from(first, n);
+    Matrix& sum = passes_ == 1 ? dz : part;
+    engine(p).lines(z, d.columns, engine_variance(d), d.record, sum.view());
     for (std::int64_t r = 0; r < n; ++r) {
-      float sum = 0.0F;
-      for (std::int64_t i = 0; i < outputs_; ++i) sum += term(r, i);
-      std::fill_n(part.view().row(r), lines_, sum);
+      float* to = sum.view().row(r);
+      if (common_variance_) {
+        float variance = 0.0F;
+        for (std::int64_t i = 0; i < outputs_; ++i) variance += d.variance(r, i);
+        for (std::int64_t k = 0; k < lines_; ++k) to[k] += 2.0F * z(r, k) * variance;
+      }
+      if (phase.slope_sum.rows() > 0) {
+        float all = 0.0F;
+        for (std::int64_t i = 0; i < outputs_; ++i) all += scaled(r, i) * phase.slope_sum(first + r, i);
+        for (std::int64_t k = 0; k < lines_; ++k) to[k] += all;
+      }
     }
+    if (passes_ > 1) add(p, first, part, dz);
   }
 
-  // dz += share term(part, line), where the pass sees the line: with separate signs, the first pass sees those below
-  // zero, the second the others.
-  template <class Term>
-  void add(std::size_t p, std::int64_t first, const Matrix& part, Matrix& dz, Term&& term) const {
+  // Of the pass p, with its own weights in the negative one.
+  EngineBackward& engine(std::size_t p) const {
+    const TileDerivatives& backward = tile_.backward;
+    return physical_ && p == 0 && backward.negative ? *backward.negative : *backward.engine;
+  }
+  ConstMatrixView engine_variance(const PassGradients& d) const {
+    return common_variance_ ? ConstMatrixView() : ConstMatrixView(d.variance);
+  }
+
+  // dz += share part, where the pass sees the line: with separate signs, the first pass sees those below zero, the
+  // second the others.
+  void add(std::size_t p, std::int64_t first, const Matrix& part, Matrix& dz) const {
     const bool signs =
         io_.mv_type == AnalogMVType::POS_NEG_SEPARATE || io_.mv_type == AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM;
     const float share = trace_.z_share[p];
     for (std::int64_t r = 0; r < dz.rows(); ++r) {
       float* const to = dz.view().row(r);
       const float* const from = part.view().row(r);
-      const float* const line = trace_.phases[p].z.view().row(first + r);
-      if (!signs) {
-        for (std::int64_t k = 0; k < lines_; ++k) to[k] += share * term(from[k], line[k], k);
-        continue;
-      }
       const float* const sign = trace_.phases[0].z.view().row(first + r);
       for (std::int64_t k = 0; k < lines_; ++k)
-        if ((sign[k] < 0.0F) == (p == 0)) to[k] += share * term(from[k], line[k], k);
+        if (!signs || (sign[k] < 0.0F) == (p == 0)) to[k] += share * from[k];
     }
   }
 
@@ -299,45 +262,13 @@ class LearningLayer::Impl::TileBackward {
     }
   }
 
-  // Gradient of the tile weights from one pass: sums of outer products.
+  // Gradient of the tile weights from one pass.
   void weight_sums(std::size_t p) {
     const PassGradients& d = gradients_[p];
     const ConstMatrixView z = linear_              ? x_
                               : ranged_.rows() > 0 ? std::as_const(ranged_).view()
-                                                   : trace_.phases[p].z.view();
-    const bool negative = p == 0 && !tile_.negative_sums.empty();
-    std::vector<Matrix>& sums = negative ? tile_.negative_sums : tile_.weight_sums;
-    std::vector<Matrix>& magnitudes = negative ? tile_.negative_magnitude_sums : tile_.magnitude_sums;
-    add_outer(d.plain, z, sums);
-    if (d.far.rows() > 0) {
-      const float* near = near_.data();
-      add_outer(d.far, derived(z, [near](float v, std::int64_t k) { return v * near[k]; }), sums);
-      add_outer(d.current, derived(z, [](float v, std::int64_t) { return std::fabs(v); }), magnitudes);
-    }
-    if (d.variance.rows() > 0 && io_.w_noise_type == WeightNoiseType::PCM_READ)
-      add_outer(d.variance, derived(z, [](float v, std::int64_t) { return v * v; }), magnitudes);
-  }
-
-  void add_outer(const Matrix& e, ConstMatrixView z, std::vector<Matrix>& sums) const {
-    const std::int64_t spans = std::ssize(tile_.weight_sums);
-    if (spans == 1) return kernels::add_outer_products(e.view(), z, sums[0].view(), call_.parallel);
-    parallel_for(call_.parallel, spans, [&](std::int64_t s) {
-      const std::int64_t first = rows_ * s / spans;
-      const std::int64_t count = rows_ * (s + 1) / spans - first;
-      kernels::add_outer_products(e.view().rows_from(first, count), z.rows_from(first, count),
-                                  sums[static_cast<std::size_t>(s)].view());
-    });
-  }
-
-  template <class Function>
-  ConstMatrixView derived(ConstMatrixView z, Function&& f) {
-    if (work_.rows() != rows_) work_ = Matrix::uninitialized(rows_, lines_);
-    for (std::int64_t r = 0; r < rows_; ++r) {
-      const float* from = z.row(r);
-      float* to = work_.view().row(r);
-      for (std::int64_t k = 0; k < lines_; ++k) to[k] = f(from[k], k);
-    }
-    return std::as_const(work_).view();
+                                                   : std::as_const(trace_).phases[p].z.view();
+    engine(p).add_weights(z, d.columns, engine_variance(d), d.record, call_.parallel);
   }
 
   Impl& layer_;
@@ -347,7 +278,7 @@ class LearningLayer::Impl::TileBackward {
   const AnalogProduct& product_;
   const IOParameters& io_;
   const InputRangeParameter& range_;
-  const ProductTrace& trace_;
+  ProductTrace& trace_;
   MatrixView g_;       // of y, behind the tile's own activation quantizer
   ConstMatrixView x_;  // of this tile
   std::int64_t rows_, outputs_, lines_;
@@ -355,9 +286,9 @@ class LearningLayer::Impl::TileBackward {
   std::size_t passes_;
   float r_now_ = 0.0F;
   std::vector<float> factor_;  // what multiplies the product's output
-  std::vector<float> near_;
+  bool common_variance_;       // that of the read noise is the same for all outputs
   std::vector<PassGradients> gradients_;
-  Matrix ranged_, work_;
+  Matrix plain_, ranged_;
 };
 
 void LearningLayer::Impl::tile_backward(std::int64_t t, const BlockCall& call, MatrixView all) {

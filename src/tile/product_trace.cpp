@@ -57,10 +57,8 @@ void AnalogProduct::prepare_trace(ProductTrace& trace, std::int64_t vectors) con
     if (perfect_) continue;
     resize(phase.slope, vectors, outputs());
     if (has_read_noise()) resize(phase.variance, vectors, outputs());
-    if (io_.ir_drop > 0.0) {
-      resize(phase.drop, vectors, outputs());
-      resize(phase.current, vectors, outputs());
-    }
+    phase.engine.resize(engine_->recorded());
+    for (Matrix& record : phase.engine) resize(record, vectors, outputs());
     if (!frozen_.v_offset.empty()) resize(phase.slope_sum, vectors, outputs());
   }
 }
@@ -133,12 +131,11 @@ void AnalogProduct::trace_round(Block block, std::uint32_t round, ProductScratch
     const ConstMatrixView z =
         phases.size() > 1 ? std::as_const(from.z).view() : ConstMatrixView(s.converted.data(), n, inputs());
     scatter(z, to.z, first_row, s.pending);
-    for (const auto& [m, target] : {std::pair{&from.slope, &to.slope},
-                                    {&from.variance, &to.variance},
-                                    {&from.slope_sum, &to.slope_sum},
-                                    {&from.drop, &to.drop},
-                                    {&from.current, &to.current}})
+    for (const auto& [m, target] :
+         {std::pair{&from.slope, &to.slope}, {&from.variance, &to.variance}, {&from.slope_sum, &to.slope_sum}})
       scatter(std::as_const(*m).view(), *target, first_row, s.pending);
+    for (std::size_t i = 0; i < from.engine.size(); ++i)
+      scatter(std::as_const(from.engine[i]).view(), to.engine[i], first_row, s.pending);
   }
   for (std::int64_t i = 0; i < n; ++i) {
     const auto row = static_cast<std::size_t>(first_row + s.pending[static_cast<std::size_t>(i)]);
@@ -157,8 +154,8 @@ void AnalogProduct::trace_passes(const Block& block, std::uint32_t event, Produc
     const bool digital = io_.mv_type == AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM;
     for (std::size_t p = 0; p < 2; ++p) {
       transform(z, phases[p].z.view(), [&](float t) { return p == 0 ? std::min(t, 0.0F) : std::max(t, 0.0F); });
-      const bool own = p == 0 && negative_weights_.has_value();
-      Matrix v = trace_chain(own ? *negative_weights_ : weights_, phases[p].z.view(), phases[p], s);
+      const bool own = p == 0 && negative_engine_ != nullptr;
+      Matrix v = trace_chain(own ? *negative_engine_ : *engine_, phases[p].z.view(), phases[p], s);
       const std::uint32_t at = event + static_cast<std::uint32_t>(p);
       if (digital)
         convert(v.view(), std::span(&phases[p], 1), at, has_read_noise());
@@ -173,7 +170,7 @@ void AnalogProduct::trace_passes(const Block& block, std::uint32_t event, Produc
     return;
   }
   if (phases.size() == 1) {
-    o = trace_chain(weights_, z, phases[0], s);
+    o = trace_chain(*engine_, z, phases[0], s);
     convert(o.view(), phases, event, has_read_noise());
     return;
   }
@@ -181,7 +178,7 @@ void AnalogProduct::trace_passes(const Block& block, std::uint32_t event, Produc
   const std::vector<float> weights = digit_weights();
   for (std::size_t p = 0; p < phases.size(); ++p) {
     next_digit(codes, phases[p].z.view(), p + 1 == phases.size());
-    Matrix v = trace_chain(weights_, phases[p].z.view(), phases[p], s);
+    Matrix v = trace_chain(*engine_, phases[p].z.view(), phases[p], s);
     convert(v.view(), std::span(&phases[p], 1), event + static_cast<std::uint32_t>(p), has_read_noise());
     for (Matrix* m : {&phases[p].slope, &phases[p].variance, &phases[p].slope_sum, &v})
       for (float& value : m->values()) value *= weights[p];
@@ -193,34 +190,13 @@ void AnalogProduct::trace_passes(const Block& block, std::uint32_t event, Produc
 }
 
 // The current in front of read noise, with what IR drop, voltage offsets and series resistance make of it.
-Matrix AnalogProduct::trace_chain(const kernels::PackedMatrix& weights, ConstMatrixView z, PhaseTrace& phase,
-                                  ProductScratch& s) const {
+Matrix AnalogProduct::trace_chain(const Engine& engine, ConstMatrixView z, PhaseTrace& phase, ProductScratch& s) const {
   const std::int64_t n = z.rows;
   Matrix v = Matrix::uninitialized(n, outputs());
-  multiply(weights, z, v.view(), s);
+  phase.engine.resize(engine.recorded());
+  for (Matrix& record : phase.engine) resize(record, n, outputs());
+  columns(engine, z, v.view(), phase.engine, s);
   std::fill(phase.slope.values().begin(), phase.slope.values().end(), 1.0F);
-  if (io_.ir_drop > 0.0) {
-    Matrix work = Matrix::uninitialized(n, inputs());
-    Matrix straight = Matrix::uninitialized(n, outputs());
-    Matrix far = Matrix::uninitialized(n, outputs());
-    phase.drop = Matrix::uninitialized(n, outputs());
-    phase.current = Matrix::uninitialized(n, outputs());
-    transform(z, work.view(), [](float t) { return std::fabs(t); });
-    kernels::multiply_magnitudes(weights, work.view(), phase.current.view());
-    kernels::multiply(weights, z, straight.view());
-    const std::vector<float> position = near_factors();
-    for (std::int64_t r = 0; r < n; ++r)
-      for (std::int64_t k = 0; k < z.cols; ++k) work(r, k) = z(r, k) * position[static_cast<std::size_t>(k)];
-    kernels::multiply(weights, work.view(), far.view());
-    const auto scale = static_cast<float>(io_.ir_drop);
-    const auto n_over_g = static_cast<float>(static_cast<double>(z.cols) / io_.ir_drop_g_ratio);
-    for (std::size_t i = 0; i < straight.values().size(); ++i) {
-      const float a = n_over_g * phase.current.values()[i];
-      phase.drop.values()[i] = scale * (a * (a * (0.05F * a - 0.2F) + 0.5F));
-      phase.current.values()[i] =
-          -scale * (a * (0.15F * a - 0.4F) + 0.5F) * n_over_g * (straight.values()[i] - far.values()[i]);
-    }
-  }
   if (!frozen_.v_offset.empty()) {
     const auto r_series = static_cast<float>(io_.r_series);
     const auto w_min = static_cast<float>(io_.v_offset_w_min);
@@ -341,15 +317,6 @@ void AnalogProduct::trace_output(const Block& block, MatrixView v, std::span<Pha
     if (phase.variance.rows() > 0) multiply_elements(phase.variance, slope);
     if (phase.slope_sum.rows() > 0) multiply_elements(phase.slope_sum, slope);
   }
-}
-
-std::vector<float> AnalogProduct::near_factors() const {
-  std::vector<float> factors(static_cast<std::size_t>(inputs()));
-  for (std::size_t k = 0; k < factors.size(); ++k) {
-    const float rest = 1.0F - static_cast<float>(k) / static_cast<float>(factors.size());
-    factors[k] = rest * rest;
-  }
-  return factors;
 }
 
 void AnalogProduct::dac_backward(ConstMatrixView x, float range, ConstMatrixView z, const float* scale,

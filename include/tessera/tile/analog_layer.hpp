@@ -9,6 +9,7 @@
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/converter.hpp"
 #include "tessera/random/stream.hpp"
+#include "tessera/tile/engine.hpp"
 #include "tessera/tile/frozen.hpp"
 #include "tessera/tile/mapping.hpp"
 #include "tessera/tile/parameters.hpp"
@@ -83,9 +84,10 @@ class AnalogLayer {
   AnalogLayer& operator=(AnalogLayer&&) noexcept;
 
   /// `weight` is [outputs, inputs], `bias` is empty or [outputs]; `address.tile` is ignored (tiles number themselves).
+  /// `engine` makes what multiplies in every tile whose product is not perfect; none: the packed product.
   /// Throws ConfigError (see validate) and InputError for shapes that do not fit or weights that are not finite.
   AnalogLayer(const RpuParameters& parameters, ConstMatrixView weight, std::span<const float> bias,
-              random::Address address);
+              random::Address address, EngineFactory engine = {});
 
   const RpuParameters& parameters() const;
   random::Address address() const;

@@ -20,10 +20,9 @@ enum class BackwardRule {
   /// counts as the identity, a clipped value (input range, DAC, ADC) passes nothing, scales of the noise and bound
   /// managements count as constants. Read noise, IR drop, offsets and saturation are differentiated.
   straight_through,
-  /// The transposed product with the weights in use, whatever the forward pass did to its result; the input range
-  /// passes
-  /// all gradients, and its own gradient is that of clipping alone (the peer's compiled engine). As there, an output at
-  /// 0.999 out_bound or beyond passes nothing while input ranges are on and both managements are NONE.
+  /// The transposed product with the weights in use, whatever the forward pass did to its result. The input range
+  /// passes all gradients, and its own gradient is that of clipping alone (the peer's compiled engine). As there, an
+  /// output at 0.999 out_bound or beyond passes nothing while input ranges are on and both managements are NONE.
   perfect_product,
 };
 
@@ -75,7 +74,7 @@ class LearningLayer {
 
   /// As AnalogLayer: `weight` is [outputs, inputs], `bias` is empty or [outputs].
   LearningLayer(const RpuParameters& parameters, ConstMatrixView weight, std::span<const float> bias,
-                random::Address address, LearningOptions options = {});
+                random::Address address, LearningOptions options = {}, EngineFactory engine = {});
 
   const RpuParameters& parameters() const;
   const LearningOptions& options() const;
