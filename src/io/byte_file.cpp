@@ -144,7 +144,7 @@ std::vector<std::uint8_t> ByteFile::inflate(std::uint64_t at_most) const {
     stream->next_out = result.data() + filled;
     stream->avail_out = static_cast<uInt>(room);
     status = ::inflate(stream.get(), Z_NO_FLUSH);
-    result.resize(result.size() - stream->avail_out);
+    result.erase(result.end() - static_cast<std::ptrdiff_t>(stream->avail_out), result.end());
     if (status == Z_STREAM_END) continue;
     require<InputError>(status == Z_OK || status == Z_BUF_ERROR,
                         "{}: is not a sound gzip file ({}); get the file again", path_,
