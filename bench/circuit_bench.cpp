@@ -1,0 +1,76 @@
+// Wires of crossbars, as ratios to the plain product of the same shape in the same run.
+//   bin/circuit_bench --benchmark_filter=effective_matrix
+#include <benchmark/benchmark.h>
+
+#include <cmath>
+
+#include "gemm_yardstick.hpp"
+#include "tessera/circuit/effective_matrix.hpp"
+#include "tessera/circuit/ladder.hpp"
+#include "tessera/random/stream.hpp"
+
+namespace tessera::bench {
+namespace {
+
+constexpr std::int64_t vectors = 256;
+
+circuit::RealMatrix cells(std::int64_t outputs, std::int64_t inputs) {
+  circuit::RealMatrix g(outputs, inputs);
+  const random::Stream stream({.seed = 1}, random::Purpose::test);
+  for (std::size_t c = 0; c < g.values().size(); ++c)
+    g.values()[c] = 1e-6 * std::pow(100.0, static_cast<double>(random::uniform(stream, 0, c)));
+  return g;
+}
+
+Matrix inputs(std::int64_t n, std::uint32_t event) {
+  Matrix x(vectors, n);
+  random::fill_uniform(random::Stream({.seed = 1}, random::Purpose::test), event, 0, x.values());
+  for (float& v : x.values()) v = 2.0F * v - 1.0F;
+  return x;
+}
+
+// vectors_worth: for how many vectors of the plain product M is the price.
+void effective_matrix(benchmark::State& state, std::int64_t n, int threads) {
+  const circuit::RealMatrix g = cells(n, n);
+  const Matrix x = inputs(n, 1);
+  const Matrix weight = circuit::rounded(g.view());
+  GemmYardstick yardstick(weight.view(), x.view(), threads);
+  const circuit::Wires wires{.row_ohm = 1.0, .column_ohm = 1.0};
+  Shortest shortest;
+  for (auto _ : state) {
+    yardstick.measure();
+    state.SetIterationTime(
+        shortest.time([&] { benchmark::DoNotOptimize(circuit::effective_matrix({g.view()}, wires, {threads})); }));
+  }
+  state.counters["ms"] = 1e3 * shortest.seconds;
+  state.counters["vectors_worth"] = shortest.seconds / (yardstick.best_seconds() / static_cast<double>(vectors));
+  state.counters["gflops"] = 36e-9 * std::pow(static_cast<double>(n), 3) / shortest.seconds;
+}
+
+// ratio: a vector through the gated array, half of its rows active, over the plain product.
+void gated_ladder(benchmark::State& state, std::int64_t n) {
+  const circuit::RealMatrix g = cells(n, n);
+  const Matrix x = inputs(n, 2);
+  const Matrix weight = circuit::rounded(g.view());
+  GemmYardstick yardstick(weight.view(), x.view(), 1);
+  circuit::RealMatrix gates(vectors, n);
+  for (std::size_t c = 0; c < gates.values().size(); ++c) gates.values()[c] = x.values()[c] > 0.0F ? 1.0 : 0.0;
+  const circuit::GatedArray array({g.view()}, {.row_ohm = 1.0, .column_ohm = 1.0, .current_from_input = false});
+  Shortest shortest;
+  for (auto _ : state) {
+    yardstick.measure();
+    state.SetIterationTime(shortest.time([&] { benchmark::DoNotOptimize(array.currents(gates.view())); }));
+  }
+  state.counters["us_per_vector"] = 1e6 * shortest.seconds / static_cast<double>(vectors);
+  state.counters["ratio"] = shortest.seconds / yardstick.best_seconds();
+}
+
+BENCHMARK_CAPTURE(effective_matrix, 128, 128, 1)->UseManualTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(effective_matrix, 256, 256, 1)->UseManualTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(effective_matrix, 512, 512, 1)->UseManualTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(effective_matrix, 512_two_threads, 512, 2)->UseManualTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(gated_ladder, 128, 128)->UseManualTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(gated_ladder, 512, 512)->UseManualTime()->Unit(benchmark::kMicrosecond);
+
+}  // namespace
+}  // namespace tessera::bench

@@ -1,0 +1,135 @@
+#include "tessera/circuit/ladder.hpp"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+namespace tessera::circuit {
+namespace {
+
+RealMatrix input_major(ConstRealView g) {
+  RealMatrix m = RealMatrix::uninitialized(g.cols, g.rows);
+  for (std::int64_t j = 0; j < g.rows; ++j)
+    for (std::int64_t i = 0; i < g.cols; ++i) m(i, j) = g(j, i);
+  return m;
+}
+
+/// The part of one output line of pairs between the present input and the sense node: symmetric port admittance over
+/// (supply +, supply -, output) and the sensed current per port voltage.
+struct ThreePort {
+  std::array<std::array<double, 3>, 3> y{};
+  std::array<double, 3> sensed{};
+
+  explicit ThreePort(double sense_S) {
+    y[2][2] = sense_S;
+    sensed[2] = sense_S;
+  }
+  void add_cell(std::size_t supply, double g) {
+    y[supply][supply] += g;
+    y[2][2] += g;
+    y[supply][2] -= g;
+    y[2][supply] -= g;
+  }
+  void add_series(std::size_t port, double ohm) {
+    if (ohm == 0.0) return;
+    const double f = ohm / (1.0 + ohm * y[port][port]);
+    const std::array<double, 3> row = y[port];
+    const double h = sensed[port];
+    for (std::size_t a = 0; a < 3; ++a) {
+      sensed[a] -= f * h * row[a];
+      for (std::size_t b = 0; b < 3; ++b) y[a][b] -= f * row[a] * row[b];
+    }
+  }
+  /// For +supply and -supply, the upper end of the output line open.
+  double current(double supply) const {
+    const double open = sensed[2] / y[2][2];
+    return supply * ((sensed[0] - open * y[2][0]) - (sensed[1] - open * y[2][1]));
+  }
+};
+
+}  // namespace
+
+GatedArray::GatedArray(const Cells& cells, const Wires& wires) : wires_(wires) {
+  check_array(cells, wires);
+  if (wires.current_from_input)
+    throw ConfigError("current_from_input", "gates need a separate source (current_from_input: false)");
+  positive_ = input_major(cells.positive);
+  if (cells.interleaved()) negative_ = input_major(cells.negative);
+}
+
+void GatedArray::two_wires(const RealMatrix& cells, const std::vector<std::int64_t>& active, double sign,
+                           std::span<double> out) const {
+  const double rs_step = wires_.row_ohm, ro_step = wires_.column_ohm;
+  const std::size_t lines = out.size();
+  // Until a line has its first conducting active cell, its rb is below zero.
+  std::vector<double> rd(lines), rs(lines), rb(lines, -1.0);
+  std::int64_t last = 0;
+  for (const std::int64_t i : active) {
+    const double rows = static_cast<double>(i - last);
+    last = i;
+    const double start = wires_.first_row_ohm() + static_cast<double>(i) * rs_step;
+    const double* g = cells.view().row(i);
+    for (std::size_t j = 0; j < lines; ++j) {
+      if (rb[j] >= 0.0) {
+        const double s = rs[j] + rows * rs_step;
+        const double b = rb[j] + rows * ro_step;
+        const double t = 1.0 / (1.0 + g[j] * (s + b));
+        const double q = s * t;
+        rd[j] += g[j] * b * q;
+        rs[j] = q;
+        rb[j] = b * t;
+      } else if (g[j] > 0.0) {
+        rd[j] = start;
+        rb[j] = 1.0 / g[j];
+      }
+    }
+  }
+  const double rest = static_cast<double>(inputs() - 1 - last) * ro_step + wires_.last_column_ohm();
+  for (std::size_t j = 0; j < lines; ++j)
+    if (rb[j] >= 0.0) out[j] += sign * wires_.supply_V / (rd[j] + rb[j] + rest);
+}
+
+void GatedArray::three_wires(const std::vector<std::int64_t>& active, std::span<double> out) const {
+  for (std::size_t j = 0; j < out.size(); ++j) {
+    const auto line = static_cast<std::int64_t>(j);
+    ThreePort port(1.0 / wires_.last_column_ohm());
+    std::int64_t at = inputs() - 1;
+    const auto climb = [&](std::int64_t to) {
+      const double rows = static_cast<double>(at - to);
+      port.add_series(0, rows * wires_.row_ohm);
+      port.add_series(1, rows * wires_.row_ohm);
+      port.add_series(2, rows * wires_.column_ohm);
+      at = to;
+    };
+    for (std::size_t a = active.size(); a-- > 0;) {
+      climb(active[a]);
+      port.add_cell(0, positive_(at, line));
+      port.add_cell(1, negative_(at, line));
+    }
+    climb(0);
+    port.add_series(0, wires_.first_row_ohm());
+    port.add_series(1, wires_.first_row_ohm());
+    out[j] = port.current(wires_.supply_V);
+  }
+}
+
+RealMatrix GatedArray::currents(ConstRealView gates, Parallel parallel) const {
+  require<InputError>(gates.cols == inputs(), "{} gates do not fit an array of {} inputs", gates.cols, inputs());
+  RealMatrix out(gates.rows, outputs());
+  parallel_for(parallel, gates.rows, [&](std::int64_t r) {
+    std::vector<std::int64_t> active;
+    for (std::int64_t i = 0; i < gates.cols; ++i)
+      if (gates(r, i) != 0.0) active.push_back(i);
+    if (active.empty()) return;
+    const std::span<double> row = out.view().row_span(r);
+    if (negative_.rows() > 0 && wires_.last_column_ohm() > 0.0) {
+      three_wires(active, row);
+      return;
+    }
+    two_wires(positive_, active, 1.0, row);
+    if (negative_.rows() > 0) two_wires(negative_, active, -1.0, row);  // the output line is ground
+  });
+  return out;
+}
+
+}  // namespace tessera::circuit
