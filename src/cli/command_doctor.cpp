@@ -1,5 +1,4 @@
 #include <cmath>
-#include <fstream>
 
 #include "cli/commands.hpp"
 #include "cli/console_environment.hpp"
@@ -8,6 +7,7 @@
 #include "cli/load.hpp"
 #include "cli/provenance.hpp"
 #include "cli/text_table.hpp"
+#include "tessera/core/atomic_file.hpp"
 #include "tessera/random/stream.hpp"
 #include "tessera/results/diagnosis_record.hpp"
 #include "tessera/sim/doctor.hpp"
@@ -161,13 +161,11 @@ results::DiagnosisRecord record_of(const sim::Diagnosis& diagnosis, const sim::E
 
 void write_markdown(const std::string& output, const std::string& name, const std::vector<std::string>& sentences,
                     const std::vector<Table>& tables, const std::vector<std::string>& warnings) {
-  std::ofstream file(output, std::ios::binary);
-  file << "# " << name << "\n";
-  for (const std::string& sentence : sentences) file << "\n" << sentence << "\n";
-  for (const Table& table : tables) file << "\n" << markdown(table);
-  for (const std::string& warning : warnings) file << "\n- " << warning;
-  file << "\n";
-  require<RunError>(file.good(), "{}: cannot be written", output);
+  std::string text = "# " + name + "\n";
+  for (const std::string& sentence : sentences) text += "\n" + sentence + "\n";
+  for (const Table& table : tables) text += "\n" + markdown(table);
+  for (const std::string& warning : warnings) text += "\n- " + warning;
+  write_file(output, text + "\n");
 }
 
 void doctor(const DoctorArguments& arguments, const Invocation& invocation) {

@@ -4,8 +4,8 @@
 #include <set>
 
 #include "cli/commands.hpp"
+#include "tessera/core/atomic_file.hpp"
 #include "tessera/core/error.hpp"
-#include "tessera/h5/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
 #include "tessera/results/report.hpp"
 
@@ -44,11 +44,8 @@ class OutputSet {
   }
 
   void write(const std::string& path, const std::string& text) {
-    auto file = std::make_unique<h5::AtomicFile>(path);
-    std::ofstream stream(file->partial_path(), std::ios::binary | std::ios::trunc);
-    stream << text;
-    stream.close();
-    require<RunError>(!stream.fail(), "cannot write '{}' (is the disk full?)", path);
+    auto file = std::make_unique<AtomicFile>(path);
+    file->write(text);
     files_.push_back(std::move(file));
   }
 
@@ -58,7 +55,7 @@ class OutputSet {
   }
 
  private:
-  std::vector<std::unique_ptr<h5::AtomicFile>> files_;
+  std::vector<std::unique_ptr<AtomicFile>> files_;
   std::string made_folder_;
 };
 

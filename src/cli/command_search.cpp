@@ -10,8 +10,8 @@
 #include "cli/load.hpp"
 #include "cli/provenance.hpp"
 #include "cli/search_summary.hpp"
+#include "tessera/core/atomic_file.hpp"
 #include "tessera/core/hash.hpp"
-#include "tessera/h5/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
 #include "tessera/random/stream.hpp"
 #include "tessera/results/search_record.hpp"
@@ -159,12 +159,8 @@ void write_found(const SearchArguments& arguments, const spec::SearchPlan& plan,
   std::vector<std::string> heading{
       fmt::format("Found by tessera search from {}", fs::path(arguments.config).filename().string())};
   for (const std::string& sentence : search_sentences(record)) heading.push_back(sentence);
-  h5::AtomicFile target(arguments.output);
-  std::ofstream file(target.partial_path(), std::ios::binary | std::ios::trunc);
-  file << spec::found_text(plan, space, state, heading, fs::path(arguments.output).parent_path().string());
-  file.close();
-  require<RunError>(!file.fail(), "cannot write '{}' (is the disk full?)", arguments.output);
-  target.commit();
+  write_file(arguments.output,
+             spec::found_text(plan, space, state, heading, fs::path(arguments.output).parent_path().string()));
 }
 
 void search(const SearchArguments& arguments, const Invocation& invocation) {

@@ -8,16 +8,18 @@
 
 #include "h5/detail.hpp"
 #include "h5/heap_check.hpp"
-#include "tessera/h5/atomic_file.hpp"
+#include "h5/steady_driver.hpp"
+#include "tessera/core/atomic_file.hpp"
 
 namespace tessera::h5 {
 namespace {
 
 /// Closing the file closes what was opened through it. Metadata stay in memory until a flush: a process killed between
 /// two flushes leaves the file as of the last one.
-Handle file_access(bool locked_by_caller, Format format) {
+Handle file_access(bool locked_by_caller, Format format, detail::WriteFailure& failure) {
   Handle access(H5Pcreate(H5P_FILE_ACCESS));
   H5Pset_fclose_degree(access.id(), H5F_CLOSE_STRONG);
+  detail::use_steady_driver(access.id(), failure);
   // 1.10 marks a file as open for writing and refuses it afterwards if the mark was never taken off.
   const H5F_libver_t oldest = format == Format::checked ? H5F_LIBVER_V110 : H5F_LIBVER_V18;
   H5Pset_libver_bounds(access.id(), oldest, H5F_LIBVER_V110);
@@ -34,11 +36,11 @@ Handle file_access(bool locked_by_caller, Format format) {
   return access;
 }
 
-Handle create_file(const std::string& path, bool locked_by_caller, Format format) {
+Handle create_file(const std::string& path, bool locked_by_caller, Format format, detail::WriteFailure& failure) {
   const Handle creation(H5Pcreate(H5P_FILE_CREATE));
   H5Pset_link_creation_order(creation.id(), H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
   H5Pset_obj_track_times(creation.id(), false);
-  const Handle access = file_access(locked_by_caller, format);
+  const Handle access = file_access(locked_by_caller, format, failure);
   Handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.id(), access.id()));
   if (!file.valid()) {
     throw RunError(fmt::format("cannot create '{}' ({})", path, detail::hdf5_reason()));
@@ -56,10 +58,20 @@ void require_regular_file(const std::string& path) {
 
 }  // namespace
 
-File::File(Handle file, const std::string& path) : file_(std::move(file)) {
+File::File(Handle file, const std::string& path, std::unique_ptr<detail::WriteFailure> failure)
+    : failure_(std::move(failure)), file_(std::move(file)) {
   location_ = {path, "/"};
   handle_ = detail::reading(H5Gopen2(file_.id(), "/", H5P_DEFAULT), location_, "open");
 }
+
+File::File(File&&) noexcept = default;
+File& File::operator=(File&& other) noexcept {
+  Group::operator=(std::move(other));
+  file_ = std::move(other.file_);  // closes the old file before what it reports to is gone
+  failure_ = std::move(other.failure_);
+  return *this;
+}
+File::~File() = default;
 
 File File::open(const std::string& path) {
   require_regular_file(path);
@@ -78,27 +90,37 @@ File File::open(const std::string& path) {
 
 File File::create(const std::string& path) {
   const detail::QuietErrors quiet;
-  return {create_file(path, false, Format::survives_kill), path};
+  auto failure = std::make_unique<detail::WriteFailure>();
+  Handle file = create_file(path, false, Format::survives_kill, *failure);
+  return {std::move(file), path, std::move(failure)};
 }
 
 File File::create(const AtomicFile& target, Format format) {
   const detail::QuietErrors quiet;
-  return {create_file(target.partial_path(), true, format), target.partial_path()};
+  auto failure = std::make_unique<detail::WriteFailure>();
+  Handle file = create_file(target.partial_path(), true, format, *failure);
+  return {std::move(file), target.partial_path(), std::move(failure)};
 }
 
 File File::resume(const AtomicFile& target) {
   const std::string& path = target.partial_path();
   require<InputError>(is_hdf5(path), "cannot continue '{}' (it is not an HDF5 file)", path);
   const detail::QuietErrors quiet;
-  const Handle access = file_access(true, Format::survives_kill);
+  auto failure = std::make_unique<detail::WriteFailure>();
+  const Handle access = file_access(true, Format::survives_kill, *failure);
   Handle file(H5Fopen(path.c_str(), H5F_ACC_RDWR, access.id()));
   if (!file.valid()) throw InputError(fmt::format("cannot continue '{}' ({})", path, detail::hdf5_reason()));
-  return {std::move(file), path};
+  return {std::move(file), path, std::move(failure)};
 }
 
 void File::flush() {
   const detail::QuietErrors quiet;
   detail::check_writing(H5Fflush(file_.id(), H5F_SCOPE_GLOBAL), location_, "flush");
+  require_written();
+}
+
+void File::require_written() const {
+  if (failure_) require<RunError>(failure_->reason.empty(), "cannot write '{}' ({})", file_name(), failure_->reason);
 }
 
 void File::close() {
@@ -109,6 +131,7 @@ void File::close() {
   if (intent != H5F_ACC_RDONLY) flush();
   handle_.close();
   require<RunError>(file_.close(), "cannot close '{}' ({})", file_name(), detail::hdf5_reason());
+  require_written();
 }
 
 bool is_hdf5(const std::string& path) {

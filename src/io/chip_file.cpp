@@ -7,7 +7,7 @@
 #include <tuple>
 
 #include "io/model_contents.hpp"
-#include "tessera/h5/atomic_file.hpp"
+#include "tessera/core/atomic_file.hpp"
 
 namespace tessera::io {
 
@@ -106,7 +106,7 @@ struct ChipFileWriter::Impl {
 
   static Key key(const ChipTile& tile) { return {tile.part, tile.chip.tile, tile.chip.repeat}; }
 
-  h5::AtomicFile target;
+  AtomicFile target;
   h5::File file;
   std::optional<h5::Group> chips;
   std::int64_t times = 0;

@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <functional>
 
+#include "tessera/core/atomic_file.hpp"
 #include "tessera/core/error.hpp"
-#include "tessera/h5/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
 #include "tessera/io/npy.hpp"
 
@@ -40,7 +40,7 @@ std::vector<std::uint8_t> as_bytes(std::span<const float> values) {
 }
 
 void export_hdf5(const DataSet& data, const std::string& path, Parallel parallel, const Environment& environment) {
-  h5::AtomicFile target(path);
+  AtomicFile target(path);
   h5::File file = h5::File::create(target);
   const bool bytes = data.reads_unchanged_bytes();
   h5::Dataset inputs = file.create_dataset("inputs", bytes ? h5::ElementType::uint8 : h5::ElementType::float32,

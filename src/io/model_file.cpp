@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "io/model_contents.hpp"
+#include "tessera/core/atomic_file.hpp"
 #include "tessera/core/version.hpp"
-#include "tessera/h5/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
 
 namespace tessera::io {
@@ -257,7 +257,7 @@ void write_contents(h5::File& file, const Model& model) {
 
 void write_model(const Model& model, const std::string& path) {
   nn::validate(model.graph);
-  h5::AtomicFile target(path);
+  AtomicFile target(path);
   h5::File file = h5::File::create(target, h5::Format::checked);
   write_contents(file, model);
   file.close();

@@ -1,16 +1,13 @@
 #include "tessera/io/npy.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <limits>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "io/array_file.hpp"
+#include "tessera/core/atomic_file.hpp"
 
 namespace tessera::io {
 
@@ -145,32 +142,15 @@ void write_array(const std::string& path, const Shape& shape, std::span<const Va
   constexpr std::size_t before_header = 10;
   while ((before_header + header.size() + 1) % 64 != 0) header += ' ';
   header += '\n';
-  const std::array<char, 4> version_and_length = {1, 0, static_cast<char>(header.size() % 256),
-                                                  static_cast<char>(header.size() / 256)};
-  const std::string temporary = path + ".part";
-  std::ofstream out(temporary, std::ios::binary);
-  out << magic;
-  out.write(version_and_length.data(), version_and_length.size());
-  out << header;
-  if constexpr (sizeof(Value) == 1 || std::endian::native == std::endian::little) {
-    out.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size_bytes()));
-  } else {
-    for (Value value : values) {
-      char bytes[sizeof(Value)];
-      std::copy_n(reinterpret_cast<const char*>(&value), sizeof(Value), bytes);
-      std::reverse(bytes, bytes + sizeof(Value));
-      out.write(bytes, sizeof(Value));
-    }
+  std::string bytes(magic);
+  bytes += {1, 0, static_cast<char>(header.size() % 256), static_cast<char>(header.size() / 256)};
+  bytes += header;
+  const std::size_t data = bytes.size();
+  bytes.append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
+  if constexpr (sizeof(Value) > 1 && std::endian::native != std::endian::little) {
+    for (std::size_t i = data; i < bytes.size(); i += sizeof(Value)) std::reverse(&bytes[i], &bytes[i] + sizeof(Value));
   }
-  out.close();
-  std::error_code error;
-  if (out) std::filesystem::rename(temporary, path, error);
-  if (!out || error) {
-    std::error_code ignored;
-    std::filesystem::remove(temporary, ignored);
-    throw RunError(fmt::format("{}: cannot be written ({}); check the folder, its permissions and the free space", path,
-                               error ? error.message() : "the output failed"));
-  }
+  write_file(path, bytes);
 }
 
 }  // namespace

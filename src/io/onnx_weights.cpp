@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <bit>
 #include <filesystem>
-#include <fstream>
 
+#include "tessera/core/atomic_file.hpp"
 #include "tessera/io/onnx_import.hpp"
 
 namespace tessera::io {
@@ -68,17 +68,7 @@ void write_onnx_weights(const std::string& source, const nn::Graph& graph,
                       "{}: the trained weights cannot be put back into this file (they are computed, folded or scaled "
                       "there); use the model file",
                       source);
-  const std::string temporary = path + ".partial";
-  std::error_code error;
-  {
-    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-    file << bytes;
-    file.close();
-    if (file) std::filesystem::rename(temporary, path, error);
-    if (file && !error) return;
-  }
-  std::filesystem::remove(temporary, error);
-  throw RunError(fmt::format("{}: cannot be written", path));
+  write_file(path, bytes);
 }
 
 }  // namespace tessera::io

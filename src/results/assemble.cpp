@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "tessera/h5/atomic_file.hpp"
+#include "tessera/core/atomic_file.hpp"
 
 namespace tessera::results {
 
@@ -141,8 +141,11 @@ std::int64_t missing_places(const h5::File& sweep) {
 
 std::int64_t merge_files(const std::vector<std::string>& files, const std::string& output) {
   require<InputError>(!files.empty(), "no files to merge");
-  h5::AtomicFile target(output);
-  std::filesystem::copy_file(files.front(), target.partial_path(), std::filesystem::copy_options::overwrite_existing);
+  AtomicFile target(output);
+  std::error_code error;
+  std::filesystem::copy_file(files.front(), target.partial_path(), std::filesystem::copy_options::overwrite_existing,
+                             error);
+  require<RunError>(!error, "cannot copy '{}' to '{}' ({})", files.front(), target.partial_path(), error.message());
   h5::File merged = h5::File::resume(target);
   const std::string task = merged.attribute<std::string>("task_id", "");
   const std::vector<std::string> paths = swept_datasets(merged);

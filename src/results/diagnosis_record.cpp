@@ -3,17 +3,18 @@
 #include <algorithm>
 #include <cmath>
 
+#include "results/layout.hpp"
+#include "tessera/core/atomic_file.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/statistics.hpp"
 #include "tessera/core/version.hpp"
-#include "tessera/h5/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
 
 namespace tessera::results {
 
 namespace {
 
-constexpr std::string_view schema_version = "1.0";
+constexpr std::string_view diagnosis_schema_version = "1.0";
 
 struct RunVariable {
   const char* name;
@@ -36,11 +37,6 @@ const RunVariable run_variables[] = {
      false},
 };
 
-void describe(h5::Dataset& dataset, const char* units, const char* long_name) {
-  dataset.set_attribute("units", units);
-  dataset.set_attribute("long_name", long_name);
-}
-
 DiagnosisRecord::Difference difference(const std::vector<double>& a, const std::vector<double>& b) {
   Moments moments;
   for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i)
@@ -61,10 +57,10 @@ DiagnosisRecord::Difference DiagnosisRecord::gain_without(std::size_t mechanism)
 }
 
 void write_diagnosis(const DiagnosisRecord& record, const std::string& path) {
-  h5::AtomicFile target(path);
+  AtomicFile target(path);
   h5::File file = h5::File::create(target);
   file.set_attribute("filetype", diagnosis_filetype);
-  file.set_attribute("schema_version", schema_version);
+  file.set_attribute("schema_version", diagnosis_schema_version);
   file.set_attribute("tessera_version", version());
   file.set_attribute("seed", record.seed);
   file.set_attribute("rng_layout", record.rng_layout);

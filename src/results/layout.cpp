@@ -159,4 +159,9 @@ void validate(const Header& header) {
   }
 }
 
+void describe(h5::Dataset& dataset, const char* units, const char* long_name) {
+  dataset.set_attribute("units", units);
+  dataset.set_attribute("long_name", long_name);
+}
+
 }  // namespace tessera::results

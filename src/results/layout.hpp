@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "tessera/h5/dataset.hpp"
 #include "tessera/results/schema.hpp"
 
 // Where the rows of the schema table lie in the file of a given header.
@@ -20,6 +21,9 @@ std::vector<NamedExtent> extents(Dim dim, const Header& header, const LayerHeade
 
 /// "/layers/conv1" -> "/layers/<layer>"; other groups are themselves.
 std::string schema_group(const std::string& group);
+
+/// Sets the attributes that every variable has.
+void describe(h5::Dataset& dataset, const char* units, const char* long_name);
 
 /// RunError unless the header describes a file that can be written: axis names, lengths, shapes.
 void validate(const Header& header);

@@ -3,17 +3,18 @@
 #include <algorithm>
 #include <cmath>
 
+#include "results/layout.hpp"
+#include "tessera/core/atomic_file.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/statistics.hpp"
 #include "tessera/core/version.hpp"
-#include "tessera/h5/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
 
 namespace tessera::results {
 
 namespace {
 
-constexpr std::string_view schema_version = "1.0";
+constexpr std::string_view search_schema_version = "1.0";
 
 struct PointVariable {
   const char* name;
@@ -48,11 +49,6 @@ const char* const ladder_name = "bits at every rung of the ladder; NaN: none";
 const char* const sqnr_name = "signal to error of the layer alone, fed with float32 inputs, at every rung";
 const char* const accuracy_name = "accuracy of every chip";
 const char* const correct_name = "fraction of the reads of a chip that give the label";
-
-void describe(h5::Dataset& dataset, const char* units, const char* long_name) {
-  dataset.set_attribute("units", units);
-  dataset.set_attribute("long_name", long_name);
-}
 
 /// Axes of the file.
 struct Scales {
@@ -171,10 +167,10 @@ std::vector<double> SearchRecord::accuracy(std::size_t point) const {
 
 void write_search(const SearchRecord& record, const std::string& path) {
   check(record);
-  h5::AtomicFile target(path);
+  AtomicFile target(path);
   h5::File file = h5::File::create(target);
   file.set_attribute("filetype", search_filetype);
-  file.set_attribute("schema_version", schema_version);
+  file.set_attribute("schema_version", search_schema_version);
   file.set_attribute("tessera_version", version());
   file.set_attribute("seed", record.seed);
   file.set_attribute("rng_layout", record.rng_layout);

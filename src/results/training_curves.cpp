@@ -3,15 +3,16 @@
 #include <algorithm>
 #include <functional>
 
+#include "results/layout.hpp"
+#include "tessera/core/atomic_file.hpp"
 #include "tessera/core/version.hpp"
-#include "tessera/h5/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
 
 namespace tessera::results {
 
 namespace {
 
-constexpr std::string_view schema_version = "1.0";
+constexpr std::string_view training_schema_version = "1.0";
 
 /// A variable over epochs alone.
 struct EpochVariable {
@@ -42,11 +43,6 @@ const ChipVariable chip_variables[] = {
     {"validation_accuracy", "1", "validation accuracy of programmed chips", &TrainingEpoch::validation_accuracy},
     {"validation_loss", "1", "validation loss of programmed chips", &TrainingEpoch::validation_loss},
 };
-
-void describe(h5::Dataset& dataset, const char* units, const char* long_name) {
-  dataset.set_attribute("units", units);
-  dataset.set_attribute("long_name", long_name);
-}
 
 void write_variables(h5::File& file, const TrainingCurves& curves) {
   const auto epochs = static_cast<std::int64_t>(curves.epochs.size());
@@ -108,10 +104,10 @@ void write_variables(h5::File& file, const TrainingCurves& curves) {
 }  // namespace
 
 void write_training_curves(const TrainingCurves& curves, const std::string& path) {
-  h5::AtomicFile target(path);
+  AtomicFile target(path);
   h5::File file = h5::File::create(target);
   file.set_attribute("filetype", training_filetype);
-  file.set_attribute("schema_version", schema_version);
+  file.set_attribute("schema_version", training_schema_version);
   file.set_attribute("tessera_version", version());
   file.set_attribute("seed", curves.seed);
   file.set_attribute("rng_layout", curves.rng_layout);

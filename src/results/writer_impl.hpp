@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "results/layout.hpp"
-#include "tessera/h5/atomic_file.hpp"
+#include "tessera/core/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
 #include "tessera/results/assemble.hpp"
 #include "tessera/results/writer.hpp"
@@ -92,7 +92,7 @@ struct Writer::Impl {
 
   Header header;
   FileUse use;
-  h5::AtomicFile target;
+  AtomicFile target;
   std::unique_ptr<h5::File> file;
   std::vector<CopyTarget> targets;  ///< of the values of points
   std::vector<std::string> layer_groups;

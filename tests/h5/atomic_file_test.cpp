@@ -9,7 +9,7 @@
 #include <filesystem>
 
 #include "h5/temporary_directory.hpp"
-#include "tessera/h5/atomic_file.hpp"
+#include "tessera/core/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
 
 namespace tessera::h5 {

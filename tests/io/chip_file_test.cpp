@@ -7,7 +7,7 @@
 #include <functional>
 
 #include "h5/temporary_directory.hpp"
-#include "tessera/h5/atomic_file.hpp"
+#include "tessera/core/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
 
 namespace tessera::io {
@@ -54,7 +54,7 @@ class ChipFile : public ::testing::Test {
     const std::string path = directory_ / "changed.h5";
     {
       write(path, {tile(0, 0)});
-      h5::AtomicFile target(path);
+      AtomicFile target(path);
       h5::File file = h5::File::create(target);
       const h5::File old = h5::File::open(path);
       for (const char* name : {"filetype", "schema_version", "tessera_version"})

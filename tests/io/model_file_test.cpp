@@ -10,7 +10,7 @@
 #include <limits>
 
 #include "h5/temporary_directory.hpp"
-#include "tessera/h5/atomic_file.hpp"
+#include "tessera/core/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
 
 namespace tessera::io {
@@ -106,8 +106,8 @@ class ModelFile : public ::testing::Test {
   /// A copy of the saved file with a change.
   std::string changed(const std::function<void(h5::File&)>& change) {
     const std::string path = directory_ / "changed.h5";
-    testing::write_bytes(h5::partial_path(path), testing::read_bytes(path_));
-    h5::AtomicFile target(path, h5::AtomicFile::Start::resume);
+    testing::write_bytes(partial_path(path), testing::read_bytes(path_));
+    AtomicFile target(path, AtomicFile::Start::resume);
     h5::File file = h5::File::resume(target);
     change(file);
     file.close();

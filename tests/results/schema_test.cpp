@@ -9,7 +9,7 @@
 
 #include "h5/temporary_directory.hpp"
 #include "results/sample_run.hpp"
-#include "tessera/h5/atomic_file.hpp"
+#include "tessera/core/atomic_file.hpp"
 
 namespace tessera::results {
 namespace {
@@ -77,8 +77,8 @@ TEST_F(ResultSchema, RowsAreUniqueAndSpeak) {
 
 TEST_F(ResultSchema, WhateverIsUndeclaredIsFound) {
   const auto problems = [&](const std::function<void(h5::File&)>& change) {
-    testing::write_bytes(h5::partial_path(directory_ / "changed.h5"), testing::read_bytes(path_));
-    const h5::AtomicFile target(directory_ / "changed.h5", h5::AtomicFile::Start::resume);
+    testing::write_bytes(partial_path(directory_ / "changed.h5"), testing::read_bytes(path_));
+    const AtomicFile target(directory_ / "changed.h5", AtomicFile::Start::resume);
     h5::File file = h5::File::resume(target);
     change(file);
     return check_schema(file);

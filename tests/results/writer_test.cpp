@@ -11,7 +11,7 @@
 
 #include "h5/temporary_directory.hpp"
 #include "results/sample_run.hpp"
-#include "tessera/h5/atomic_file.hpp"
+#include "tessera/core/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
 #include "tessera/results/compare.hpp"
 #include "tessera/results/reader.hpp"
@@ -198,7 +198,7 @@ TEST_F(ResultWriter, AKilledRunLeavesItsFinishedPoints) {
   int status = 0;
   ASSERT_EQ(waitpid(child, &status, 0), child);
   ASSERT_TRUE(WIFSIGNALED(status));
-  const Reader reader(h5::partial_path(path_));
+  const Reader reader(partial_path(path_));
   EXPECT_FALSE(reader.complete());
   const auto finished = reader.read("/finished").values;
   EXPECT_EQ(std::count(finished.begin(), finished.end(), 1.0), 9);
@@ -236,7 +236,7 @@ TEST_F(ResultWriter, HeadersThatMakeNoFileAreRefused) {
     Header header = sample::sweep_header();
     change(header);
     EXPECT_THAT([&] { Writer(path_, header); }, ThrowsMessage<RunError>(HasSubstr(why)));
-    EXPECT_FALSE(fs::exists(h5::partial_path(path_)));
+    EXPECT_FALSE(fs::exists(partial_path(path_)));
   };
   refused([](Header& h) { h.swept[0].name = "a/b"; }, "'a/b' cannot name a swept axis");
   refused([](Header& h) { h.swept[0].name = ""; }, "cannot name a swept axis");

@@ -1,11 +1,18 @@
 #pragma once
+#include <memory>
 #include <string>
 
 #include "tessera/h5/group.hpp"
 
+namespace tessera {
+class AtomicFile;
+}
+
 namespace tessera::h5 {
 
-class AtomicFile;
+namespace detail {
+struct WriteFailure;
+}
 
 /// What a file is written as.
 enum class Format {
@@ -31,17 +38,21 @@ class File : public Group {
   /// Opens the temporary file of an AtomicFile that continues an earlier one, for reading and writing.
   static File resume(const AtomicFile& target);
 
-  File(File&&) = default;
-  File& operator=(File&&) = default;
+  File(File&&) noexcept;
+  File& operator=(File&&) noexcept;
+  ~File();
 
-  /// Everything written so far reaches the operating system: a killed process loses nothing before this call.
+  /// Everything written so far reaches the operating system: a killed process loses nothing before this call. RunError
+  /// with the system's reason if this, or any write since the file was opened, failed (a full disk).
   void flush();
   /// Flushes and closes; RunError if that failed (a full disk). The destructor closes too, but cannot report.
   void close();
   bool is_open() const { return file_.valid(); }
 
  private:
-  File(Handle file, const std::string& path);
+  File(Handle file, const std::string& path, std::unique_ptr<detail::WriteFailure> failure = nullptr);
+  void require_written() const;
+  std::unique_ptr<detail::WriteFailure> failure_;  // outlives file_
   Handle file_;
 };
 

@@ -1,7 +1,8 @@
 #pragma once
 #include <string>
+#include <string_view>
 
-namespace tessera::h5 {
+namespace tessera {
 
 /// A file that appears under its name only when it is complete. It is written as "<name>.partial" in the same
 /// directory, and commit() forces it to the disk and renames it. Not committed: removed, and an older file of that name
@@ -27,6 +28,9 @@ class AtomicFile {
   const std::string& path() const { return path_; }
   /// Where to write until then.
   const std::string& partial_path() const { return partial_; }
+  /// Adds `bytes` at the end of what write() has written. RunError with the system's reason (a full disk) if that
+  /// fails.
+  void write(std::string_view bytes);
   /// Flush to the disk and rename. Whoever wrote the file has closed it. RunError if that fails.
   void commit();
   /// Leave the partial file behind if it is not committed, for Start::resume.
@@ -44,4 +48,7 @@ class AtomicFile {
 /// The name under which AtomicFile writes `path`.
 std::string partial_path(const std::string& path);
 
-}  // namespace tessera::h5
+/// A whole file at once.
+void write_file(const std::string& path, std::string_view contents);
+
+}  // namespace tessera

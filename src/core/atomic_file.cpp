@@ -1,4 +1,4 @@
-#include "tessera/h5/atomic_file.hpp"
+#include "tessera/core/atomic_file.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -13,7 +13,7 @@
 
 #include "tessera/core/error.hpp"
 
-namespace tessera::h5 {
+namespace tessera {
 namespace {
 
 namespace fs = std::filesystem;
@@ -67,7 +67,7 @@ std::string partial_path(const std::string& path) {
 }
 
 AtomicFile::AtomicFile(const std::string& path, Start start)
-    : path_(follow_links(path)), partial_(h5::partial_path(path)) {
+    : path_(follow_links(path)), partial_(tessera::partial_path(path)) {
   require_replaceable(path_);
   descriptor_ = open_locked(path_, partial_);
   if (start == Start::fresh && ::ftruncate(descriptor_, 0) != 0) {
@@ -110,4 +110,19 @@ void AtomicFile::commit() {
   }
 }
 
-}  // namespace tessera::h5
+void AtomicFile::write(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    require<RunError>(written >= 0, "cannot write '{}' ({})", path_, std::strerror(errno));
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+void write_file(const std::string& path, std::string_view contents) {
+  AtomicFile target(path);
+  target.write(contents);
+  target.commit();
+}
+
+}  // namespace tessera
