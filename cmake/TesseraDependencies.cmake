@@ -9,15 +9,7 @@ find_package(HDF5 REQUIRED COMPONENTS C HL)
 find_package(hwy REQUIRED)
 find_package(Protobuf REQUIRED)
 
-# OpenMP is used by one file of core; without it (under the thread sanitizer, which cannot see into libgomp, and for
-# fuzzing) core falls back to std::thread.
 find_package(Threads REQUIRED)
-add_library(tessera_openmp INTERFACE)
-target_link_libraries(tessera_openmp INTERFACE Threads::Threads)
-if(NOT TESSERA_SANITIZE MATCHES "thread" AND NOT TESSERA_BUILD_FUZZ)
-  find_package(OpenMP REQUIRED COMPONENTS CXX)
-  target_link_libraries(tessera_openmp INTERFACE OpenMP::OpenMP_CXX)
-endif()
 
 # The high-level library holds the dimension scales.
 add_library(tessera_hdf5 INTERFACE)

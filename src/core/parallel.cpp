@@ -2,54 +2,14 @@
 
 #include <sched.h>
 
-#include <atomic>
-#include <exception>
-#include <limits>
-#include <mutex>
+#include <algorithm>
 #include <thread>
-#include <vector>
 
-#ifndef TESSERA_THREADS_STD
-#include <omp.h>
-#endif
+#include "core/region.hpp"
+#include "core/task_costs.hpp"
+#include "core/thread_pool.hpp"
 
 namespace tessera {
-
-namespace {
-
-/// Keeps the exception with the smallest index, so that what is thrown does not depend on scheduling.
-class FirstException {
- public:
-  void capture(std::int64_t index) {
-    const std::lock_guard lock(mutex_);
-    if (index < index_) {
-      index_ = index;
-      exception_ = std::current_exception();
-    }
-  }
-  void rethrow() const {
-    if (exception_) std::rethrow_exception(exception_);
-  }
-
- private:
-  std::mutex mutex_;
-  std::int64_t index_ = std::numeric_limits<std::int64_t>::max();
-  std::exception_ptr exception_;
-};
-
-#ifdef TESSERA_THREADS_STD
-thread_local bool inside_parallel_region = false;
-#endif
-
-bool nested() {
-#ifdef TESSERA_THREADS_STD
-  return inside_parallel_region;
-#else
-  return omp_in_parallel() != 0;
-#endif
-}
-
-}  // namespace
 
 Parallel Parallel::all() {
   cpu_set_t set;
@@ -60,34 +20,20 @@ Parallel Parallel::all() {
 
 void detail::run_tasks(Parallel parallel, std::int64_t count, TaskFunction function, void* context) {
   const int threads = static_cast<int>(std::min<std::int64_t>(parallel.threads, count));
-  if (threads <= 1 || nested()) {
+  if (threads <= 1 || inside_region()) {
     for (std::int64_t i = 0; i < count; ++i) function(context, i);
     return;
   }
-  FirstException first;
-  const auto guarded = [&](std::int64_t i) {
-    try {
-      function(context, i);
-    } catch (...) {
-      first.capture(i);
-    }
-  };
-#ifdef TESSERA_THREADS_STD
-  std::atomic<std::int64_t> next{0};
-  const auto work = [&] {
-    inside_parallel_region = true;
-    for (std::int64_t i = next++; i < count; i = next++) guarded(i);
-    inside_parallel_region = false;
-  };
-  std::vector<std::thread> pool;
-  for (int t = 1; t < threads; ++t) pool.emplace_back(work);
-  work();
-  for (std::thread& thread : pool) thread.join();
-#else
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
-  for (std::int64_t i = 0; i < count; ++i) guarded(i);
-#endif
-  first.rethrow();
+  Region region(count, function, context);
+  // What the same loop cost before says whether it is worth waking others; where it is not, the first tasks tell.
+  TaskCost& cost = task_cost(function);
+  const bool long_before = cost.nanoseconds() * static_cast<double>(count) > worth_waking_nanoseconds;
+  if (long_before || !region.finish_alone(worth_waking_nanoseconds)) {
+    ThreadPool::Invitation invitation(ThreadPool::instance(), region, threads - 1);
+    region.work();
+  }
+  cost.update(region.nanoseconds_per_task());
+  region.rethrow();
 }
 
 }  // namespace tessera
