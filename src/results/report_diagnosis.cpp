@@ -16,11 +16,6 @@ double mean_of(const std::vector<double>& values) {
   return moments.count() > 0 ? moments.mean() : missing;
 }
 
-ReportCell points_cell(double fraction) {
-  if (std::isnan(fraction)) return {"", "", true};
-  return {fmt::format("{:+.2f}", 100.0 * fraction), fmt::format("{}", 100.0 * fraction), true};
-}
-
 Estimate estimate_of(const DiagnosisRecord::Difference& difference) {
   Estimate estimate;
   estimate.mean = difference.mean;

@@ -18,12 +18,6 @@ ReportCell bits_cell(double bits) {
   return {bits_text(bits), fmt::format("{}", bits), true};
 }
 
-/// Percentage points with sign.
-ReportCell points_cell(double fraction) {
-  return {std::isnan(fraction) ? "" : fmt::format("{:+.2f}", 100.0 * fraction),
-          std::isnan(fraction) ? "" : fmt::format("{}", 100.0 * fraction), true};
-}
-
 Moments accuracy_of(const SearchRecord& record, std::size_t point) {
   Moments moments;
   for (const double value : record.accuracy(point)) moments.add(value);

@@ -259,6 +259,11 @@ ReportCell percent_cell(double fraction) {
   return {percent_text(fraction), std::isnan(fraction) ? "" : fmt::format("{}", fraction), true};
 }
 
+ReportCell points_cell(double fraction) {
+  if (std::isnan(fraction)) return {"", "", true};
+  return {fmt::format("{:+.2f}", 100.0 * fraction), fmt::format("{}", 100.0 * fraction), true};
+}
+
 ReportCell decibel_cell(double value) {
   if (std::isnan(value)) return {"–", "", true};
   if (std::isinf(value)) return {value > 0 ? "exact" : "−∞", value > 0 ? "inf" : "-inf", true};

@@ -90,6 +90,8 @@ ReportCell text_cell(std::string text);
 ReportCell count_cell(std::int64_t value);
 ReportCell number_cell(double value, int digits = 3);
 ReportCell percent_cell(double fraction);
+/// Percentage points with sign.
+ReportCell points_cell(double fraction);
 ReportCell decibel_cell(double value);
 std::string percent_text(double fraction);
 
