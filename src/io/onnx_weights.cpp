@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <filesystem>
+#include <fstream>
 
 #include "tessera/core/atomic_file.hpp"
 #include "tessera/io/onnx_import.hpp"
