@@ -1,7 +1,8 @@
 #include "tessera/results/assemble.hpp"
 
 #include <algorithm>
-#include <filesystem>
+#include <fstream>
+#include <vector>
 
 #include "tessera/core/atomic_file.hpp"
 
@@ -142,10 +143,11 @@ std::int64_t missing_places(const h5::File& sweep) {
 std::int64_t merge_files(const std::vector<std::string>& files, const std::string& output) {
   require<InputError>(!files.empty(), "no files to merge");
   AtomicFile target(output);
-  std::error_code error;
-  std::filesystem::copy_file(files.front(), target.partial_path(), std::filesystem::copy_options::overwrite_existing,
-                             error);
-  require<RunError>(!error, "cannot copy '{}' to '{}' ({})", files.front(), target.partial_path(), error.message());
+  std::ifstream first(files.front(), std::ios::binary);
+  require<InputError>(first.is_open(), "{}: cannot be read", files.front());
+  std::vector<char> block(std::size_t{1} << 20);
+  while (first.read(block.data(), static_cast<std::streamsize>(block.size())) || first.gcount() > 0)
+    target.write({block.data(), static_cast<std::size_t>(first.gcount())});
   h5::File merged = h5::File::resume(target);
   const std::string task = merged.attribute<std::string>("task_id", "");
   const std::vector<std::string> paths = swept_datasets(merged);

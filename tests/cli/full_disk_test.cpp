@@ -1,4 +1,5 @@
 // Does every command that writes survive a full disk: a message, exit code 4, and nothing under the name of the output?
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -64,14 +65,13 @@ class FullDiskTest : public CommandTest, public testing::WithParamInterface<Writ
   }
 
   void prepare_inputs() const {
+    std::vector<std::vector<std::string>> commands;
     if (GetParam().name == "merge")
       for (const std::string shard : {"1", "2"})
-        ASSERT_EQ(run_command(
-                      {"sweep", path("sweep.yaml"), "-o", path("shard" + shard + ".h5"), "--shard", shard + "/2", "-q"})
-                      .code,
-                  0);
-    if (GetParam().name == "report")
-      ASSERT_EQ(run_command({"run", path("small.yaml"), "-o", path("run.h5"), "-q"}).code, 0);
+        commands.push_back(
+            {"sweep", path("sweep.yaml"), "-o", path("shard" + shard + ".h5"), "--shard", shard + "/2", "-q"});
+    if (GetParam().name == "report") commands.push_back({"run", path("small.yaml"), "-o", path("run.h5"), "-q"});
+    for (const std::vector<std::string>& command : commands) ASSERT_EQ(run_command(command).code, 0);
   }
 
   std::vector<std::string> words() const {
@@ -147,7 +147,7 @@ TEST_P(FullDiskTest, FileSystemWithoutSpace) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Writers, FullDiskTest, testing::ValuesIn(writing_commands()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& each) { return each.param.name; });
 
 }  // namespace
 }  // namespace tessera::cli
