@@ -93,6 +93,14 @@ void evaluate_product(const LinearCall& call) {
       for (std::int64_t i = 0; i < matrices; ++i) multiply(i, call.parallel);
     else
       parallel_for(call.parallel, matrices, [&](std::int64_t i) { multiply(i, Parallel{1}); });
+    for (std::int64_t head = 0; head < heads; ++head) {
+      const LinearOperator& op = *call.operators[static_cast<std::size_t>(head)];
+      if (!op.collects()) continue;
+      Matrix results = Matrix::uninitialized(matrices / heads * rows, outputs);
+      op.finish(results.view());
+      for (std::int64_t m = 0; m < matrices / heads; ++m)
+        std::copy_n(results.view().row(m * rows), rows * outputs, y.floats() + (m * heads + head) * rows * outputs);
+    }
   }
   if (call.relu) rectify(y.floats(), y.size());
 }

@@ -102,6 +102,19 @@ std::int64_t operator_rows(std::int64_t vector_size) {
   return std::clamp<std::int64_t>(cached_floats / std::max<std::int64_t>(1, vector_size), operator_block / 2, 2048);
 }
 
+/// The results of operators that wait for all positions of all images.
+void finish_convolution(const LinearBranch& branch, const ConvGeometry& g, bool relu) {
+  const MatrixView y(branch.out[0].floats(), g.images * g.positions(), g.out_channels);
+  bool finished = false;
+  for (std::int64_t group = 0; group < g.groups; ++group) {
+    const LinearOperator& op = *branch.operators[static_cast<std::size_t>(group)];
+    if (!op.collects()) continue;
+    op.finish(y.cols_from(group * g.group_outputs(), g.group_outputs()));
+    finished = true;
+  }
+  if (finished && relu) rectify(y.data, y.rows * y.cols);
+}
+
 void convolve_by_operators(const LinearCall& call, const ConvGeometry& g, std::span<const LinearBranch> branches) {
   const std::uint64_t first = call.first_sample * static_cast<std::uint64_t>(call.order.inner * g.positions());
   const bool pointwise = is_pointwise(g);
@@ -133,10 +146,10 @@ void convolve_by_operators(const LinearCall& call, const ConvGeometry& g, std::s
                         return out(branch).cols_from(group * g.group_outputs(), g.group_outputs());
                       });
       }
-    if (!call.relu) return;
-    for (std::size_t branch = 0; branch < branches.size(); ++branch)
+    for (std::size_t branch = 0; branch < branches.size() && call.relu; ++branch)
       rectify(out(branch).data, (end - begin) * g.out_channels);
   });
+  for (const LinearBranch& branch : branches) finish_convolution(branch, g, call.relu);
 }
 
 void convolve_float(const LinearCall& call, ConvGeometry g) {
@@ -199,6 +212,19 @@ void evaluate_transposed_convolution(const LinearCall& call) {
   const bool by_operators = !call.operators.empty();
   // Element (o, k) of a product: operators give channel-major rows, the packed weights kernel-major ones.
   const std::int64_t output_step = by_operators ? kernel : 1, kernel_step = by_operators ? 1 : group_outputs;
+  const std::uint64_t first_vector = call.first_sample * static_cast<std::uint64_t>(call.order.inner * positions);
+  const auto inputs_of = [&](std::int64_t group, std::int64_t begin, std::int64_t count) {
+    return ConstMatrixView(in.floats() + begin * channels + group * group_inputs, count, group_inputs, channels);
+  };
+  std::vector<Matrix> collected(by_operators ? call.operators.size() : 0);  // of operators that wait for all positions
+  for (std::size_t group = 0; group < collected.size(); ++group) {
+    const LinearOperator& op = *call.operators[group];
+    if (!op.collects()) continue;
+    const std::int64_t all = in.dim(0) * positions;
+    collected[group] = Matrix::uninitialized(all, group_outputs * kernel);
+    op.forward(inputs_of(static_cast<std::int64_t>(group), 0, all), collected[group].view(), first_vector, {});
+    op.finish(collected[group].view());
+  }
 
   parallel_for(call.parallel, in.dim(0), [&](std::int64_t n) {
     AlignedVector<float> product;
@@ -211,16 +237,15 @@ void evaluate_transposed_convolution(const LinearCall& call) {
     for (std::int64_t begin = 0; begin < positions; begin += operator_block)
       for (std::int64_t group = 0; group < layer.groups; ++group) {
         const std::int64_t count = std::min(operator_block, positions - begin);
-        const ConstMatrixView x(in.floats() + (n * positions + begin) * channels + group * group_inputs, count,
-                                group_inputs, channels);
-        const MatrixView y(product.data(), count, width);
+        const ConstMatrixView x = inputs_of(group, n * positions + begin, count);
         const auto part = static_cast<std::size_t>(group);
-        const std::uint64_t first = call.first_sample * static_cast<std::uint64_t>(call.order.inner * positions) +
-                                    static_cast<std::uint64_t>(n * positions + begin);
-        if (by_operators)
-          call.operators[part]->forward(x, y, first, {});
-        else
+        MatrixView y(product.data(), count, width);
+        if (!by_operators)
           kernels::multiply(call.compiled.packed[part], x, y);
+        else if (collected[part].rows() > 0)
+          y = collected[part].view().rows_from(n * positions + begin, count);
+        else
+          call.operators[part]->forward(x, y, first_vector + static_cast<std::uint64_t>(n * positions + begin), {});
         for (std::int64_t p = begin; p < begin + count; ++p) {
           const std::int64_t top = p / horizontal.in * vertical.stride - vertical.pad_begin;
           const std::int64_t left = p % horizontal.in * horizontal.stride - horizontal.pad_begin;

@@ -113,8 +113,10 @@ void evaluate_dense(const LinearCall& call, std::span<const LinearBranch> branch
                     return MatrixView(branches[b].out[0].floats(), rows, outputs).rows_from(o * vectors, vectors);
                   });
   }
-  if (!call.relu) return;
-  for (const LinearBranch& branch : branches) rectify(branch.out[0].floats(), rows * outputs);
+  for (const LinearBranch& branch : branches) {
+    if (branch.operators[0]->collects()) branch.operators[0]->finish({branch.out[0].floats(), rows, outputs});
+    if (call.relu) rectify(branch.out[0].floats(), rows * outputs);
+  }
 }
 
 std::vector<std::vector<std::size_t>> branches_by_product(std::span<const LinearBranch> branches) {

@@ -118,11 +118,10 @@ class Direction {
 
   /// Part i applied to the state (or input) of step t.
   void product(std::int64_t i, ConstMatrixView x, MatrixView y, std::int64_t t) const {
-    if (call_.operators.empty())
-      kernels::multiply(packed(i), x, y, call_.parallel, part(i).bias);
-    else
-      call_.operators[part_index(i)]->forward(x, y, (static_cast<std::uint64_t>(t) << 32U) + call_.first_sample,
-                                              call_.parallel);
+    if (call_.operators.empty()) return kernels::multiply(packed(i), x, y, call_.parallel, part(i).bias);
+    const LinearOperator& op = *call_.operators[part_index(i)];
+    op.forward(x, y, (static_cast<std::uint64_t>(t) << 32U) + call_.first_sample, call_.parallel);
+    if (op.collects()) op.finish(y);
   }
 
   float bounded(float x) const { return std::clamp(x, -limit_, limit_); }

@@ -196,30 +196,46 @@ AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t rea
 
 namespace {
 
-/// `before` with the activation ranges of `after`.
-tile::LayerState with_activation_ranges(tile::LayerState before, const tile::LayerState& after) {
-  before.output_quantizer = after.output_quantizer;
-  for (std::size_t t = 0; t < before.tiles.size(); ++t)
-    before.tiles[t].output_quantizer = after.tiles[t].output_quantizer;
-  return before;
-}
-
-/// Passes vectors through a layer in training mode, which updates its activation ranges.
+/// Keeps what the tiles of a layer give for the vectors of a batch, and then takes its activation ranges from all of
+/// them. On one thread only.
 class EstimatingOperator final : public nn::LinearOperator {
  public:
-  explicit EstimatingOperator(tile::AnalogLayer& layer) : layer_(layer) {}
-  void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const override {
-    layer_.forward_training(x, y, {first_vector, parallel, nullptr, 0});
+  explicit EstimatingOperator(tile::AnalogLayer& layer)
+      : layer_(layer), outputs_(static_cast<std::size_t>(layer.tile_count())) {}
+  void forward(ConstMatrixView x, MatrixView, std::uint64_t first_vector, Parallel parallel) const override {
+    keep(layer_, x, first_vector, parallel);
   }
-  void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
+  void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView, std::uint64_t first_vector,
                 std::uint64_t written, Parallel parallel) const override {
-    tile::AnalogLayer layer = written_layer(layer_, weight, nullptr, written);
-    layer.forward_training(x, y, {first_vector, parallel, nullptr, 0});
-    layer_.set_state(with_activation_ranges(layer_.state(), layer.state()));
+    keep(written_layer(layer_, weight, nullptr, written), x, first_vector, parallel);
+  }
+  bool collects() const override { return true; }
+  void finish(MatrixView y) const override {
+    layer_.estimate_activation_ranges(parts(0, y.rows), y);
+    for (AlignedVector<float>& outputs : outputs_) outputs.clear();
+    rows_ = 0;
   }
 
  private:
+  void keep(const tile::AnalogLayer& layer, ConstMatrixView x, std::uint64_t first_vector, Parallel parallel) const {
+    const std::int64_t before = rows_;
+    rows_ += x.rows;
+    for (std::size_t t = 0; t < outputs_.size(); ++t)
+      outputs_[t].resize(static_cast<std::size_t>(rows_ * layer.place(static_cast<std::int64_t>(t)).outputs));
+    layer.tile_outputs(x, parts(before, x.rows), {first_vector, parallel, nullptr, 0});
+  }
+  std::vector<MatrixView> parts(std::int64_t first, std::int64_t rows) const {
+    std::vector<MatrixView> views;
+    for (std::size_t t = 0; t < outputs_.size(); ++t) {
+      const std::int64_t columns = layer_.place(static_cast<std::int64_t>(t)).outputs;
+      views.emplace_back(outputs_[t].data() + first * columns, rows, columns);
+    }
+    return views;
+  }
+
   tile::AnalogLayer& layer_;
+  mutable std::vector<AlignedVector<float>> outputs_;  // of every tile, vector by vector
+  mutable std::int64_t rows_ = 0;
 };
 
 /// Whether the layer has an activation quantizer, and any of them has no range yet.
@@ -242,13 +258,11 @@ bool ProgrammedChip::needs_activation_ranges() const {
 }
 
 void ProgrammedChip::estimate_activation_ranges(const nn::Executor& executor, std::span<const Tensor> batches) {
-  std::vector<tile::LayerState> before;
   std::vector<std::unique_ptr<EstimatingOperator>> operators;
   nn::LinearOverrides overrides(layers_.size());
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     if (layers_[l].empty() || !needs_activation_range(layers_[l].front().layer)) continue;
     for (Part& part : layers_[l]) {
-      before.push_back(part.layer.state());
       operators.push_back(std::make_unique<EstimatingOperator>(part.layer));
       overrides[l].push_back(operators.back().get());
     }
@@ -257,11 +271,6 @@ void ProgrammedChip::estimate_activation_ranges(const nn::Executor& executor, st
   for (const Tensor& batch : batches) {
     executor.run(batch, {.first_sample = first, .parallel = Parallel{1}, .overrides = &overrides, .observer = {}});
     first += static_cast<std::uint64_t>(batch.dim(0));
-  }
-  std::size_t next = 0;
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    if (overrides[l].empty()) continue;
-    for (Part& part : layers_[l]) part.layer.set_state(with_activation_ranges(before[next++], part.layer.state()));
   }
 }
 

@@ -11,35 +11,7 @@ namespace {
 
 std::optional<quant::QuantizationManager> activation_manager(const std::optional<ActivationQuantConfig>& config) {
   if (!config || config->n_bits <= 0) return std::nullopt;
-  quant::QuantizationManagerParameters p;
-  p.quantizer.n_bits = config->n_bits;
-  p.quantizer.method = config->symmetric ? quant::QMethod::symmetric_uniform : quant::QMethod::asymmetric_uniform;
-  quant::MSEEstimatorParams search;
-  search.range_opt_method = config->golden_section ? quant::OptMethod::golden_section : quant::OptMethod::grid;
-  search.num_candidates = config->num_candidates;
-  search.range_margin = config->range_margin;
-  switch (config->range_estimator) {
-    case RangeEstimator::current_minmax:
-      p.init = quant::RangeEstimators::current_minmax;
-      p.init_params = quant::CurrentMinMaxEstimatorParams{.percentile = config->percentile};
-      break;
-    case RangeEstimator::allminmax:
-      p.init = quant::RangeEstimators::allminmax;
-      break;
-    case RangeEstimator::running_minmax:
-      p.init = quant::RangeEstimators::running_minmax;
-      p.init_params = quant::RunningMinMaxEstimatorParams{.momentum = config->momentum};
-      break;
-    case RangeEstimator::MSE:
-      p.init = quant::RangeEstimators::MSE;
-      p.init_params = search;
-      break;
-    case RangeEstimator::cross_entropy:
-      p.init = quant::RangeEstimators::cross_entropy;
-      p.init_params = quant::CrossEntropyEstimatorParams{search};
-      break;
-  }
-  return quant::QuantizationManager(p);
+  return quant::QuantizationManager(manager_parameters(*config));
 }
 
 void require_finite(std::span<const float> values, const char* what) {
@@ -74,6 +46,38 @@ bool all_ones(std::span<const float> values) {
 }
 
 }  // namespace
+
+quant::QuantizationManagerParameters manager_parameters(const ActivationQuantConfig& config) {
+  quant::QuantizationManagerParameters p;
+  p.quantizer.n_bits = config.n_bits;
+  p.quantizer.method = config.symmetric ? quant::QMethod::symmetric_uniform : quant::QMethod::asymmetric_uniform;
+  quant::MSEEstimatorParams search;
+  search.range_opt_method = config.golden_section ? quant::OptMethod::golden_section : quant::OptMethod::grid;
+  search.num_candidates = config.num_candidates;
+  search.range_margin = config.range_margin;
+  switch (config.range_estimator) {
+    case RangeEstimator::current_minmax:
+      p.init = quant::RangeEstimators::current_minmax;
+      p.init_params = quant::CurrentMinMaxEstimatorParams{.percentile = config.percentile};
+      break;
+    case RangeEstimator::allminmax:
+      p.init = quant::RangeEstimators::allminmax;
+      break;
+    case RangeEstimator::running_minmax:
+      p.init = quant::RangeEstimators::running_minmax;
+      p.init_params = quant::RunningMinMaxEstimatorParams{.momentum = config.momentum};
+      break;
+    case RangeEstimator::MSE:
+      p.init = quant::RangeEstimators::MSE;
+      p.init_params = search;
+      break;
+    case RangeEstimator::cross_entropy:
+      p.init = quant::RangeEstimators::cross_entropy;
+      p.init_params = quant::CrossEntropyEstimatorParams{search};
+      break;
+  }
+  return p;
+}
 
 AnalogLayer::Impl::Impl(const RpuParameters& rpu, ConstMatrixView weight, std::span<const float> layer_bias,
                         random::Address where, EngineFactory factory)

@@ -99,36 +99,49 @@ void AnalogLayer::forward_training(ConstMatrixView x, MatrixView y, const Forwar
       std::any_of(layer.tiles.begin(), layer.tiles.end(), [](const LayerTile& tile) { return !tile.alpha.empty(); });
   if (!compensated && !layer.output_quantizer && !layer.tiles[0].output_quantizer) return forward(x, y, call);
 
-  const auto observe = [](std::optional<quant::QuantizationManager>& manager, const Matrix& values,
+  std::vector<Matrix> outputs;
+  std::vector<MatrixView> parts;
+  for (const LayerTile& tile : layer.tiles)
+    parts.push_back(outputs.emplace_back(Matrix::uninitialized(x.rows, tile.place.outputs)).view());
+  tile_outputs(x, parts, call);
+  estimate_activation_ranges(parts, y);
+  if (call.statistics != nullptr) call.statistics->vectors += x.rows;
+}
+
+void AnalogLayer::tile_outputs(ConstMatrixView x, std::span<const MatrixView> parts, const ForwardCall& call) const {
+  for (std::size_t t = 0; t < parts.size(); ++t) impl_->tile_pass(static_cast<std::int64_t>(t), x, parts[t], call);
+}
+
+void AnalogLayer::estimate_activation_ranges(std::span<const MatrixView> parts, MatrixView y) {
+  Impl& layer = *impl_;
+  const auto observe = [](std::optional<quant::QuantizationManager>& manager, ConstMatrixView values,
                           quant::UniformQuantizerState& saved) {
     if (!manager) return;
-    manager->observe({values.rows(), values.cols()}, values.values(), true);
+    const Matrix gathered = values.stride != values.cols ? Matrix(values) : Matrix();
+    const std::span<const float> all =
+        gathered.rows() > 0 ? gathered.values()
+                            : std::span(values.data, static_cast<std::size_t>(values.rows * values.cols));
+    manager->observe({values.rows, values.cols}, all, true);
     saved = manager->quantizer().state();
   };
-  Matrix sum(x.rows, layer.outputs);
-  for (std::int64_t t = 0; t < tile_count(); ++t) {
-    LayerTile& tile = layer.tile(t);
-    Matrix part = Matrix::uninitialized(x.rows, tile.place.outputs);
-    layer.tile_pass(t, x, part.view(), call);
+  for (std::size_t t = 0; t < parts.size(); ++t) {
+    LayerTile& tile = layer.tiles[t];
+    const MatrixView part = parts[t];
     if (layer.array() && tile.output_quantizer) {
-      observe(tile.output_quantizer, part, layer.tile_state(t).output_quantizer);
-      quantize_rows(*tile.output_quantizer, part.view());
+      observe(tile.output_quantizer, part, layer.state.tiles[t].output_quantizer);
+      quantize_rows(*tile.output_quantizer, part);
     }
-    for (std::int64_t r = 0; r < x.rows; ++r)
-      for (std::int64_t i = 0; i < tile.place.outputs; ++i) {
-        float& total = sum(r, tile.place.first_output + i);
-        total = tile.place.first_input == 0 ? part(r, i) : total + part(r, i);
-      }
+    for (std::int64_t r = 0; r < y.rows; ++r) {
+      float* total = y.row(r) + tile.place.first_output;
+      const float* more = part.row(r);
+      for (std::int64_t i = 0; i < tile.place.outputs; ++i)
+        total[i] = tile.place.first_input == 0 ? more[i] : total[i] + more[i];
+    }
   }
-  if (!layer.bias.empty()) add_columns(sum.view(), layer.bias_in_use());
-  if (layer.array())
-    observe(layer.output_quantizer, sum, layer.state.output_quantizer);
-  else
-    observe(layer.tile(0).output_quantizer, sum, layer.tile_state(0).output_quantizer);
-  const auto& manager = layer.array() ? layer.output_quantizer : layer.tile(0).output_quantizer;
-  if (manager) quantize_rows(*manager, sum.view());
-  for (std::int64_t r = 0; r < x.rows; ++r) std::copy(sum.view().row(r), sum.view().row(r) + sum.cols(), y.row(r));
-  if (call.statistics != nullptr) call.statistics->vectors += x.rows;
+  if (!layer.bias.empty()) add_columns(y, layer.bias_in_use());
+  auto& manager = layer.array() ? layer.output_quantizer : layer.tiles[0].output_quantizer;
+  observe(manager, y, layer.array() ? layer.state.output_quantizer : layer.state.tiles[0].output_quantizer);
+  if (manager) quantize_rows(*manager, y);
 }
 
 }  // namespace tessera::tile

@@ -43,6 +43,13 @@ class LinearOperator {
   /// `written` of its part in the whole data set. RunError if the operator has a weight of its own only.
   virtual void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
                         std::uint64_t written, Parallel parallel) const;
+
+  /// For operators whose results depend on all vectors of a batch together, as estimators of ranges do: forward() and
+  /// multiply() then only take note of the vectors, in their order if on one thread, and finish() gives the results of
+  /// all that came since the last one. A batch is what one pass of the executor brings; a recurrent layer has one per
+  /// time step.
+  virtual bool collects() const { return false; }
+  virtual void finish(MatrixView) const {}
 };
 
 enum class LinearKind { dense, convolution, transposed_convolution, recurrent, product };

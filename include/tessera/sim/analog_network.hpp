@@ -97,9 +97,10 @@ class ProgrammedChip {
   /// Whether any layer has an activation quantizer (act_quant_config) without a range, which must be estimated before
   /// use.
   bool needs_activation_ranges() const;
-  /// Estimates those ranges (running extremes, as in training mode): the network runs over the batches in float32 but
-  /// for the layers in question, on one thread, so that the order of the vectors is fixed. Input ranges and periphery
-  /// are left as they were.
+  /// Estimates those ranges (quantization reference C.6): the network runs over the batches in float32 but for the
+  /// layers in question, on one thread, so that the order of the vectors is fixed. An estimator sees each batch once,
+  /// as one tensor: all positions of all images of a convolution, all matrices of a product of two activations; a
+  /// recurrent layer, one time step at a time. Input ranges and periphery are used as they are.
   void estimate_activation_ranges(const nn::Executor& executor, std::span<const Tensor> batches);
 
   /// The tiles of a layer's part as they were programmed.

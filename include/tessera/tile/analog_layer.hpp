@@ -8,6 +8,7 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/converter.hpp"
+#include "tessera/quant/quantization_manager.hpp"
 #include "tessera/random/stream.hpp"
 #include "tessera/tile/engine.hpp"
 #include "tessera/tile/frozen.hpp"
@@ -28,6 +29,9 @@ struct ForwardCall {
   std::uint32_t event = 0;                ///< distinguishes repeated passes over the same vectors; below 65536
   bool converted = false;                 ///< x has been through AnalogLayer::input_conversion(); no statistics then
 };
+
+/// The quantizer of a tile's output and the estimator of its range (quantization reference C.4). Only for n_bits > 0.
+quant::QuantizationManagerParameters manager_parameters(const ActivationQuantConfig& config);
 
 /// What one tile is and holds, for results and inspection.
 struct TileReport {
@@ -120,6 +124,15 @@ class AnalogLayer {
   /// initialisation of input ranges (init_from_data), ranges of the periphery and of the activation quantizers
   /// (quantization reference D.3, E.4), the average of AVERAGE_ABS_MAX.
   void forward_training(ConstMatrixView x, MatrixView y, const ForwardCall& call);
+
+  /// The ranges of the activation quantizers from one batch, in two halves, so that the vectors need not be in memory
+  /// together (quantization reference C.1, C.6): outputs of all tiles, block by block, then all at once through the
+  /// estimators, quantized with the ranges that now include them. Nothing else of the state changes.
+  ///
+  /// parts[t] is [vectors, place(t).outputs]: tile t in evaluation, without alpha and activation quantizer.
+  /// finish_ranges overwrites the parts with their quantized values. y is [vectors, outputs].
+  void tile_outputs(ConstMatrixView x, std::span<const MatrixView> parts, const ForwardCall& call) const;
+  void estimate_activation_ranges(std::span<const MatrixView> parts, MatrixView y);
 
   // --- tiles ---------------------------------------------------------------------------------------------------------
   std::int64_t tile_count() const;
