@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <sstream>
 #include <tuple>
 
 #include "io/model_contents.hpp"
@@ -54,6 +55,21 @@ std::vector<T> read_devices(const h5::Group& group, const char* name, const Shap
   return dataset.read<T>();
 }
 
+/// "key: value" in lines.
+std::string text_of(const std::map<std::string, std::string>& entries) {
+  std::string text;
+  for (const auto& [key, value] : entries) text += key + ": " + value + "\n";
+  return text;
+}
+std::map<std::string, std::string> entries_of(const std::string& text) {
+  std::map<std::string, std::string> entries;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);)
+    if (const std::size_t colon = line.find(": "); colon != std::string::npos)
+      entries[line.substr(0, colon)] = line.substr(colon + 2);
+  return entries;
+}
+
 ChipTile read_tile(const h5::Group& group) {
   ChipTile tile;
   tile.part = group.attribute<std::string>("part");
@@ -66,6 +82,8 @@ ChipTile read_tile(const h5::Group& group) {
   tile.weight_offset = group.attribute<double>("weight_offset");
   tile.mean_pulses = group.attribute<double>("mean_pulses");
   tile.unconverged_fraction = group.attribute<double>("unconverged_fraction");
+  if (group.has_attribute("programmed_under"))
+    tile.programmed_under = entries_of(group.attribute<std::string>("programmed_under"));
   const h5::Dataset target = group.dataset("target");
   require<InputError>(target.rank() == 2 && tile.devices > 0 && tile.devices <= 1024 &&
                           std::isfinite(tile.uS_per_weight) && tile.uS_per_weight > 0 &&
@@ -92,7 +110,7 @@ bool ChipTile::operator==(const ChipTile& other) const {
   const auto numbers = [](const ChipTile& tile) {
     return std::tie(tile.part, tile.chip.seed, tile.chip.layer, tile.chip.tile, tile.chip.repeat, tile.devices,
                     tile.uS_per_weight, tile.weight_offset, tile.conductances, tile.drift, tile.faults,
-                    tile.mean_pulses, tile.unconverged_fraction);
+                    tile.mean_pulses, tile.unconverged_fraction, tile.programmed_under);
   };
   return numbers(*this) == numbers(other) && target.rows() == other.target.rows() &&
          target.cols() == other.target.cols() &&
@@ -145,6 +163,7 @@ void ChipFileWriter::add(const ChipTile& tile) {
   group.set_attribute("weight_offset", tile.weight_offset);
   group.set_attribute("mean_pulses", tile.mean_pulses);
   group.set_attribute("unconverged_fraction", tile.unconverged_fraction);
+  if (!tile.programmed_under.empty()) group.set_attribute("programmed_under", text_of(tile.programmed_under));
   const Shape weights{tile.target.rows(), tile.target.cols()};
   group.write("target", weights, tile.target.values(), checked(weights));
   const Shape devices = device_shape(tile);

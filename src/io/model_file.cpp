@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::string_view filetype = "tessera-model";
 constexpr int schema_major = 1;
-constexpr int schema_minor = 1;
+constexpr int schema_minor = 2;
 
 const std::pair<nn::ElementType, const char*> element_names[] = {{nn::ElementType::float32, "float32"},
                                                                  {nn::ElementType::int64, "int64"}};

@@ -6,9 +6,47 @@ namespace tessera::sim {
 
 namespace {
 
+constexpr const char* map_key = "faults.map";
+
 bool equal(const Matrix& a, const Matrix& b) {
   return a.rows() == b.rows() && a.cols() == b.cols() &&
          std::equal(a.values().begin(), a.values().end(), b.values().begin());
+}
+
+void expect_same_programming(const io::ChipTile& stored, const device::DeviceParameters& parameters,
+                             const device::FaultMap* map) {
+  std::vector<Problem> problems;
+  const auto differ = [&](const std::string& key, const std::string& then, const std::string& now) {
+    problems.push_back(
+        {.file = {},
+         .key = "rpu_config." + key,
+         .message = fmt::format("the chips of evaluation.chips were programmed with {}, the "
+                                "configuration has {}, which they cannot follow; set it back, or program "
+                                "new ones: evaluation.chips: null",
+                                then, now)});
+  };
+  std::map<std::string, std::string> asked = device::programming_law(parameters);
+  std::map<std::string, std::string> known = stored.programmed_under;
+  const bool had_map = known.contains(map_key);
+  known.erase(map_key);
+  if (map != nullptr || had_map)  // a map stands in for the rates
+    for (const char* rate : {"faults.stuck_at_zero_rate", "faults.stuck_at_max_rate"}) {
+      known.erase(rate);
+      asked.erase(rate);
+    }
+  for (const auto& [key, value] : asked) {
+    const auto then = known.find(key);
+    if (!known.empty() && (then == known.end() || then->second != value))
+      differ(key, then == known.end() ? "another kind of devices" : then->second, value);
+  }
+  for (const auto& [key, value] : known)
+    if (!asked.contains(key)) differ(key, value, "nothing of the kind");
+  std::vector<std::uint8_t> faults;
+  if (map != nullptr)
+    for (const device::Fault fault : map->faults) faults.push_back(static_cast<std::uint8_t>(fault));
+  if (map != nullptr ? faults != stored.faults : had_map)
+    differ("faults.map", had_map ? "a map of stuck devices" : "no such map", map != nullptr ? "another one" : "none");
+  if (!problems.empty()) throw ConfigError(std::move(problems));
 }
 
 }  // namespace
@@ -20,7 +58,8 @@ StoredChips::StoredChips(const std::string& path) : path_(path) {
 }
 
 device::ProgrammedState StoredChips::state(const std::string& part, std::uint32_t tile, std::uint32_t repeat,
-                                           const device::DeviceParameters& parameters, const Matrix& target) const {
+                                           const device::DeviceParameters& parameters, const Matrix& target,
+                                           const device::FaultMap* map) const {
   const auto found = std::find_if(tiles_.begin(), tiles_.end(), [&](const io::ChipTile& stored) {
     return stored.part == part && stored.chip.tile == tile && stored.chip.repeat == repeat;
   });
@@ -48,6 +87,7 @@ device::ProgrammedState StoredChips::state(const std::string& part, std::uint32_
   state.mean_pulses = found->mean_pulses;
   state.unconverged_fraction = found->unconverged_fraction;
   device::check_state(parameters, state);
+  expect_same_programming(*found, parameters, map);
   return state;
 }
 
@@ -66,6 +106,8 @@ io::ChipTile chip_tile(const ProgrammedChip& chip, std::size_t layer, std::size_
   for (const device::Fault fault : state.faults) record.faults.push_back(static_cast<std::uint8_t>(fault));
   record.mean_pulses = state.mean_pulses;
   record.unconverged_fraction = state.unconverged_fraction;
+  record.programmed_under = device::programming_law(*chip.devices(layer, part));
+  if (chip.has_fault_map(layer, part)) record.programmed_under[map_key] = "given";
   return record;
 }
 

@@ -13,6 +13,7 @@ struct ProgrammedChip::Devices {
   std::optional<device::DriftCompensation> compensation;
   std::vector<device::ProgrammedState> tiles;
   std::vector<std::vector<double>> baseline;  ///< per tile; with drift compensation only
+  bool fault_map = false;
 };
 
 struct ProgrammedChip::Part {
@@ -60,14 +61,10 @@ std::vector<tile::TilePlace> places_of(const tile::AnalogLayer& layer) {
   return places;
 }
 
-/// `map` is of the whole part, or null.
-device::ProgrammedState program_tile(const device::DeviceParameters& device, const Matrix& target,
-                                     const random::Address& chip, const device::FaultMap* map,
-                                     const tile::TilePlace& place, Parallel parallel) {
-  if (map == nullptr) return device::program(device, target.view(), chip, parallel);
-  // A line for an analog bias stands behind the inputs, in the tile and in the map.
-  const device::FaultMap faults = map->part(place.first_output, place.outputs, place.first_input, target.cols());
-  return device::program(device, target.view(), chip, parallel, &faults);
+/// The part of a tile of `lines` lines: one for an analog bias stands behind the inputs, in the tile and in the map.
+std::optional<device::FaultMap> part_of(const device::FaultMap* map, const tile::TilePlace& place, std::int64_t lines) {
+  if (map == nullptr) return std::nullopt;
+  return map->part(place.first_output, place.outputs, place.first_input, lines);
 }
 
 }  // namespace
@@ -116,15 +113,17 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
         if (parameters.written_device)
           part.written = std::make_shared<const device::DeviceParameters>(*parameters.written_device);
         if (!parameters.device) return part;
-        Devices devices{*parameters.device, parameters.drift_compensation, {}, {}};
         const device::FaultMap* const map = faults.at(l).at(p).devices > 0 ? &faults[l][p] : nullptr;
+        Devices devices{*parameters.device, parameters.drift_compensation, {}, {}, map != nullptr};
         for (std::int64_t t = 0; t < part.layer.tile_count(); ++t) {
           random::Address chip = address;
           chip.tile = static_cast<std::uint32_t>(t);
           const Matrix target = part.layer.target_tile_weights(t);
-          devices.tiles.push_back(
-              stored.empty() ? program_tile(devices.parameters, target, chip, map, part.layer.place(t), parallel)
-                             : stored.state(name, chip.tile, repeat, devices.parameters, target));
+          const std::optional<device::FaultMap> faults_here = part_of(map, part.layer.place(t), target.cols());
+          const device::FaultMap* const tile_map = faults_here ? &*faults_here : nullptr;
+          devices.tiles.push_back(stored.empty()
+                                      ? device::program(devices.parameters, target.view(), chip, parallel, tile_map)
+                                      : stored.state(name, chip.tile, repeat, devices.parameters, target, tile_map));
           part.layer.set_tile_weights(
               t, device::programmed_weights(devices.parameters, devices.tiles.back(), parallel).view());
           if (!devices.compensation) continue;
@@ -293,6 +292,11 @@ const device::ProgrammedState* ProgrammedChip::programmed(std::size_t layer, std
 const device::DeviceParameters* ProgrammedChip::devices(std::size_t layer, std::size_t part) const {
   const Part& found = layers_.at(layer).at(part);
   return found.devices ? &found.devices->parameters : nullptr;
+}
+
+bool ProgrammedChip::has_fault_map(std::size_t layer, std::size_t part) const {
+  const Part& found = layers_.at(layer).at(part);
+  return found.devices && found.devices->fault_map;
 }
 
 std::size_t ProgrammedChip::part_count(std::size_t layer) const {

@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 
 namespace tessera::device {
@@ -292,6 +293,48 @@ TEST(Statistics, ProgrammingErrorAndHistogram) {
   const std::vector<std::int64_t> counts = conductance_histogram(state.conductances, 25.0, 5);
   EXPECT_EQ(counts, (std::vector<std::int64_t>{20000, 0, 0, 0, 20000}));
   EXPECT_THROW(conductance_histogram(state.conductances, 25.0, 0), InputError);
+}
+
+/// The law names a change exactly where what is programmed changes.
+TEST(ProgrammingLaw, SaysWhatProgrammingDependsOn) {
+  const Matrix weights = test_weights(4, 50);
+  const auto state_of = [&](const DeviceParameters& parameters) {
+    return program(parameters, weights.view(), {.seed = 5}, one);
+  };
+  using Change = std::function<void(DeviceParameters&)>;
+  const auto pcm = [](auto change) {
+    return Change([change](DeviceParameters& p) { change(std::get<PCMLikeNoiseModel>(p.noise_model)); });
+  };
+  const auto cmo = [](auto change) {
+    return Change([change](DeviceParameters& p) { change(std::get<ReRamCMONoiseModel>(p.noise_model)); });
+  };
+  const std::vector<std::pair<DeviceParameters, std::vector<Change>>> all{
+      {{.noise_model = PCMLikeNoiseModel{}},
+       {pcm([](auto& m) { m.prog_noise_scale = 0.5; }), pcm([](auto& m) { m.drift_scale = 0.5; }), pcm([](auto& m) {
+          m.prog_coeff = {{0.1, 0.2}};
+        }),
+        pcm([](auto& m) { m.prog_coeff_g_max_reference = 10.0; }), pcm([](auto& m) { m.read_noise_scale = 0.5; }),
+        pcm([](auto& m) { m.t_0 = 30.0; }), pcm([](auto& m) { m.t_read = 1e-6; }),
+        [](DeviceParameters& p) { p.program_and_verify.emplace(); },
+        [](DeviceParameters& p) { p.faults.stuck_at_zero_rate = 0.2; },
+        [](DeviceParameters& p) { p.faults.stuck_at_max_rate = 0.2; },
+        [](DeviceParameters& p) { p.noise_model = StateIndependentNoiseModel{}; }}},
+      {{.noise_model = ReRamCMONoiseModel{}},
+       {cmo([](auto& m) { m.prog_noise_scale = 0.5; }), cmo([](auto& m) { m.acceptance_range = 2.0; }),
+        cmo([](auto& m) { m.coeff_g_max_reference = 10.0; }), cmo([](auto& m) { m.drift_scale = 0.5; }),
+        cmo([](auto& m) { m.decay_mean = 0.1; }), cmo([](auto& m) { m.read_k = 0.1; })}}};
+  for (const auto& [parameters, changes] : all)
+    for (std::size_t c = 0; c < changes.size(); ++c) {
+      DeviceParameters changed = parameters;
+      changes[c](changed);
+      const ProgrammedState before = state_of(parameters), after = state_of(changed);
+      const bool same = same_bits(before.conductances, after.conductances) && same_bits(before.drift, after.drift) &&
+                        before.faults == after.faults;
+      EXPECT_EQ(programming_law(parameters) == programming_law(changed), same)
+          << type_name(parameters.noise_model) << ", change " << c;
+    }
+  for (const DeviceParameters& parameters : every_model())
+    EXPECT_EQ(programming_law(parameters).at("noise_model.type"), type_name(parameters.noise_model));
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #pragma once
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "tessera/core/parallel.hpp"
@@ -79,5 +81,11 @@ Moments programming_error(const DeviceParameters& parameters, const ProgrammedSt
 
 /// Counts of conductances in `bins` equal bins over [0, g_max]; beyond the ends counts in the end bins.
 std::vector<std::int64_t> conductance_histogram(std::span<const float> conductances, double g_max, std::int64_t bins);
+
+/// What programming depends on beside the targets and the converter, as text: keys relative to the `rpu_config`
+/// ("noise_model.prog_noise_scale"), values in the shortest form that gives them back. What only reads depend on
+/// (times, read noise, and drift that follows from a device's deviate) is not in it. A drift exponent is drawn when
+/// programming.
+std::map<std::string, std::string> programming_law(const DeviceParameters& parameters);
 
 }  // namespace tessera::device

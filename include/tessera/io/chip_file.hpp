@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@ struct ChipTile {
   std::vector<std::uint8_t> faults;  ///< 0 none, 1 stuck at zero, 2 stuck at g_max; empty: none
   double mean_pulses = 1.0;
   double unconverged_fraction = 0.0;
+  std::map<std::string, std::string> programmed_under = {};  ///< keys and values; empty in files of version 1.1
 
   bool operator==(const ChipTile&) const;
 };

@@ -112,6 +112,8 @@ class ProgrammedChip {
   const device::ProgrammedState* programmed(std::size_t layer, std::size_t part, std::int64_t t) const;
   /// The device model of a layer's part; null without one.
   const device::DeviceParameters* devices(std::size_t layer, std::size_t part) const;
+  /// Whether the faults of a layer's part were given by a map.
+  bool has_fault_map(std::size_t layer, std::size_t part) const;
   /// Parts of a layer (none if it is digital) and tiles of a part.
   std::size_t part_count(std::size_t layer) const;
   std::int64_t tile_count(std::size_t layer, std::size_t part) const;

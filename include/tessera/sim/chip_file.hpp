@@ -19,8 +19,11 @@ class StoredChips {
   bool empty() const { return tiles_.empty(); }
   /// The tile as it was programmed, to be read with the devices of `parameters`. InputError if the file does not have
   /// it, or it was programmed for other weights than `target` (another network or mapping) or with other devices.
+  /// ConfigError with every key that programming depends on (device::programming_law) and that has another value now:
+  /// what was programmed cannot follow it; or if a fault map is given (`map`, of the tile) that is not the tile's.
   device::ProgrammedState state(const std::string& part, std::uint32_t tile, std::uint32_t repeat,
-                                const device::DeviceParameters& parameters, const Matrix& target) const;
+                                const device::DeviceParameters& parameters, const Matrix& target,
+                                const device::FaultMap* map = nullptr) const;
 
  private:
   std::string path_;
