@@ -61,10 +61,10 @@ std::string quantizer_table(const sim::QuantizerRanges& ranges) {
   for (const char* heading : {"bits", "from", "to"}) table.add_column(heading);
   for (const auto& [node, tensors] : ranges)
     for (const auto& [tensor, range] : tensors) {
-      quant::UniformQuantizer quantizer(range.quantizer);
+      quant::UniformQuantizer quantizer(range.law.quantizer);
       quantizer.set_state(range.state);
       const std::vector<float> low = quantizer.x_min(), high = quantizer.x_max();
-      table.add_row({node, tensor, fmt::format("{}", range.quantizer.n_bits),
+      table.add_row({node, tensor, fmt::format("{}", range.law.quantizer.n_bits),
                      fmt::format("{:.4g}", *std::ranges::min_element(low)),
                      fmt::format("{:.4g}", *std::ranges::max_element(high))});
     }

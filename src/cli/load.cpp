@@ -9,6 +9,7 @@
 #include "tessera/io/onnx_import.hpp"
 #include "tessera/nn/passes.hpp"
 #include "tessera/sim/evaluate.hpp"
+#include "tessera/sim/folding.hpp"
 #include "tessera/sim/spiking_network.hpp"
 
 namespace tessera::cli {
@@ -32,7 +33,7 @@ io::Model load_prepared_model(const sim::ModelParameters& model, const Environme
   else
     loaded.graph = io::import_onnx(model.file, environment);
   if (model.fold_batchnorm) {
-    const int folded = nn::fold_batchnorm(loaded.graph);
+    const int folded = model.use_calibration ? sim::fold_batchnorm(loaded) : nn::fold_batchnorm(loaded.graph);
     environment.note(fmt::format("{} batch normalizations folded into the layers before them", folded));
   }
   return loaded;

@@ -80,6 +80,7 @@ class RangeLearner {
     quant::UniformQuantizerState state = manager_.quantizer().state();
     state.delta = delta_;
     state.zero_float = zero_;
+    state.x_min = state.x_max = {};  // the step is learned, not the bounds
     manager_.set_quantizer_state(std::move(state));
   }
 

@@ -114,6 +114,8 @@ void UniformQuantizer::set_quant_range(std::span<const float> x_min, std::span<c
 
   UniformQuantizerState next;
   next.is_signed = symmetric() && below_zero;
+  next.x_min.assign(x_min.begin(), x_min.end());
+  next.x_max.assign(x_max.begin(), x_max.end());
   const int bits = parameters_.n_bits;
   const auto top = static_cast<float>(next.is_signed ? (1 << (bits - 1)) - 1 : (1 << bits) - 1);
   for (std::size_t c = 0; c < count; ++c) {
@@ -130,6 +132,8 @@ void UniformQuantizer::set_quant_range(std::span<const float> x_min, std::span<c
   if (stored > count) {
     next.delta.resize(stored, next.delta[0]);
     if (!symmetric()) next.zero_float.resize(stored, next.zero_float[0]);
+    next.x_min.resize(stored, next.x_min[0]);
+    next.x_max.resize(stored, next.x_max[0]);
   }
   state_ = std::move(next);
 }
@@ -158,6 +162,12 @@ void UniformQuantizer::set_state(UniformQuantizerState state) {
   require<InputError>(!(state.is_signed && (!symmetric() || parameters_.n_bits == 1)),
                       "stored range is marked as signed, which a {}-bit {} quantizer cannot be", parameters_.n_bits,
                       to_string(parameters_.method));
+  require<InputError>(
+      state.x_min.size() == state.x_max.size() && (state.x_min.empty() || state.x_min.size() == count) &&
+          std::all_of(state.x_min.begin(), state.x_min.end(), finite) &&
+          std::all_of(state.x_max.begin(), state.x_max.end(), finite),
+      "stored quantization range with {} lower and {} upper bounds for {} steps, or with bounds that are not finite",
+      state.x_min.size(), state.x_max.size(), count);
   state_ = std::move(state);
 }
 
@@ -322,6 +332,16 @@ Tensor UniformQuantizer::to_integer_forward(const Tensor& x) const {
   Tensor codes = Tensor::uninitialized(x.shape());
   to_integer_forward(layout(x.shape()), x.values(), codes.values());
   return codes;
+}
+
+std::optional<UniformQuantizerState> converted_range(const UniformQuantizerState& range,
+                                                     const UniformQuantizerParameters& from,
+                                                     const UniformQuantizerParameters& to) {
+  if (range.delta.empty() || from == to) return range;
+  if (range.x_min.empty() || from.per_channel != to.per_channel || from.axis != to.axis) return std::nullopt;
+  UniformQuantizer quantizer(to);
+  quantizer.set_quant_range(range.x_min, range.x_max);
+  return quantizer.state();
 }
 
 std::string to_string(const UniformQuantizer& quantizer) {

@@ -59,6 +59,7 @@ class Calibration {
     const bool moving = parameters_.type != CalibrationType::MAX && parameters_.type != CalibrationType::CACHE_QUANTILE;
     pass_ = parameters_.pass.value_or(moving ? CalibrationPass::tiles : CalibrationPass::float32);
     forced_ = parameters_.force_all_layers && parameters_.type != CalibrationType::INIT_FROM_DATA;
+    static_cast<void>(layer_parameters(request.executor, request.resolve));  // the problems of all layers at once
     check_noise_management();
     for (std::size_t l = 0; l < request.executor.layers().size(); ++l) layers_.push_back(open_layer(l));
     require<InputError>(std::any_of(layers_.begin(), layers_.end(), [](const auto& l) { return !l.parts.empty(); }),
@@ -76,6 +77,7 @@ class Calibration {
       layer.type = parameters_.type;
       layer.forced = forced_;
       for (const auto& part : layers_[l].parts) layer.parts.push_back(finish_part(*part, name_of(l)));
+      set_laws(layer, parameters_of(l).rpu);
       result.layers.emplace(name_of(l), std::make_shared<const LayerCalibration>(std::move(layer)));
     }
     find_activation_ranges(result.layers);
@@ -163,6 +165,7 @@ class Calibration {
     tile::LayerState state = known.state;
     state.output_quantizer = {};
     for (tile::TileState& tile : state.tiles) {
+      tile.scale_quantizer = {};  // of the scales that the old input ranges made
       tile.input_range = static_cast<float>(init_value);
       tile.input_range_updates = 0;
       tile.output_quantizer = {};

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tessera/core/error.hpp"
+#include "tessera/tile/analog_layer.hpp"
 
 namespace tessera::sim {
 
@@ -49,14 +50,14 @@ class PartWriter {
       updates.push_back(static_cast<double>(tile.input_range_updates));
       averages.push_back(static_cast<double>(tile.noise_management_average));
       if (!tile.output_scale.empty()) put(tile_name(t, "output_scale"), as_numbers(tile.output_scale));
-      put(tile_name(t, "scale_quantizer"), tile.scale_quantizer);
+      put_learned(tile_name(t, "scale_quantizer"), tile.scale_quantizer);
       put(tile_name(t, "output_quantizer"), tile.output_quantizer);
     }
     put("tiles", places);
     put("input_range", ranges);
     put("input_range_updates", updates);
     put("noise_management_average", averages);
-    put("bias_quantizer", part.state.bias_quantizer);
+    put_learned("bias_quantizer", part.state.bias_quantizer);
     put("output_quantizer", part.state.output_quantizer);
     put("periphery_updates", Numbers{static_cast<double>(part.state.periphery_updates)});
   }
@@ -64,7 +65,16 @@ class PartWriter {
  private:
   void put(const std::string& name, Numbers values) { numbers_[prefix_ + name] = std::move(values); }
   void put(const std::string& name, const quant::UniformQuantizerState& state) {
-    if (!state.delta.empty()) put(name, as_numbers(state));
+    if (state.delta.empty()) return;
+    put(name, as_numbers(state));
+    if (state.x_min.empty()) return;
+    Numbers bounds(state.x_min.begin(), state.x_min.end());
+    bounds.insert(bounds.end(), state.x_max.begin(), state.x_max.end());
+    put(name + ".bounds", std::move(bounds));
+  }
+  /// Ranges that follow the values of the moment are no state.
+  void put_learned(const std::string& name, const quant::UniformQuantizerState& state) {
+    if (state.x_min.empty()) put(name, state);
   }
 
   io::LayerNumbers& numbers_;
@@ -136,7 +146,14 @@ class PartReader {
     const auto steps = static_cast<std::size_t>(whole((*found)[1], name));
     const std::size_t rest = found->size() - 2;
     expect(rest == steps || rest == 2 * steps, name);
-    return {as_floats(*found, 2, steps), as_floats(*found, 2 + steps, rest - steps), (*found)[0] != 0.0};
+    quant::UniformQuantizerState state{as_floats(*found, 2, steps), as_floats(*found, 2 + steps, rest - steps),
+                                       (*found)[0] != 0.0};
+    if (const Numbers* const bounds = find(name + ".bounds")) {
+      expect(bounds->size() == 2 * steps, name + ".bounds");
+      state.x_min = as_floats(*bounds, 0, steps);
+      state.x_max = as_floats(*bounds, steps, steps);
+    }
+    return state;
   }
 
   const io::LayerNumbers& numbers_;
@@ -144,12 +161,33 @@ class PartReader {
   std::string prefix_;
 };
 
+void forget_periphery_ranges(tile::LayerState& state) {
+  for (tile::TileState& tile : state.tiles) tile.scale_quantizer = {};
+  state.bias_quantizer = {};
+}
+
 double number_or(const io::LayerNumbers& numbers, const std::string& name, double fallback) {
   const auto found = numbers.find(name);
   return found != numbers.end() && found->second.size() == 1 ? found->second[0] : fallback;
 }
 
 }  // namespace
+
+void set_laws(LayerCalibration& layer, const tile::RpuParameters& parameters) {
+  const auto& activation = parameters.act_quant_config;
+  layer.activation.reset();
+  if (activation && activation->n_bits > 0) layer.activation = range_law(tile::manager_parameters(*activation));
+  layer.periphery.reset();
+  if (parameters.pre_post.periph_quant.n_bits > 0 && parameters.pre_post.periph_quant.learn_quant_params)
+    layer.periphery = PeripheryLaw{parameters.pre_post.periph_quant, parameters.mapping.weight_scaling_omega,
+                                   parameters.mapping.weight_scaling_columnwise};
+  const tile::InputRangeParameter& range = parameters.pre_post.input_range;
+  const auto updated = [](const PartCalibration& part) {
+    return std::ranges::any_of(part.state.tiles, [](const auto& tile) { return tile.input_range_updates > 0; });
+  };
+  layer.input_range_found =
+      layer.type || !range.enable || range.learn_input_range || std::ranges::any_of(layer.parts, updated);
+}
 
 const char* to_string(CalibrationType type) {
   switch (type) {
@@ -173,6 +211,15 @@ io::LayerNumbers to_numbers(const nn::LinearLayer& layer, const LayerCalibration
   for (std::size_t p = 0; p < layer.parts.size(); ++p) PartWriter(numbers, layer.parts[p]).write(calibration.parts[p]);
   if (calibration.type) numbers["calibration_type"] = {static_cast<double>(*calibration.type)};
   numbers["forced"] = {calibration.forced ? 1.0 : 0.0};
+  if (!calibration.input_range_found) numbers["input_range_found"] = {0.0};
+  if (calibration.activation) numbers["activation_law"] = to_numbers(*calibration.activation);
+  if (const auto& law = calibration.periphery)
+    numbers["periphery_law"] = {static_cast<double>(law->quantizer.n_bits),
+                                law->quantizer.symmetric ? 1.0 : 0.0,
+                                law->quantizer.per_column ? 1.0 : 0.0,
+                                law->quantizer.power_of_two ? 1.0 : 0.0,
+                                law->weight_scaling_omega,
+                                law->weight_scaling_columnwise ? 1.0 : 0.0};
   const auto put_known = [&](const char* name, double value) {
     if (!std::isnan(value)) numbers[name] = {value};
   };
@@ -191,6 +238,31 @@ LayerCalibration from_numbers(const nn::LinearLayer& layer, const io::LayerNumbe
   calibration.input_clip_fraction = number_or(numbers, "input_clip_fraction", unknown);
   calibration.output_peak = number_or(numbers, "output_peak", unknown);
   calibration.adc_saturation_fraction = number_or(numbers, "adc_saturation_fraction", unknown);
+  calibration.input_range_found = number_or(numbers, "input_range_found", 1.0) != 0.0;
+  const auto damaged = [&](const char* name) {
+    return fmt::format("calibration of layer '{}' in the model file: '{}' is damaged; calibrate again", layer.name,
+                       name);
+  };
+  if (const auto law = numbers.find("activation_law"); law != numbers.end()) {
+    try {
+      calibration.activation = range_law(law->second);
+    } catch (const InputError&) {
+      throw InputError(damaged("activation_law"));
+    }
+  }
+  if (const auto law = numbers.find("periphery_law"); law != numbers.end()) {
+    const Numbers& n = law->second;
+    require<InputError>(n.size() == 6 && n[0] >= 1.0 && n[0] <= quant::max_quantizer_bits, "{}",
+                        damaged("periphery_law"));
+    PeripheryLaw found;
+    found.quantizer.n_bits = static_cast<int>(n[0]);
+    found.quantizer.symmetric = n[1] != 0.0;
+    found.quantizer.per_column = n[2] != 0.0;
+    found.quantizer.power_of_two = n[3] != 0.0;
+    found.weight_scaling_omega = n[4];
+    found.weight_scaling_columnwise = n[5] != 0.0;
+    calibration.periphery = found;
+  }
   for (const nn::LinearPart& part : layer.parts)
     calibration.parts.push_back(PartReader(numbers, layer.name, part).read());
   return calibration;
@@ -202,7 +274,12 @@ NetworkCalibration read_calibration(const std::vector<nn::LinearLayer>& layers,
   for (const nn::LinearLayer& layer : layers) {
     const auto found = numbers.find(layer.name);
     if (found == numbers.end() || !PartReader(found->second, layer.name, layer.parts.front()).has_tiles()) continue;
-    result.emplace(layer.name, std::make_shared<const LayerCalibration>(from_numbers(layer, found->second)));
+    LayerCalibration calibration = from_numbers(layer, found->second);
+    // Older files keep ranges that were not learned, too; learning counts its updates.
+    if (!calibration.periphery)
+      for (PartCalibration& part : calibration.parts)
+        if (part.state.periphery_updates == 0) forget_periphery_ranges(part.state);
+    result.emplace(layer.name, std::make_shared<const LayerCalibration>(std::move(calibration)));
   }
   return result;
 }
@@ -214,13 +291,42 @@ LayerResolver with_calibration(LayerResolver resolve, NetworkCalibration calibra
     LayerParameters parameters = resolve(name, op);
     const auto found = calibration.find(name);
     if (found == calibration.end() || !parameters.analog) return parameters;
-    parameters.calibration = found->second;
     if (found->second->forced) {
+      const ReplacedParameters asked{parameters.rpu.pre_post.input_range.enable,
+                                     parameters.rpu.forward.noise_management};
+      if (asked != ReplacedParameters{}) parameters.replaced = asked;
       parameters.rpu.pre_post.input_range.enable = true;
       parameters.rpu.forward.noise_management = tile::NoiseManagementType::NONE;
     }
+    parameters.calibration = fitted_calibration(found->second, parameters, name);
     return parameters;
   };
+}
+
+std::vector<LayerParameters> layer_parameters(const nn::Executor& executor, const LayerResolver& resolve) {
+  std::vector<LayerParameters> parameters;
+  std::vector<Problem> problems;
+  for (const nn::LinearLayer& layer : executor.layers()) {
+    try {
+      parameters.push_back(resolve(layer.name, executor.graph().nodes[static_cast<std::size_t>(layer.node)].op));
+    } catch (const ConfigError& error) {
+      problems.insert(problems.end(), error.problems().begin(), error.problems().end());
+    }
+  }
+  if (!problems.empty()) throw ConfigError(std::move(problems));
+  return parameters;
+}
+
+void note_replaced(const nn::Executor& executor, const LayerResolver& resolve, const Environment& environment) {
+  std::vector<std::string> names;
+  for (const nn::LinearLayer& layer : executor.layers())
+    if (resolve(layer.name, executor.graph().nodes[static_cast<std::size_t>(layer.node)].op).replaced)
+      names.push_back(layer.name);
+  if (names.empty()) return;
+  environment.note(
+      fmt::format("calibrated input ranges are used, and no noise management, whatever rpu_config says "
+                  "(calibration.force_all_layers): {}; model.use_calibration: false keeps the configuration as it is",
+                  fmt::join(names, ", ")));
 }
 
 void expect_same_tiles(const PartCalibration& calibration, const std::vector<tile::TilePlace>& places) {

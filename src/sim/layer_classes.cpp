@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "tessera/sim/layer_calibration.hpp"
+
 namespace tessera::sim {
 
 namespace {
@@ -42,11 +44,7 @@ class Numbering {
 }  // namespace
 
 std::vector<LayerParameters> layer_parameters(const EvaluationRequest& request) {
-  std::vector<LayerParameters> layers;
-  for (const nn::LinearLayer& source : request.executor.layers())
-    layers.push_back(
-        request.resolve(source.name, request.executor.graph().nodes[static_cast<std::size_t>(source.node)].op));
-  return layers;
+  return layer_parameters(request.executor, request.resolve);
 }
 
 LayerClasses::LayerClasses(std::span<const EvaluationRequest* const> requests) {

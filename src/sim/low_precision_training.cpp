@@ -14,16 +14,6 @@ bool given(const quant::Number& number) {
   return !std::holds_alternative<std::monostate>(number);
 }
 
-quant::UniformQuantizerState known_range(const QuantizerRanges& known, const std::string& node,
-                                         const std::string& tensor, const quant::UniformQuantizerParameters& wanted) {
-  const auto layer = known.find(node);
-  if (layer == known.end()) return {};
-  const auto range = layer->second.find(tensor);
-  if (range == layer->second.end()) return {};
-  require_found_for(range->second, wanted, fmt::format("{} of layer '{}'", tensor, node));
-  return range->second.state;
-}
-
 /// Why the weight of a node cannot be trained with a quantizer, or "".
 std::string untrained_weight(const nn::Graph& graph, const std::vector<nn::LinearLayer>& layers, std::size_t n) {
   const nn::Node& node = graph.nodes[n];
@@ -61,11 +51,13 @@ LowPrecisionTraining::LowPrecisionTraining(const nn::Graph& graph, const nn::Exe
       problem(node.name, "number formats are not trained; train with quantizers, or without, and run with formats");
     const auto add = [&](const std::string& tensor, const auto& config) {
       const quant::QuantizationManagerParameters manager = quant::manager_parameters(config);
+      FittedRange fitted = fitted_range(known, node.name, tensor, manager);
+      if (!fitted.state) problem(node.name + "." + fitted.key, fitted.reason);
       places_.push_back({node.name,
                          tensor,
                          {.quantizer = manager,
                           .learn_from = learn_from,
-                          .range = known_range(known, node.name, tensor, manager.quantizer)}});
+                          .range = fitted.state.value_or(quant::UniformQuantizerState{})}});
     };
     const auto add_value = [&](nn::TransformSide side, const quant::ActivationQuantConfig& config) {
       const std::string tensor = side == nn::TransformSide::input ? "input" : "output";
@@ -111,7 +103,7 @@ QuantizerRanges LowPrecisionTraining::ranges() const {
   for (const Place& place : places_) {
     const quant::UniformQuantizerState& state = place.quantizer->range();
     if (!state.delta.empty() && (place.tensor != "weight" || place.quantizer->learned()))
-      ranges[place.node][place.tensor] = {place.training.quantizer.quantizer, state};
+      ranges[place.node][place.tensor] = {range_law(place.training.quantizer), state};
   }
   return ranges;
 }

@@ -139,6 +139,7 @@ class QuantizedNetwork::Builder {
 
   void add_node(std::size_t n, int layer) {
     const std::string name = graph_.nodes[n].name, op = graph_.nodes[n].op;
+    const std::size_t before = problems_.size();
     quant::ResolvedQuantization ranges;
     try {
       ranges = quant::resolve_quantization(parameters_.map, name, op);
@@ -167,7 +168,7 @@ class QuantizedNetwork::Builder {
                           op));
     if (op == "ConvTranspose" && node.integer("group", 1) > 1 && ranges.weight && ranges.weight->per_channel)
       problem(name, "per_channel is not possible for ConvTranspose with groups; use one range per tensor");
-    if (!problems_.empty()) return;
+    if (problems_.size() > before) return;
 
     if (analog && ranges.weight)
       result_.notes_.push_back(fmt::format(
@@ -198,18 +199,20 @@ class QuantizedNetwork::Builder {
     auto quantizer = std::make_shared<RangeQuantizer>(fmt::format("{} of layer '{}'", tensor, name),
                                                       quant::manager_parameters(config));
     result_.quantizers_[name][tensor] = quantizer;
-    const QuantizerRange* const known = known_range(name, tensor);
-    if (known != nullptr) quantizer->set_range(*known);
-    (known != nullptr ? known_ : ranges_).emplace_back(quantizer, result_.entries_.size());
+    const auto known = known_range(name, tensor, quant::manager_parameters(config));
+    if (known) quantizer->set_range(*known);
+    (known ? known_ : ranges_).emplace_back(quantizer, result_.entries_.size());
     result_.entries_.push_back({name, tensor, ""});
     places_.push_back({static_cast<int>(n), side, std::move(quantizer)});
   }
 
-  const QuantizerRange* known_range(const std::string& node, const std::string& tensor) const {
-    const auto found = parameters_.ranges.find(node);
-    if (found == parameters_.ranges.end()) return nullptr;
-    const auto range = found->second.find(tensor);
-    return range == found->second.end() ? nullptr : &range->second;
+  /// The stored range of a tensor, fitted to the quantizer; a problem where it does not fit.
+  std::optional<quant::UniformQuantizerState> known_range(const std::string& node, const std::string& tensor,
+                                                          const quant::QuantizationManagerParameters& asked) {
+    FittedRange fitted = fitted_range(parameters_.ranges, node, tensor, asked);
+    if (!fitted.state) problem(node + "." + fitted.key, std::move(fitted.reason));
+    if (!fitted.state || fitted.state->delta.empty()) return std::nullopt;
+    return std::move(fitted.state);
   }
 
   /// Puts a constant of its own in place of a weight, which other nodes may share.
@@ -229,9 +232,8 @@ class QuantizedNetwork::Builder {
     quant::QuantizationManager manager(p);
     manager.estimate_ranges();
     try {
-      if (const QuantizerRange* const known = known_range(node.name, "weight")) {
-        require_found_for(*known, p.quantizer, fmt::format("weight of layer '{}'", node.name));
-        manager.set_quantizer_state(known->state);
+      if (const auto known = known_range(node.name, "weight", p)) {
+        manager.set_quantizer_state(*known);
         manager.fix_ranges();
       }
       const Tensor& stored = *graph_.tensor(node.inputs[input]);
@@ -349,8 +351,8 @@ QuantizerRanges QuantizedNetwork::ranges() const {
   QuantizerRanges ranges;
   for (const auto& [node, tensors] : quantizers_)
     for (const auto& [tensor, quantizer] : tensors) {
-      const quant::UniformQuantizer& found = quantizer->manager().quantizer();
-      ranges[node][tensor] = {found.parameters(), found.state()};
+      const quant::QuantizationManager& found = quantizer->manager();
+      ranges[node][tensor] = {range_law(found), found.quantizer().state()};
     }
   return ranges;
 }

@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include "tessera/sim/layer_calibration.hpp"
+
 namespace tessera::sim {
 
 namespace {
@@ -163,6 +165,7 @@ void describe_task(results::Header& header, const EvaluationRequest& request) {
 }  // namespace
 
 void describe_run(results::Header& header, const EvaluationRequest& request, const RecordParameters& record) {
+  static_cast<void>(layer_parameters(request.executor, request.resolve));  // the problems of all layers at once
   header.seed = request.seed;
   header.rng_layout = random::rng_layout;
   if (!request.evaluation.times.empty()) header.times = request.evaluation.times;

@@ -13,6 +13,16 @@ namespace {
 
 constexpr const char* beta_key = ".beta";
 constexpr const char* threshold_key = ".threshold";
+constexpr const char* start_suffix = ".start";  // what the configuration of the training had
+
+const NeuronParameters& neurons_of(const SpikingParameters& parameters, const std::string& population) {
+  const auto own = parameters.instances.find(population);
+  return own == parameters.instances.end() ? parameters.neurons : own->second;
+}
+
+const std::vector<float>& values_of(const quant::LeakyParameters& leaky, bool beta) {
+  return beta ? leaky.beta : leaky.threshold;
+}
 
 void check_learnable(const SpikingParameters& parameters, const std::vector<Population>& populations) {
   if (parameters.balance)
@@ -83,39 +93,58 @@ nn::Graph SpikingTraining::rolled(const nn::Graph& trained) const {
   return with_weights_of(graph_, trained);
 }
 
-void SpikingTraining::store_neurons(const std::vector<nn::TrainedParameter>& parameters,
+void SpikingTraining::store_neurons(const std::vector<nn::TrainedParameter>& parameters, const SpikingParameters& asked,
                                     std::map<std::string, io::LayerNumbers>& calibration) const {
   for (const Population& population : populations_) {
     const bool behind_last = population.name == output_population;
     const std::string& node = behind_last ? graph_.nodes.back().name : population.name;
     for (const nn::TrainedParameter& parameter : parameters)
-      for (const char* key : {beta_key, threshold_key})
-        if (parameter.kind == nn::ParameterKind::neuron && parameter.name == population.name + key)
-          calibration[node][(behind_last ? output_population : "neurons") + std::string(key)] = {
-              parameter.value.begin(), parameter.value.end()};
+      for (const char* key : {beta_key, threshold_key}) {
+        if (parameter.kind != nn::ParameterKind::neuron || parameter.name != population.name + key) continue;
+        const std::string name = (behind_last ? output_population : "neurons") + std::string(key);
+        const std::vector<float>& from = values_of(neurons_of(asked, population.name).leaky, key == beta_key);
+        calibration[node][name] = {parameter.value.begin(), parameter.value.end()};
+        calibration[node][name + start_suffix] = {from.begin(), from.end()};
+      }
   }
 }
 
 SpikingParameters with_learned_neurons(SpikingParameters parameters,
                                        const std::map<std::string, io::LayerNumbers>& calibration) {
+  const SpikingParameters asked = parameters;
+  std::vector<Problem> problems;
   for (const auto& [node, numbers] : calibration)
     for (const auto& [name, values] : numbers) {
       const bool behind_last = name.starts_with(output_population);
       if (!behind_last && !name.starts_with("neurons.")) continue;
       const bool is_beta = name.ends_with(beta_key);
       if (!is_beta && !name.ends_with(threshold_key)) continue;
-      if (parameters.balance && !is_beta)
-        throw ConfigError("spiking.balance",
-                          fmt::format("the model has learned thresholds ('{}'); use them: balance: null, or not: "
-                                      "model.use_calibration: false",
-                                      node));
-      const auto [entry, added] =
-          parameters.instances.try_emplace(behind_last ? output_population : node, parameters.neurons);
-      quant::LeakyParameters& leaky = entry->second.leaky;
-      (is_beta ? leaky.beta : leaky.threshold).assign(values.size(), 0.0F);
-      std::ranges::transform(values, (is_beta ? leaky.beta : leaky.threshold).begin(),
-                             [](double value) { return static_cast<float>(value); });
+      if (asked.balance && !is_beta)
+        problems.push_back({.file = {},
+                            .key = "spiking.balance",
+                            .message = fmt::format("the model has learned thresholds ('{}'); use them: balance: null, "
+                                                   "or not: model.use_calibration: false",
+                                                   node)});
+      const std::string population = behind_last ? output_population : node;
+      // Older files do not say from what the learning started.
+      const std::vector<float>& now = values_of(neurons_of(asked, population).leaky, is_beta);
+      const auto start = numbers.find(name + start_suffix);
+      if (start != numbers.end() &&
+          !std::ranges::equal(start->second, now, [](double a, float b) { return static_cast<float>(a) == b; }))
+        problems.push_back(
+            {.file = {},
+             .key = asked.instances.contains(population)
+                        ? fmt::format("spiking.instances.{}{}", population, is_beta ? beta_key : threshold_key)
+                        : std::string("spiking.neurons") + (is_beta ? beta_key : threshold_key),
+             .message = fmt::format("'{}' has learned {}s, starting from {}, the configuration has {}; set "
+                                    "model.use_calibration: false, or train again",
+                                    node, is_beta ? "beta" : "threshold", fmt::join(start->second, ", "),
+                                    fmt::join(now, ", "))});
+      const auto [entry, added] = parameters.instances.try_emplace(population, parameters.neurons);
+      std::vector<float>& learned = is_beta ? entry->second.leaky.beta : entry->second.leaky.threshold;
+      learned.assign(values.begin(), values.end());
     }
+  if (!problems.empty()) throw ConfigError(std::move(problems));
   return parameters;
 }
 

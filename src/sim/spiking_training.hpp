@@ -34,7 +34,7 @@ class SpikingTraining {
   /// The graph that this was made of, with the weights of `trained`, which is unrolled().graph() after learning.
   nn::Graph rolled(const nn::Graph& trained) const;
   /// Learned decays and thresholds, by node.
-  void store_neurons(const std::vector<nn::TrainedParameter>& parameters,
+  void store_neurons(const std::vector<nn::TrainedParameter>& parameters, const SpikingParameters& asked,
                      std::map<std::string, io::LayerNumbers>& calibration) const;
 
  private:

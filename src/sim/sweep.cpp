@@ -10,6 +10,7 @@
 
 #include "tessera/core/statistics.hpp"
 #include "tessera/results/reader.hpp"
+#include "tessera/sim/layer_calibration.hpp"
 #include "tessera/sim/recording.hpp"
 
 namespace tessera::sim {
@@ -242,6 +243,10 @@ SweepSummary run_sweep(const std::vector<SweepJob>& jobs, const SweepOptions& op
   std::set<std::string> before;
   for (const SweepJob& job : jobs)
     if (progress.need(static_cast<std::size_t>(&job - jobs.data())).complete) before.insert(job.id);
+  if (!jobs.empty()) {
+    const EvaluationRequest first = jobs.front().request();
+    note_replaced(first.executor, first.resolve, environment);
+  }
   Worker worker(jobs, options, parallel, environment);
   for (;;) {
     // The leader's view of the folder counts: on a network drive another process may not see all files yet.

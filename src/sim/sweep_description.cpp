@@ -1,5 +1,8 @@
 #include <algorithm>
+#include <map>
+#include <set>
 
+#include "tessera/sim/layer_calibration.hpp"
 #include "tessera/sim/recording.hpp"
 #include "tessera/sim/sweep.hpp"
 #include "tessera/tile/mapping.hpp"
@@ -56,10 +59,59 @@ void join(results::Header& header, const results::Header& point, const std::stri
   header.predictions |= point.predictions;
 }
 
+/// The parameters of all layers of a point fit what the model file holds, and a forced calibration hides no difference
+/// between points.
+class PointCheck {
+ public:
+  void add(const SweepJob& job, const EvaluationRequest& request) {
+    const auto& layers = request.executor.layers();
+    std::vector<LayerParameters> parameters;
+    try {
+      parameters = layer_parameters(request.executor, request.resolve);
+    } catch (const ConfigError& error) {
+      for (const Problem& problem : error.problems()) add(problem, job.label);
+      return;
+    }
+    for (std::size_t l = 0; l < layers.size(); ++l) {
+      if (!parameters[l].calibration || !parameters[l].calibration->forced) continue;
+      const ReplacedParameters asked = parameters[l].replaced.value_or(ReplacedParameters{});
+      const ReplacedParameters& first = asked_.try_emplace(layers[l].name, asked).first->second;
+      if (asked == first) continue;
+      const char* key =
+          asked.noise_management != first.noise_management ? "forward.noise_management" : "pre_post.input_range.enable";
+      add({.file = {},
+           .key = std::string("rpu_config.") + key,
+           .message = fmt::format(
+               "layer '{}': the input ranges that the model file holds were found for all layers "
+               "(calibration.force_all_layers), so that {} changes nothing; set model.use_calibration: false, or "
+               "calibrate with force_all_layers: false",
+               layers[l].name, key)},
+          job.label);
+    }
+  }
+  void finish() {
+    if (!problems_.empty()) throw ConfigError(std::move(problems_));
+  }
+
+ private:
+  void add(Problem problem, const std::string& label) {
+    if (!seen_.insert(problem.key + problem.message).second) return;
+    if (!label.empty()) problem.message += fmt::format(" (at {})", label);
+    problems_.push_back(std::move(problem));
+  }
+
+  std::map<std::string, ReplacedParameters> asked_;
+  std::set<std::string> seen_;
+  std::vector<Problem> problems_;
+};
+
 }  // namespace
 
 void describe_sweep(results::Header& header, const std::vector<SweepJob>& jobs,
                     const std::optional<StopParameters>& stop) {
+  PointCheck check;
+  for (const SweepJob& job : jobs) check.add(job, job.request());
+  check.finish();
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const EvaluationRequest request = jobs[i].request();
     if (i == 0) {

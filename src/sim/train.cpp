@@ -74,6 +74,9 @@ class Trainer {
       graph = with_fresh_weights(std::move(graph), executor_options(), request_.seed);
       calibration.clear();
     }
+    const nn::Executor executor(graph, executor_options());
+    const LayerResolver resolve = with_calibration(request_.resolve, read_calibration(executor.layers(), calibration));
+    static_cast<void>(layer_parameters(executor, resolve));  // the problems of all layers at once
     state_.analog = parameters_.digital_epochs == 0;
     begin_at(graph, calibration);
     check();
@@ -334,9 +337,10 @@ class Trainer {
         calibration.state = part->layer().state();
         found.parts.push_back(std::move(calibration));
       }
+      set_laws(found, analog_[l].front()->layer().parameters());
       numbers[layer.name] = to_numbers(layer, found);
     }
-    if (spiking_) spiking_->store_neurons(network_->parameters(), numbers);
+    if (spiking_) spiking_->store_neurons(network_->parameters(), *request_.spiking, numbers);
     if (low_precision_) add_numbers(low_precision_->ranges(), numbers);
     return numbers;
   }

@@ -42,23 +42,8 @@ void RangeQuantizer::fix() {
   manager_.fix_ranges();
 }
 
-void require_found_for(const QuantizerRange& range, const quant::UniformQuantizerParameters& wanted,
-                       const std::string& name) {
-  const auto text = [](const quant::UniformQuantizerParameters& p) {
-    return fmt::format("{} bits, {}{}", p.n_bits,
-                       p.method == quant::QMethod::asymmetric_uniform ? "asymmetric" : "symmetric",
-                       p.scale_domain == quant::ScaleDomain::log ? ", logarithmic steps" : "");
-  };
-  require<InputError>(
-      text(range.quantizer) == text(wanted),
-      "the {} was calibrated for {}, the configuration has {}; calibrate again with this configuration, "
-      "or set model.use_calibration: false",
-      name, text(range.quantizer), text(wanted));
-}
-
-void RangeQuantizer::set_range(const QuantizerRange& range) {
-  require_found_for(range, manager_.quantizer().parameters(), name_);
-  manager_.set_quantizer_state(range.state);
+void RangeQuantizer::set_range(const quant::UniformQuantizerState& range) {
+  manager_.set_quantizer_state(range);
   manager_.fix_ranges();
 }
 

@@ -11,10 +11,6 @@
 /// The quantizers that sit in a running network.
 namespace tessera::sim {
 
-/// InputError unless the range was found for a quantizer like this; `name` says whose it is ("output of layer 'fc1'").
-void require_found_for(const QuantizerRange& range, const quant::UniformQuantizerParameters& wanted,
-                       const std::string& name);
-
 /// A uniform quantizer with one range. While calibrating, every call updates the range first, so calls then come one
 /// after the other; once fixed it never changes.
 class RangeQuantizer final : public nn::ValueTransform {
@@ -23,8 +19,8 @@ class RangeQuantizer final : public nn::ValueTransform {
   bool needs_order() const override { return ordered_; }
   void apply(const nn::TransformCall& call) const override;
   void estimate() { manager_.estimate_ranges(); }
-  /// A range found before. InputError unless it was found for this quantizer.
-  void set_range(const QuantizerRange& range);
+  /// A range found before, for this quantizer.
+  void set_range(const quant::UniformQuantizerState& range);
   void fix();
   const quant::QuantizationManager& manager() const { return manager_; }
   const std::string& name() const { return name_; }

@@ -36,6 +36,7 @@ void copy_to(const LearnedRange& range, quant::UniformQuantizerState& state, boo
   require_finite(range.zero_float, "a quantizer range");
   state.delta = range.delta;
   state.zero_float = range.zero_float;
+  state.x_min = state.x_max = {};  // the step is learned, not the bounds
   if (!power_of_two) return;
   for (float& d : state.delta) d = d > 0.0F ? std::exp2(std::ceil(std::log2(d))) : d;
 }

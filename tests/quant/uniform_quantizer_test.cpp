@@ -251,6 +251,30 @@ TEST(UniformQuantizer, NonsenseIsRefused) {
   EXPECT_THROW(axis.layout({3, 4}), InputError);
 }
 
+/// The same bounds on another grid are what set_quant_range() makes of them there.
+TEST(UniformQuantizer, ARangeFollowsToAnotherGrid) {
+  const UniformQuantizerParameters from{.n_bits = 8};
+  for (const auto& [low, high] : std::vector<std::pair<float, float>>{{-1.0f, 3.0f}, {0.5f, 2.0f}, {-3.0f, -1.0f}})
+    for (const UniformQuantizerParameters& to :
+         {UniformQuantizerParameters{.n_bits = 4}, UniformQuantizerParameters{.n_bits = 12},
+          UniformQuantizerParameters{.n_bits = 8, .method = QMethod::asymmetric_uniform},
+          UniformQuantizerParameters{.n_bits = 3, .scale_domain = ScaleDomain::log}}) {
+      UniformQuantizer found(from), fresh(to);
+      found.set_quant_range(low, high);
+      fresh.set_quant_range(low, high);
+      EXPECT_EQ(converted_range(found.state(), from, to), fresh.state());
+    }
+  UniformQuantizer learned(from);
+  learned.set_state({.delta = {0.1f}, .is_signed = true});
+  EXPECT_EQ(converted_range(learned.state(), from, from), learned.state());
+  EXPECT_EQ(converted_range(learned.state(), from, {.n_bits = 4}), std::nullopt) << "its bounds are not known";
+  UniformQuantizer found(from);
+  found.set_quant_range(-1.0f, 1.0f);
+  EXPECT_EQ(converted_range(found.state(), from, {.n_bits = 8, .per_channel = true}), std::nullopt);
+  EXPECT_THROW(static_cast<void>(converted_range(found.state(), from, {.n_bits = 1})), InputError);
+  EXPECT_THROW(found.set_state({.delta = {0.1f}, .x_min = {0.0f}}), InputError) << "a lower bound without an upper one";
+}
+
 TEST(UniformQuantizer, NamesAndDescription) {
   EXPECT_STREQ(to_string(QMethod::symmetric_uniform), "symmetric_uniform");
   EXPECT_STREQ(to_string(QMethod::asymmetric_uniform), "asymmetric_uniform");

@@ -161,5 +161,28 @@ TEST_F(SpikingTrainingTest, RefusesWhatCannotBeLearned) {
   EXPECT_EQ(with_learned_neurons(balanced, {{"relu", {{"neurons.beta", {0.5}}}}}).instances.size(), 1U);
 }
 
+/// What was learned stands in for what the learning began with, and for nothing else.
+TEST_F(SpikingTrainingTest, LearnedNeuronsAreForTheConfigurationTheyBeganWith) {
+  const TrainingRequest r = spiking_request(1, 0);
+  const std::map<std::string, io::LayerNumbers> known = train(r, {}, {}, {}).model.calibration;
+  EXPECT_EQ(known.at("relu").at("neurons.beta.start").at(0), static_cast<double>(r.spiking->neurons.leaky.beta.at(0)));
+  EXPECT_NO_THROW(with_learned_neurons(*r.spiking, known));
+  SpikingParameters other = *r.spiking;
+  other.neurons.learn_beta = false;
+  EXPECT_NO_THROW(with_learned_neurons(other, known)) << "whether they learn on is no law";
+  other.neurons.leaky.beta = {0.25F};
+  try {
+    with_learned_neurons(other, known);
+    FAIL() << "expected a ConfigError";
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("spiking.neurons.beta"), testing::HasSubstr("'relu'"),
+                                             testing::HasSubstr("0.25"), testing::HasSubstr("use_calibration: false")));
+  }
+  std::map<std::string, io::LayerNumbers> older = known;
+  for (auto& [node, numbers] : older)
+    std::erase_if(numbers, [](const auto& entry) { return entry.first.ends_with(".start"); });
+  EXPECT_NO_THROW(with_learned_neurons(other, older)) << "files of version 1.1 do not say";
+}
+
 }  // namespace
 }  // namespace tessera::sim

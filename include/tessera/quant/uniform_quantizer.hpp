@@ -66,6 +66,9 @@ struct UniformQuantizerState {
   std::vector<float> delta = {};       ///< the step (linear domain) or its natural logarithm (log domain)
   std::vector<float> zero_float = {};  ///< asymmetric: the zero point before rounding; else empty
   bool is_signed = false;              ///< symmetric: one flag for all channels
+  /// The bounds that set_quant_range() was given, from which a step follows for any width; empty where the step itself
+  /// was set or learned.
+  std::vector<float> x_min = {}, x_max = {};
 
   bool operator==(const UniformQuantizerState&) const = default;
 };
@@ -189,6 +192,13 @@ class UniformQuantizer {
   UniformQuantizerState state_;
   bool range_trainable_ = false;
 };
+
+/// A range that was found for a quantizer `from`, on the grid of a quantizer `to`: what set_quant_range() of `to` makes
+/// of its bounds. Nothing if that does not follow: the step was learned, or the channels differ (per_channel, axis).
+/// InputError where `to` cannot hold the bounds (a range below zero in a symmetric quantizer of one bit).
+std::optional<UniformQuantizerState> converted_range(const UniformQuantizerState& range,
+                                                     const UniformQuantizerParameters& from,
+                                                     const UniformQuantizerParameters& to);
 
 /// "n_bits=8, per_channel=false, axis=none, is_initialized=true".
 std::string to_string(const UniformQuantizer& quantizer);

@@ -6,9 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "tessera/core/messages.hpp"
 #include "tessera/io/model_file.hpp"
-#include "tessera/nn/linear.hpp"
+#include "tessera/nn/executor.hpp"
 #include "tessera/sim/run_parameters.hpp"
+#include "tessera/sim/stored_ranges.hpp"
 #include "tessera/tile/mapping.hpp"
 #include "tessera/tile/state.hpp"
 
@@ -25,6 +27,13 @@ struct PartCalibration {
   tile::LayerState state;
 };
 
+/// Under what ranges of the periphery were learned: the quantizer, and what makes the scales that it quantizes.
+struct PeripheryLaw {
+  tile::PeripheryQuantizationParameter quantizer;
+  double weight_scaling_omega = 0.0;
+  bool weight_scaling_columnwise = false;
+};
+
 /// One layer, found on tiles that the layer must have when the ranges are used.
 struct LayerCalibration {
   std::optional<CalibrationType> type;  ///< none: learned in training
@@ -32,6 +41,9 @@ struct LayerCalibration {
   /// configuration said; using them makes the layer one.
   bool forced = false;
   std::vector<PartCalibration> parts;
+  std::optional<RangeLaw> activation;     ///< of the activation ranges; none: there are none, or the file is older
+  std::optional<PeripheryLaw> periphery;  ///< of learned ranges of the periphery; none: as above
+  bool input_range_found = true;          ///< false: training only passed the initial value on
 
   // What the calibration saw of the layer, for inspection only; NaN: not measured.
   double input_clip_fraction = unknown;  ///< of the inputs, outside the found ranges
@@ -41,6 +53,9 @@ struct LayerCalibration {
   static constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 };
 
+/// Notes in the layer under what parameters its parts were found.
+void set_laws(LayerCalibration& layer, const tile::RpuParameters& parameters);
+
 /// By name of a layer.
 using NetworkCalibration = std::map<std::string, std::shared_ptr<const LayerCalibration>>;
 
@@ -49,12 +64,20 @@ io::LayerNumbers to_numbers(const nn::LinearLayer& layer, const LayerCalibration
 /// InputError, naming the layer, for numbers that to_numbers() cannot have written.
 LayerCalibration from_numbers(const nn::LinearLayer& layer, const io::LayerNumbers& numbers);
 
-/// All of a model file's. Entries of nodes that are no weighted layers, or that hold no tiles, are left out.
+/// All of a model file's. Entries of nodes that are no weighted layers, or that hold no tiles, are left out, and so are
+/// ranges of the periphery that were not learned: they follow the scales and biases of the moment.
 NetworkCalibration read_calibration(const std::vector<nn::LinearLayer>& layers,
                                     const std::map<std::string, io::LayerNumbers>& numbers);
 
-/// `resolve` with the calibration of each layer; for forced ones with input ranges on and noise management off.
+/// `resolve` with the calibration of each layer as it fits the layer's parameters (fitted_calibration, whose
+/// ConfigError it throws); for forced ones with input ranges on and noise management off.
 LayerResolver with_calibration(LayerResolver resolve, NetworkCalibration calibration);
+
+/// The parameters of all layers. ConfigError with the problems of every one of them.
+std::vector<LayerParameters> layer_parameters(const nn::Executor& executor, const LayerResolver& resolve);
+
+/// Says in which layers a forced calibration stands in for the configuration.
+void note_replaced(const nn::Executor& executor, const LayerResolver& resolve, const Environment& environment);
 
 /// InputError unless the layer's part has exactly the tiles that the calibration was made for.
 void expect_same_tiles(const PartCalibration& calibration, const std::vector<tile::TilePlace>& places);

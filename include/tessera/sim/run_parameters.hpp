@@ -54,6 +54,14 @@ struct RecordParameters {
 
 struct LayerCalibration;
 
+/// What a layer was configured as before a calibration of all layers (calibration.force_all_layers) made it one with an
+/// input range and without noise management.
+struct ReplacedParameters {
+  bool input_range_enable = true;
+  tile::NoiseManagementType noise_management = tile::NoiseManagementType::NONE;
+  bool operator==(const ReplacedParameters&) const = default;
+};
+
 /// What one layer is simulated as.
 struct LayerParameters {
   bool analog = true;
@@ -64,6 +72,8 @@ struct LayerParameters {
   std::string fault_map = {};
   /// Ranges found by calibration or training (layer_calibration.hpp); null: those of `rpu`.
   std::shared_ptr<const LayerCalibration> calibration = {};
+  /// What a forced calibration replaced in `rpu`; none: nothing.
+  std::optional<ReplacedParameters> replaced = {};
 
   /// Products of two activations: the devices into which every matrix is programmed anew (`device` is empty for them).
   std::optional<device::DeviceParameters> written_device = {};
