@@ -306,6 +306,10 @@ class Calibration {
       }
       at->second = std::make_shared<const LayerCalibration>(std::move(layer));
     }
+    const std::vector<LayerParameters> calibrated = layer_parameters(request_.executor, resolver(found));
+    for (std::size_t l = 0; l < layers_.size(); ++l)
+      for (const LayerWarning& warning : layer_warnings(name_of(l), calibrated[l], real[l]))
+        environment_.warn(warning.text);
   }
 
   const CalibrationRequest& request_;

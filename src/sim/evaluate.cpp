@@ -3,8 +3,11 @@
 #include <algorithm>
 
 #include "evaluation.hpp"
+#include "tessera/sim/layer_calibration.hpp"
 
 namespace tessera::sim {
+
+using tessera::to_string;
 
 Task task_of(const EvaluationRequest& request) {
   const io::DataSet& data = request.data;
@@ -73,8 +76,11 @@ Shape fitted_sample_shape(const nn::Graph& graph, const Shape& sample_shape) {
 
 EvaluationResult evaluate(const EvaluationRequest& request, const EvaluationSink& sink, Parallel parallel,
                           const Environment& environment) {
+  note_replaced(request.executor, request.resolve, environment);
   const EvaluationTask task{request, sink};
-  return std::move(evaluate_together({&task, 1}, parallel, environment).front());
+  EvaluationResult result = std::move(evaluate_together({&task, 1}, parallel, environment).front());
+  for (const LayerWarning& warning : result.warnings) environment.warn(warning.text);
+  return result;
 }
 
 std::vector<EvaluationResult> evaluate_together(std::span<const EvaluationTask> tasks, Parallel parallel,

@@ -124,12 +124,13 @@ void Evaluation::make_spiking_reference() {
 
 PointGroup Evaluation::open_group(std::size_t next) {
   PointGroup group;
+  group.watched = next == 0 && !statistics_;
   std::int64_t bytes = 0;
   for (; next < points_.size(); ++next) {
     const Point& point = points_[next];
     number_layers(group, point);
     AnalogNetwork network = network_at(group, point);
-    network.count_statistics(statistics_);
+    network.count_statistics(statistics_ || group.watched);
     const std::int64_t more = network.bytes();
     if (tasks_[point.task].sink.begin) tasks_[point.task].sink.begin(point.index, network);
     PointResult result;
@@ -205,6 +206,16 @@ void Evaluation::program_chip(const Point& point) {
   if (task.sink.programmed) task.sink.programmed(task.program - task.request.first_program, *task.chip);
 }
 
+void Evaluation::warn(const PointGroup& group, std::size_t n) {
+  const Point& point = group.points[n];
+  if (point.index != PointIndex{}) return;
+  const std::vector<LayerResult>& layers = group.results[n].layers;
+  for (std::size_t l = 0; l < layer_count_; ++l)
+    for (LayerWarning& warning :
+         layer_warnings(common_.executor.layers()[l].name, classes_.parameters(point.task, l), layers[l].counts))
+      tasks_[point.task].result.warnings.push_back(std::move(warning));
+}
+
 void Evaluation::close_group(PointGroup& group, bool first_group) {
   for (Job& task : tasks_) {
     if (!first_group) break;
@@ -214,6 +225,7 @@ void Evaluation::close_group(PointGroup& group, bool first_group) {
   }
   for (std::size_t n = 0; n < group.points.size(); ++n) {
     Job& task = tasks_[group.points[n].task];
+    if (task.result.points.empty() && statistics_) warn(group, n);
     if (task.sink.point) task.sink.point(group.results[n]);
     task.result.points.push_back(std::move(group.results[n]));
   }

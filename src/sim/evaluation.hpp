@@ -49,6 +49,7 @@ struct PointGroup {
   std::vector<nn::LinearOverrides> overrides;
   std::vector<std::vector<std::uint32_t>> same_layer, same_product;  ///< as in nn::BranchedRun
   std::vector<PointResult> results;
+  bool watched = false;  ///< counts are taken of the first samples, for warnings only
 };
 
 /// Whether the same inputs can be shown to both.
@@ -100,6 +101,9 @@ class Evaluation {
   std::size_t simulated_of(const PointGroup& group, std::size_t n) const {
     return tasks_[group.points[n].task].simulated;
   }
+  /// What the counts of a task's first point say.
+  void warn(const PointGroup& group, std::size_t n);
+  void end_watch(PointGroup& group);
   void run_reference(PointGroup& group, const Tensor& batch, std::int64_t first, bool count_score);
   /// Each analog layer alone, fed with what the float32 network feeds it.
   void measure_isolated(PointGroup& group, const nn::LinearRecord& record, std::int64_t first);

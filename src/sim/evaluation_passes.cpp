@@ -43,9 +43,10 @@ void Evaluation::add_cumulative_error(ErrorMeasures& error, const nn::Activation
 bool Evaluation::run_group(PointGroup& group, bool first_group) {
   const std::int64_t samples = common_.data.size();
   const std::int64_t batch_size = std::max<std::int64_t>(1, common_.batch_size / steps_);
-  for (std::int64_t first = 0; first < samples; first += batch_size) {
+  for (std::int64_t first = 0, count = 0; first < samples; first += count) {
     if (environment_.cancelled()) return false;
-    const std::int64_t count = std::min(batch_size, samples - first);
+    count = std::min(batch_size, samples - first);
+    if (group.watched) count = std::min(count, watched_samples - first);
     const Tensor batch = read_batch(first, count);
     run_reference(group, batch, first, first_group);
     const auto alone = std::count_if(group.points.begin(), group.points.end(),
@@ -57,9 +58,20 @@ bool Evaluation::run_group(PointGroup& group, bool first_group) {
     } catch (const Cancelled&) {
       return false;
     }
+    if (group.watched && first + count >= std::min(samples, watched_samples)) end_watch(group);
   }
-  collect_counts(group);
+  if (statistics_) collect_counts(group);
   return true;
+}
+
+void Evaluation::end_watch(PointGroup& group) {
+  collect_counts(group);
+  for (std::size_t n = 0; n < group.points.size(); ++n) {
+    warn(group, n);
+    group.networks[n].count_statistics(false);
+    for (LayerResult& layer : group.results[n].layers) layer.counts = {};
+  }
+  group.watched = false;
 }
 
 void Evaluation::collect_counts(PointGroup& group) const {

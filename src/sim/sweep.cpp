@@ -202,6 +202,7 @@ class Worker {
       const std::vector<EvaluationResult> results = evaluate_together(tasks, parallel_, inner);
       if (!std::all_of(results.begin(), results.end(), [](const EvaluationResult& r) { return r.complete; }))
         return false;
+      warn(task, results);
       if (!requests.front().spiking)
         references_.try_emplace({&requests.front().executor, &requests.front().data}, results.front().reference);
     } catch (const RunError& failure) {
@@ -213,10 +214,20 @@ class Worker {
   }
 
  private:
+  /// Each trouble of a layer once, at the first point that shows it.
+  void warn(const ChipTask& task, const std::vector<EvaluationResult>& results) {
+    for (std::size_t i = 0; i < results.size(); ++i)
+      for (const LayerWarning& warning : results[i].warnings)
+        if (warned_.emplace(warning.layer, warning.trouble).second)
+          environment_.warn(
+              fmt::format("{} (first seen at {})", warning.text, jobs_[static_cast<std::size_t>(task.jobs[i])].label));
+  }
+
   const std::vector<SweepJob>& jobs_;
   const SweepOptions& options_;
   Parallel parallel_;
   const Environment& environment_;
+  std::set<std::pair<std::string, LayerTrouble>> warned_;
   std::map<std::pair<const nn::Executor*, const io::DataSet*>, TaskScore> references_;
 };
 

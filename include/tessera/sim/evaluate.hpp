@@ -10,6 +10,7 @@
 #include "tessera/nn/executor.hpp"
 #include "tessera/sim/analog_network.hpp"
 #include "tessera/sim/layer_error.hpp"
+#include "tessera/sim/layer_warnings.hpp"
 #include "tessera/sim/quantized_network.hpp"
 #include "tessera/sim/run_parameters.hpp"
 #include "tessera/sim/scores.hpp"
@@ -23,7 +24,7 @@ struct LayerResult {
   bool analog = false;
   ErrorMeasures cumulative;      ///< output of the whole analog network against the float32 network
   ErrorMeasures isolated;        ///< this layer alone analog, fed with the float32 network's input
-  tile::LayerStatistics counts;  ///< of the cumulative pass
+  tile::LayerStatistics counts;  ///< of the cumulative pass; without statistics, empty
 };
 
 /// Which chip, when. `repeat` = program * read_repeats + read.
@@ -93,11 +94,13 @@ struct EvaluationResult {
   double analog_seconds = 0.0;      ///< wall time of analog passes, without statistics
   std::int64_t reference_samples = 0;
   std::int64_t analog_samples = 0;
+  /// Of the first chip at the first time, by all samples, or without statistics by the first (watched_samples).
+  std::vector<LayerWarning> warnings;
 };
 
 /// Runs every sample through the float32 network and through each chip. Throws InputError where data and network do not
 /// fit, RunError (naming the layer) where a value stops being finite. Every number in the result and everything given
-/// to the sink is independent of batch size, memory and threads.
+/// to the sink is independent of batch size, memory and threads. The warnings of the result go to the environment, too.
 EvaluationResult evaluate(const EvaluationRequest& request, const EvaluationSink& sink, Parallel parallel,
                           const Environment& environment);
 
