@@ -59,7 +59,7 @@ void calibrate(const CalibrateOptions& options, const Invocation& invocation) {
       .seed = config.seed,
       .parameters = parameters,
       .resolve = sim::with_calibration(spec::layer_resolver(config, executor.options().products),
-                                       load_ranges(config.model, executor).layers)};
+                                       sim::without_activation_ranges(load_ranges(config.model, executor).layers))};
   std::ostream& out = invocation.console.out;
   std::vector<std::string> sources;
   std::string tables;

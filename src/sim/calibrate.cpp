@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/part_address.hpp"
 #include "sim/row_collector.hpp"
 #include "sim/written_layer.hpp"
 #include "tessera/sim/analog_network.hpp"
@@ -124,11 +125,14 @@ class Calibration {
     const double alpha = parameters_.std_alpha.value_or(range.init_std_alpha);
     for (std::size_t i = 0; i < layer(l).parts.size(); ++i) {
       const nn::LinearPart& source = layer(l).parts[i];
-      random::Address address;
-      address.seed = request_.seed;
-      address.layer = static_cast<std::uint32_t>(i * 65536 + l);
+      random::Address address = part_address(request_.seed, l, i);
       auto part = std::make_unique<PartInProgress>();
       part->tiles = tile::AnalogLayer(p.rpu, source.weight.view(), source.bias, address);
+      if (p.calibration && i == 0 && !p.calibration->parts[0].state.tiles.front().scale_quantizer.delta.empty())
+        environment_.note(
+            fmt::format("layer '{}': the learned range of its scales was for the input ranges of before; "
+                        "it follows the new scales",
+                        name_of(l)));
       if (p.calibration) part->tiles.set_state(started_anew(p.calibration->parts.at(i), part->tiles, range.init_value));
       std::vector<RowStatistics*> statistics;
       for (std::int64_t t = 0; t < part->tiles.tile_count(); ++t) {

@@ -284,6 +284,36 @@ NetworkCalibration read_calibration(const std::vector<nn::LinearLayer>& layers,
   return result;
 }
 
+NetworkCalibration without_activation_ranges(const NetworkCalibration& calibration) {
+  NetworkCalibration result;
+  for (const auto& [name, layer] : calibration) {
+    LayerCalibration copy = *layer;
+    copy.activation.reset();
+    for (PartCalibration& part : copy.parts) {
+      part.state.output_quantizer = {};
+      for (tile::TileState& tile : part.state.tiles) tile.output_quantizer = {};
+    }
+    result.emplace(name, std::make_shared<const LayerCalibration>(std::move(copy)));
+  }
+  return result;
+}
+
+void forget_estimated_ranges(std::map<std::string, io::LayerNumbers>& numbers) {
+  const std::string bounds = ".bounds", digital_bounds = "quantizer_bounds.";
+  for (auto& [node, entries] : numbers) {
+    std::vector<std::string> estimated;
+    for (const auto& [name, values] : entries) {
+      if (name.ends_with(bounds))
+        estimated.insert(estimated.end(), {name, name.substr(0, name.size() - bounds.size())});
+      if (name.starts_with(digital_bounds)) {
+        const std::string tensor = name.substr(digital_bounds.size());
+        estimated.insert(estimated.end(), {name, "quantization." + tensor, "quantizer_law." + tensor});
+      }
+    }
+    for (const std::string& name : estimated) entries.erase(name);
+  }
+}
+
 LayerResolver with_calibration(LayerResolver resolve, NetworkCalibration calibration) {
   if (calibration.empty()) return resolve;
   return [resolve = std::move(resolve), calibration = std::move(calibration)](const std::string& name,

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "sim/analog_operator.hpp"
+#include "sim/part_address.hpp"
 #include "tessera/sim/analog_network.hpp"
 #include "tessera/sim/chip_file.hpp"
 #include "tessera/sim/layer_calibration.hpp"
@@ -81,7 +82,6 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
                                std::uint32_t repeat, Parallel parallel, const FaultMaps& faults,
                                std::span<const ProgrammedChip* const> like, const StoredChips& stored) {
   const std::vector<nn::LinearLayer>& layers = executor.layers();
-  constexpr std::size_t most_layers = 65536;
   require<InputError>(layers.size() < most_layers, "the network has {} weighted layers; at most {} can be addressed",
                       layers.size(), most_layers - 1);
   layers_.resize(layers.size());
@@ -91,10 +91,7 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
     const LayerParameters parameters = resolve(source.name, op);
     if (!parameters.analog) continue;
     for (std::size_t p = 0; p < source.parts.size(); ++p) {
-      random::Address address;
-      address.seed = seed;
-      address.layer = static_cast<std::uint32_t>(p * most_layers + l);
-      address.repeat = repeat;
+      const random::Address address = part_address(seed, l, p, repeat);
       const std::string name = source.part_name(p);
       layers_[l].push_back(with_layer_name(name, [&] {
         if (!like.empty() && like[l] != nullptr) {

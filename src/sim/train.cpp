@@ -7,6 +7,7 @@
 
 #include "sim/analog_trainable.hpp"
 #include "sim/low_precision_training.hpp"
+#include "sim/part_address.hpp"
 #include "sim/rate_factor.hpp"
 #include "sim/spiking_training.hpp"
 #include "sim/training_batches.hpp"
@@ -23,7 +24,6 @@ namespace tessera::sim {
 
 namespace {
 
-constexpr std::size_t most_layers = 65536;
 constexpr std::uint32_t training_repeat = 0xFFFFFFFFU;  // no chip of an evaluation has this number
 
 /// Over the samples and steps of one epoch.
@@ -74,9 +74,11 @@ class Trainer {
       graph = with_fresh_weights(std::move(graph), executor_options(), request_.seed);
       calibration.clear();
     }
+    forget_estimated_ranges(calibration);
     const nn::Executor executor(graph, executor_options());
     const LayerResolver resolve = with_calibration(request_.resolve, read_calibration(executor.layers(), calibration));
     static_cast<void>(layer_parameters(executor, resolve));  // the problems of all layers at once
+    note_replaced(executor, resolve, environment_);
     state_.analog = parameters_.digital_epochs == 0;
     begin_at(graph, calibration);
     check();
@@ -129,10 +131,7 @@ class Trainer {
       forced_[l] = parameters.calibration && parameters.calibration->forced;
       for (std::size_t p = 0; p < layers[l].parts.size(); ++p) {
         const nn::LinearPart& part = layers[l].parts[p];
-        const random::Address address{.seed = request_.seed,
-                                      .layer = static_cast<std::uint32_t>(p * most_layers + l),
-                                      .tile = 0,
-                                      .repeat = training_repeat};
+        const random::Address address = part_address(request_.seed, l, p, training_repeat);
         tile::LearningLayer learning(parameters.rpu, part.weight.view(), part.bias, address);
         if (parameters.calibration) learning.set_state(parameters.calibration->parts.at(p).state);
         auto trainable =

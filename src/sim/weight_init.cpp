@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/part_address.hpp"
 #include "tessera/nn/training.hpp"
 #include "tessera/random/stream.hpp"
 
 namespace tessera::sim {
 
 namespace {
-
-constexpr std::size_t most_layers = 65536;
 
 void fill(nn::Graph& graph, nn::ValueId id, float value) {
   if (id == nn::no_value || graph.tensor(id) == nullptr) return;
@@ -46,8 +45,7 @@ nn::Graph with_fresh_weights(nn::Graph graph, const nn::ExecutorOptions& options
   for (std::size_t l = 0; l < layers.size(); ++l) {
     for (std::size_t p = 0; p < layers[l].parts.size(); ++p) {
       const std::span<float> weight = values_of(layers[l].part_name(p) + ".weight");
-      const random::Stream stream({.seed = seed, .layer = static_cast<std::uint32_t>(p * most_layers + l)},
-                                  random::Purpose::weight_init);
+      const random::Stream stream(part_address(seed, l, p), random::Purpose::weight_init);
       random::fill_normal(stream, 0, 0, weight);
       const double gain = layers[l].kind == nn::LinearKind::recurrent ? 1.0 : 2.0;
       const auto scale = static_cast<float>(std::sqrt(gain / static_cast<double>(layers[l].parts[p].weight.cols())));

@@ -82,6 +82,21 @@ TEST_F(StoredRangesTest, ActivationRangesOfOtherLawsAreRefused) {
   EXPECT_EQ(refusal(executor_, known, plain), "");
 }
 
+/// What is found anew need not fit.
+TEST_F(StoredRangesTest, ACalibrationAndATrainingBeginWithoutTheRangesTheyFind) {
+  const LayerResolver asked = with_activation(activation(4, false, tile::RangeEstimator::MSE));
+  const NetworkCalibration known = calibrated(executor_, data_, with_activation(activation(8)));
+  EXPECT_NE(refusal(executor_, known, asked), "");
+  const auto again = calibrated(executor_, data_, with_calibration(asked, without_activation_ranges(known)));
+  EXPECT_EQ(again.at("fc1")->parts[0].state, calibrated(executor_, data_, asked).at("fc1")->parts[0].state);
+  std::map<std::string, io::LayerNumbers> numbers;
+  for (const nn::LinearLayer& layer : executor_.layers())
+    numbers[layer.name] = to_numbers(layer, *known.at(layer.name));
+  ASSERT_TRUE(numbers.at("fc1").contains("tile0.output_quantizer"));
+  forget_estimated_ranges(numbers);
+  EXPECT_EQ(refusal(executor_, read_calibration(executor_.layers(), numbers), asked), "");
+}
+
 TEST_F(StoredRangesTest, ActivationRangesOfOlderFilesAreRefused) {
   const NetworkCalibration known = calibrated(executor_, data_, with_activation(activation(8)));
   std::map<std::string, io::LayerNumbers> numbers;

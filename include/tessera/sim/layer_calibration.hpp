@@ -69,6 +69,12 @@ LayerCalibration from_numbers(const nn::LinearLayer& layer, const io::LayerNumbe
 NetworkCalibration read_calibration(const std::vector<nn::LinearLayer>& layers,
                                     const std::map<std::string, io::LayerNumbers>& numbers);
 
+/// For a calibration that finds the ranges of activations anew: without those of before, which then need not fit.
+NetworkCalibration without_activation_ranges(const NetworkCalibration& calibration);
+/// For a training that begins: without ranges of activations that were only estimated, of tiles and of digital
+/// quantizers.
+void forget_estimated_ranges(std::map<std::string, io::LayerNumbers>& numbers);
+
 /// `resolve` with the calibration of each layer as it fits the layer's parameters (fitted_calibration, whose
 /// ConfigError it throws); for forced ones with input ranges on and noise management off.
 LayerResolver with_calibration(LayerResolver resolve, NetworkCalibration calibration);
