@@ -114,8 +114,6 @@ void UniformQuantizer::set_quant_range(std::span<const float> x_min, std::span<c
 
   UniformQuantizerState next;
   next.is_signed = symmetric() && below_zero;
-  next.x_min.assign(x_min.begin(), x_min.end());
-  next.x_max.assign(x_max.begin(), x_max.end());
   const int bits = parameters_.n_bits;
   const auto top = static_cast<float>(next.is_signed ? (1 << (bits - 1)) - 1 : (1 << bits) - 1);
   for (std::size_t c = 0; c < count; ++c) {
@@ -127,6 +125,8 @@ void UniformQuantizer::set_quant_range(std::span<const float> x_min, std::span<c
     const float raw =
         parameters_.scale_domain == ScaleDomain::log ? static_cast<float>(std::log(static_cast<double>(step))) : step;
     next.delta.push_back(raw);
+    next.x_min.push_back(low);
+    next.x_max.push_back(high);
     if (!symmetric()) next.zero_float.push_back(-low / step);
   }
   if (stored > count) {

@@ -66,7 +66,7 @@ struct UniformQuantizerState {
   std::vector<float> delta = {};       ///< the step (linear domain) or its natural logarithm (log domain)
   std::vector<float> zero_float = {};  ///< asymmetric: the zero point before rounding; else empty
   bool is_signed = false;              ///< symmetric: one flag for all channels
-  /// The bounds that set_quant_range() was given, from which a step follows for any width; empty where the step itself
+  /// The bounds lo and hi of set_quant_range(), from which a step follows for any width; empty where the step itself
   /// was set or learned.
   std::vector<float> x_min = {}, x_max = {};
 
