@@ -403,13 +403,32 @@ HWY_EXPORT(row_abs_max);
 HWY_EXPORT(square_inputs);
 HWY_EXPORT(input_magnitudes);
 
+namespace {
+
+// The step of a converter whose K-th code is the bound. Rounding bound / K alone may leave fl(K step) beside the bound,
+// and a top code above it would count as clipped.
+float step_of_top_code(float bound, float codes) {
+  const auto nearest = static_cast<float>(static_cast<double>(bound) / static_cast<double>(codes));
+  const float below = std::nextafter(nearest, 0.0F);
+  for (const float step : {nearest, std::nextafter(nearest, bound), below})
+    if (codes * step == bound) return step;
+  return codes * nearest < bound ? nearest : below;
+}
+
+}  // namespace
+
 Converter make_converter(double bound, double resolution) {
+  constexpr double float_accuracy = 1e-6;  // of a resolution that was written or stored with seven digits
+  constexpr double most_codes = 1 << 24;
   Converter converter;
-  if (bound <= 0.0) return converter;
+  if (bound <= 0.0 || !std::isfinite(bound)) return converter;
   converter.bound = static_cast<float>(bound);
-  const auto parameter = static_cast<float>(resolution);
-  const float rho = parameter <= 0.0F ? 0.0F : (parameter > 1.0F ? 1.0F / parameter : parameter);
-  converter.step = 2.0F * converter.bound * rho;
+  if (resolution <= 0.0) return converter;
+  const double steps = resolution > 1.0 ? resolution : 1.0 / resolution;  // over the full range
+  const double top = std::rint(0.5 * steps);
+  const bool whole = top >= 1.0 && top < most_codes && std::fabs(0.5 * steps - top) <= float_accuracy * top;
+  converter.step = whole ? step_of_top_code(converter.bound, static_cast<float>(top))
+                         : static_cast<float>(2.0 * static_cast<double>(converter.bound) / steps);
   return converter;
 }
 

@@ -2,20 +2,16 @@
 
 #include <set>
 
+#include "tessera/kernels/converter.hpp"
 #include "tessera/sim/layer_calibration.hpp"
 
 namespace tessera::sim {
 
 namespace {
 
-/// Step of a converter with resolution parameter `resolution` over [-bound, bound]; 0 where it does not quantize.
-double converter_step(double resolution, double bound) {
-  if (resolution <= 0.0 || bound <= 0.0) return 0.0;
-  return 2.0 * bound * (resolution > 1.0 ? 1.0 / resolution : resolution);
-}
-
-double effective_bits_or_missing(double peak, double step) {
-  return step > 0.0 ? tile::effective_bits(peak, step) : results::missing;
+double effective_bits_or_missing(float peak, double resolution, double bound) {
+  const auto step = static_cast<double>(kernels::make_converter(bound, resolution).step);
+  return step > 0.0 ? tile::effective_bits(static_cast<double>(peak), step) : results::missing;
 }
 
 results::ErrorNumbers error_numbers(const ErrorMeasures& error) {
@@ -51,10 +47,8 @@ results::LayerPoint layer_point(const LayerResult& layer, const tile::IOParamete
   point.bound_management_rounds = counts.mean_bound_management_rounds();
   point.bound_management_failed_fraction = share(counts.bound_management_failed, counts.tile_vectors);
   if (!parameters.is_perfect && parameters.mv_type != tile::AnalogMVType::IDEAL) {
-    point.dac_effective_bits = effective_bits_or_missing(static_cast<double>(counts.dac_peak),
-                                                         converter_step(parameters.inp_res, parameters.inp_bound));
-    point.adc_effective_bits = effective_bits_or_missing(static_cast<double>(counts.adc_peak),
-                                                         converter_step(parameters.out_res, parameters.out_bound));
+    point.dac_effective_bits = effective_bits_or_missing(counts.dac_peak, parameters.inp_res, parameters.inp_bound);
+    point.adc_effective_bits = effective_bits_or_missing(counts.adc_peak, parameters.out_res, parameters.out_bound);
   }
   return point;
 }

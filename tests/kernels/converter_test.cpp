@@ -86,6 +86,54 @@ TEST(MakeConverter, ReadsBothNotationsOfResolution) {
   EXPECT_EQ(make_converter(-1.0, 254.0).bound, infinity);
 }
 
+// The largest code must not lie above the bound, or a value at the bound counts as clipped; it lies below it by at most
+// one unit in the last place.
+TEST(MakeConverter, TopCodeIsTheBoundForAllUsualBoundsAndResolutions) {
+  std::vector<double> bounds = {0.25, 0.5,  1.0,  1.5,   2.0,   2.5,   5.0,   12.0,
+                                20.0, 25.0, 64.0, 100.0, 127.0, 511.0, 1000.0};
+  for (int tenth = 1; tenth <= 400; ++tenth) bounds.push_back(0.1 * tenth);
+  std::int64_t equal = 0;
+  std::int64_t tried = 0;
+  for (const double bound : bounds) {
+    for (int bits = 2; bits <= 16; ++bits) {
+      const double count = std::ldexp(1.0, bits) - 2.0;
+      const auto codes = static_cast<float>(count / 2.0);
+      for (const double resolution : {count, 1.0 / count, static_cast<double>(static_cast<float>(1.0 / count))}) {
+        const Converter c = make_converter(bound, resolution);
+        ASSERT_LE(codes * c.step, c.bound) << bound << " " << resolution;
+        ASSERT_GE(codes * c.step, std::nextafter(c.bound, 0.0F)) << bound << " " << resolution;
+        ASSERT_EQ(std::rint(c.bound / c.step), codes) << bound << " " << resolution;
+        ASSERT_EQ(reference::quantize(c.bound, c.step), codes * c.step);
+        equal += codes * c.step == c.bound ? 1 : 0;
+        ++tried;
+      }
+    }
+    for (int steps = 2; steps <= 1024; ++steps) {  // any number of levels; odd ones have half a step beyond the last
+      const Converter c = make_converter(bound, static_cast<double>(steps));
+      const float codes = std::floor(0.5F * static_cast<float>(steps));
+      ASSERT_LE(codes * c.step, c.bound) << bound << " " << steps;
+      ASSERT_GT((codes + 1.0F) * c.step, c.bound) << bound << " " << steps;
+    }
+  }
+  EXPECT_GT(equal, tried * 98 / 100);  // for the others no float32 step gives the bound
+  const Converter usual = make_converter(12.0, 1.0 / 510.0);
+  EXPECT_EQ(255.0F * usual.step, 12.0F);
+}
+
+TEST(MakeConverter, StepIsThatOfDoubleArithmeticRoundedOnce) {
+  for (const double bound : {1.0, 0.7, 12.0, 20.0})
+    for (const double steps : {126.0, 254.0, 255.0, 510.0}) {
+      const auto rounded = static_cast<float>(2.0 * bound / steps);
+      EXPECT_LE(std::fabs(make_converter(bound, steps).step - rounded), 0.0F) << bound << " " << steps;
+    }
+}
+
+TEST(MakeConverter, InfiniteBoundHasNoStep) {
+  const Converter c = make_converter(std::numeric_limits<double>::infinity(), 254.0);
+  EXPECT_EQ(c.step, 0.0F);
+  EXPECT_EQ(c.bound, infinity);
+}
+
 TEST(ConvertInputs, EqualsTheScalarDefinition) {
   const std::vector<float> range{0.0F, 0.7F, 3.0F, 1e-20F};
   int cases = 0;

@@ -19,7 +19,10 @@ struct Converter {
 };
 
 /// The converter of a bound and a resolution parameter: rho = 0 if resolution <= 0, 1 / resolution if it is > 1, else
-/// resolution; step = (2 bound) * rho in float32. bound <= 0 means no bound, and then no step either.
+/// resolution; step = 2 bound rho, rounded to float32 once. Where K = 1 / (2 rho) is a whole number to float32 accuracy
+/// (the symmetric converters of 2^n - 1 levels) the top code is the bound: of the neighbours of bound / K the step is
+/// the one for which fl(K step) = bound, or the largest for which it lies below. bound <= 0 or infinite means no bound,
+/// and then no step either.
 Converter make_converter(double bound, double resolution);
 
 /// What happened in a block of conversions. Sums of integers and a maximum.
