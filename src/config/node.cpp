@@ -172,13 +172,23 @@ std::string describe(const Node& node) {
   return (node.quoted ? "the text '" : "'") + shown + "'";
 }
 
+namespace {
+
+/// "_key" for "key" and the other way round.
+std::string other_spelling(const std::string& key) {
+  return key.size() > 1 && key[0] == '_' ? key.substr(1) : "_" + key;
+}
+
+}  // namespace
+
 Node merged(Node base, const Node& over) {
   if (!base.is_map() || !over.is_map() || types_differ(base, over)) return over;
   base.entries.reserve(base.entries.size() + over.entries.size());  // keeps the views in `index` valid
   std::unordered_map<std::string_view, std::size_t> index;
   for (std::size_t i = 0; i < base.entries.size(); ++i) index.emplace(base.entries[i].key, i);
   for (const Node::Entry& entry : over.entries) {
-    const auto found = index.find(entry.key);
+    auto found = index.find(entry.key);
+    if (found == index.end()) found = index.find(other_spelling(entry.key));
     if (found == index.end()) {
       base.entries.push_back(entry);
     } else {

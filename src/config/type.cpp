@@ -45,6 +45,17 @@ Type<T> integer_type(Range range, Range storage, Parse parse) {
           [](const T& value) { return Node::plain(std::to_string(value)); }};
 }
 
+/// Integers, also written as a number with nothing behind the point ("1000.0", "1e3").
+std::optional<Parsed<std::int64_t>> parse_whole(const std::string& word) {
+  constexpr double exact = 9007199254740992.0;  // 2^53
+  if (const auto parsed = parse_integer(word)) return parsed;
+  if (word.find_first_of(".eE") == std::string::npos) return std::nullopt;
+  const auto number = parse_real(word);
+  if (!number || number->overflow || !(std::fabs(number->value) <= exact) || number->value != std::trunc(number->value))
+    return std::nullopt;
+  return Parsed<std::int64_t>{static_cast<std::int64_t>(number->value), false};
+}
+
 /// "NoiseManagementType.ABS_MAX", "AbsMax" and "abs_max" become "absmax".
 std::string folded_word(const std::string& word) {
   std::string folded;
@@ -148,7 +159,7 @@ Type<double> real(Range range) {
               report.problem(node.position, key, fmt::format("expected a number, got {}", describe(node)));
             else if (parsed->overflow || (std::isfinite(parsed->value) && std::abs(parsed->value) > float_max))
               report.problem(node.position, key, fmt::format("{} does not fit a float32", node.scalar));
-            else if (!std::isfinite(parsed->value))
+            else if (!std::isfinite(parsed->value) && !(range.infinity && parsed->value > 0.0))
               report.problem(node.position, key, fmt::format("{} is not finite", node.scalar));
             else if (!range.contains(parsed->value))
               report.problem(node.position, key, out_of_range(node, range));
@@ -213,14 +224,16 @@ Type<Node> anything(std::shared_ptr<const TypeInfo> info) {
 }
 
 Type<std::int64_t> detail::signed_integer(Range range, Range storage) {
-  return integer_type<std::int64_t>(range, storage, parse_integer);
+  return integer_type<std::int64_t>(range, storage, parse_whole);
 }
 
 Type<std::uint64_t> detail::unsigned_integer(Range range, Range storage) {
   if (!(range.low >= 0)) range.low = 0;
   return integer_type<std::uint64_t>(range, storage, [](const std::string& word) {
     auto parsed = parse_unsigned(word);
-    const auto negative = parsed ? std::nullopt : parse_integer(word);
+    const auto negative = parsed ? std::nullopt : parse_whole(word);
+    if (negative && !negative->overflow && negative->value >= 0)
+      return std::optional(Parsed<std::uint64_t>{static_cast<std::uint64_t>(negative->value), false});
     return parsed || !negative ? parsed : std::optional(Parsed<std::uint64_t>{0, true});
   });
 }

@@ -182,6 +182,10 @@ TEST_F(Folder, SeveralBasesLaterWins) {
   write("a.yaml", "x: 1\ny: 1\n");
   write("b.yaml", "y: 2\nz: 2\n");
   EXPECT_EQ(load(write("c.yaml", "base: [a.yaml, b.yaml]\nz: 3\n")), parse_text("x: 1\ny: 2\nz: 3\n"));
+  // Dumps spell private fields with an underscore; what lies over them need not.
+  write("dump.yaml", "act: {_estimator: a, bits: 3}\n");
+  EXPECT_EQ(load(write("over.yaml", "base: dump.yaml\nact: {estimator: b}\n")),
+            parse_text("act: {_estimator: b, bits: 3}\n"));
 }
 
 TEST_F(Folder, BadBases) {

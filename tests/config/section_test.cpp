@@ -122,6 +122,21 @@ TEST(Section, ReadsEveryType) {
   EXPECT_EQ(read_text(to_yaml(outer_type().write(expected))), expected);
 }
 
+TEST(Section, WholeNumbersMayBeWrittenAsReals) {
+  EXPECT_EQ(read_text("count: 1000.0").count, 1000);
+  EXPECT_EQ(read_text("count: 1e3").count, 1000);
+  EXPECT_EQ(read_text("seed: 5.0").seed, 5U);
+}
+
+TEST(Section, InfinityWhereTheKeyHasAUseForIt) {
+  const Type<double> bound = real(Range::or_infinite());
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const char* text : {".inf", "inf", ".INF", "+.inf"}) EXPECT_EQ(read(Node::plain(text), bound), infinity) << text;
+  EXPECT_EQ(bound.write(infinity).scalar, ".inf");
+  EXPECT_THROW(read(Node::plain("-.inf"), bound), ConfigError);
+  EXPECT_THROW(read(Node::plain(".nan"), bound), ConfigError);
+}
+
 TEST(Section, ReadsOverWhatIsThere) {
   Outer start;
   start.inner.scale = 3.0;
@@ -173,7 +188,9 @@ TEST(Section, EveryMistakeHasItsMessage) {
        "extra, "
        "noise_model, times, by_name, file, files"},
       {"count: many", "t.yaml:1:8: count: expected an integer, got 'many'"},
-      {"count: 2.0", "t.yaml:1:8: count: expected an integer, got '2.0'"},
+      {"count: 2.5", "t.yaml:1:8: count: expected an integer, got '2.5'"},
+      {"count: .inf", "t.yaml:1:8: count: expected an integer, got '.inf'"},
+      {"count: 1e300", "t.yaml:1:8: count: expected an integer, got '1e300'"},
       {"count: '2'", "t.yaml:1:8: count: expected an integer, got the text '2'"},
       {"count: 010", "t.yaml:1:8: count: expected an integer, got '010'"},
       {"count: [2]", "t.yaml:1:8: count: expected an integer, got a list"},

@@ -78,7 +78,7 @@ std::string format_real(double value);
 /// What a value is, for messages: "a map", "a list", "null", "'4.5'", "the text '8'".
 std::string describe(const Node& node);
 
-/// `over` laid over `base`: maps merge key by key, everything else is replaced, null included. A map whose `type`
+/// `over` laid over `base`: maps merge by key (or _key), everything else is replaced, null included. A map whose `type`
 /// differs from that of the map below replaces it whole, since the other type's keys mean nothing to it.
 Node merged(Node base, const Node& over);
 
