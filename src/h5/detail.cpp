@@ -70,7 +70,8 @@ void narrow(const std::vector<From>& from, To* to, Precision precision, ElementT
                 (precision == Precision::rounded && std::isfinite(rounded));
       }
     } else {
-      exact = Integers<From>::template fits<To>(value);
+      exact =
+          Integers<From>::template fits<To>(value) || (std::is_floating_point_v<To> && precision == Precision::rounded);
     }
     require<InputError>(exact, "cannot read {} of '{}' as {} (element {} is {}, which {} cannot hold)", where.path,
                         where.file, to_string(wanted), i, value, to_string(wanted));

@@ -146,6 +146,9 @@ TEST_F(H5RoundTrip, ConversionsAreExactOrRefused) {
   EXPECT_THAT([&] { file.dataset("f64").read<float>(); }, ThrowsMessage<InputError>(HasSubstr("element 1 is 0.1")));
   EXPECT_THAT(file.dataset("f64").read<float>(Precision::rounded), ElementsAre(0.5F, 0.1F));
   EXPECT_THROW(file.dataset("huge").read<float>(Precision::rounded), InputError);
+  EXPECT_THAT(file.dataset("big").read<float>(Precision::rounded), ElementsAre(0x1p53F));
+  EXPECT_THAT(file.dataset("u64").read<float>(Precision::rounded), ElementsAre(0x1p64F));
+  EXPECT_THROW(file.dataset("u64").read<std::int64_t>(Precision::rounded), InputError);
   EXPECT_TRUE(std::isnan(file.dataset("exact64").read<float>()[1]));
   EXPECT_TRUE(std::isinf(file.dataset("exact64").read<float>()[2]));
   EXPECT_THAT([&] { file.dataset("f64").read<std::int32_t>(); },

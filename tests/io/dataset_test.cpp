@@ -207,6 +207,29 @@ TEST_F(DataSetTest, ReadsHdf5WithOtherNamesAndALabelFile) {
   EXPECT_TRUE(other.has_targets());
 }
 
+// Integers that float32 cannot hold are rounded alike, whatever the format.
+TEST_F(DataSetTest, WideIntegersAreRoundedInEveryFormat) {
+  const std::vector<std::int64_t> wide = {(1 << 24) + 1, -(1 << 24) - 3, std::int64_t{1} << 62, 7};
+  const std::vector<std::uint32_t> narrow = {(1U << 24U) + 1U, 0xffffffffU, 0U, 7U};
+  {
+    h5::File file = h5::File::create(path("w.h5"));
+    file.write<std::int64_t>("inputs", {2, 2}, wide);
+    file.write<std::uint32_t>("narrow", {2, 2}, narrow);
+    file.close();
+  }
+  write_npy(path("w.npy"), {2, 2}, std::span<const std::int64_t>(wide));
+  write_npy(path("n.npy"), {2, 2}, std::span<const std::uint32_t>(narrow));
+  const DataSet from_h5(of_format(DataFormat::hdf5, path("w.h5")));
+  EXPECT_THAT(from_h5.read(0, 2).values(), ElementsAre(16777216.0F, -16777220.0F, 0x1p62F, 7.0F));
+  EXPECT_THAT(DataSet(of_format(DataFormat::npy, path("w.npy"))).read(0, 2).values(),
+              testing::ElementsAreArray(from_h5.read(0, 2).values()));
+  DataParameters p = of_format(DataFormat::hdf5, path("w.h5"));
+  p.input_dataset = "narrow";
+  EXPECT_THAT(DataSet(p).read(0, 2).values(), ElementsAre(16777216.0F, 0x1p32F, 0.0F, 7.0F));
+  EXPECT_THAT(DataSet(of_format(DataFormat::npy, path("n.npy"))).read(0, 2).values(),
+              testing::ElementsAreArray(DataSet(p).read(0, 2).values()));
+}
+
 TEST_F(DataSetTest, ScalesThenSubtractsThenDividesInFloat32) {
   const std::string file = write("x", idx_counting({4, 3, 2, 2}));
   DataParameters p = of_format(DataFormat::idx, file);

@@ -19,8 +19,8 @@
 /// time.
 ///
 /// Numbers never change silently: a read into another type succeeds only if every stored value exists in that type
-/// (uint8 -> float, int64 -> int32 where all fit), else it is an InputError. Precision::rounded lets float64 round to
-/// float32. Floating-point numbers are never read as integers.
+/// (uint8 -> float, int64 -> int32 where all fit), else it is an InputError. Precision::rounded lets float64 and
+/// integers round to float32. Floating-point numbers are never read as integers.
 namespace tessera::h5 {
 
 /// What is stored. `float16` is read but not written; `boolean` is h5py's enumeration of FALSE and TRUE.
