@@ -30,7 +30,7 @@ loops::FixedConstants constants_of(const FixedPoint& p) {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   const FixedPointRange range = fixed_point_range(p);
   return {static_cast<float>(std::ldexp(1.0, p.fl)), static_cast<float>(std::ldexp(1.0, -p.fl)),
-          p.clamp ? range.t_min : -infinity, p.clamp ? range.t_max : infinity};
+          p.clamp ? range.t_min : -infinity, p.clamp ? range.t_max : infinity, p.double_rounding};
 }
 
 loops::BlockConstants constants_of(const BlockFloatingPoint& p, std::uint32_t largest_bits) {
@@ -48,6 +48,24 @@ loops::BlockConstants constants_of(const BlockFloatingPoint& p, std::uint32_t la
           huge ? static_cast<float>(std::ldexp(1.0, shrink_exponent)) : 1.0f};
 }
 
+// Of blocks that are rounded once. The largest magnitude is brought near 1.
+loops::BlockNearestConstants nearest_constants_of(const BlockFloatingPoint& p, std::uint32_t largest_bits) {
+  constexpr int far = 60;
+  const auto largest = static_cast<double>(std::bit_cast<float>(largest_bits));
+  if (largest == 0.0) return {0.0f, 0.0f, 1.0f, 0u, 0u, 1.0f, 1.0f};
+  const int exponent = std::ilogb(largest);
+  const int shift = exponent > far ? -far : (exponent < -far ? far : 0);
+  const double leading = std::ldexp(1.0, exponent + shift);
+  const double step = std::ldexp(leading, 2 - p.wl);
+  return {static_cast<float>(1.5 * std::ldexp(step, float_mantissa)),
+          static_cast<float>(step),
+          static_cast<float>(0.5 * step),
+          bits_of(leading),
+          bits_of(std::max(2.0 * leading - step, leading)),
+          static_cast<float>(std::ldexp(1.0, shift)),
+          static_cast<float>(std::ldexp(1.0, -shift))};
+}
+
 loops::FloatConstants constants_of(const FloatingPoint& p) {
   const int e_min = -((1 << (p.exp - 1)) - 2), e_max = 1 << (p.exp - 1);
   loops::FloatConstants c{};
@@ -58,6 +76,12 @@ loops::FloatConstants constants_of(const FloatingPoint& p) {
   const std::uint32_t mantissa = 0x7fffffu;
   c.beyond = field | mantissa;  // for exp >= 8 nothing lies beyond
   c.top = field | (mantissa >> c.dropped << c.dropped);
+  c.double_rounding = p.double_rounding;
+  const double quantum = std::ldexp(1.0, e_min - p.man);
+  c.subnormal_rounder = static_cast<float>(std::ldexp(quantum, float_mantissa));
+  c.quantum = static_cast<float>(quantum);
+  c.half_quantum = static_cast<float>(0.5 * quantum);
+  if (c.half_quantum == 0.0f) c.half_quantum = std::numeric_limits<float>::quiet_NaN();
   return c;
 }
 
@@ -111,9 +135,13 @@ void block_quantize(const BlockFloatingPoint& p, const Shape& shape, const float
     }
     const bool finite = largest < 0x7f800000u;
     const loops::BlockConstants constants = finite ? constants_of(p, largest) : loops::BlockConstants{};
+    const bool once = finite && words == nullptr && draws == nullptr && !p.double_rounding;
+    const auto nearest = once ? nearest_constants_of(p, largest) : loops::BlockNearestConstants{};
     for (std::int64_t o = 0; o < layout.outer; ++o) {
       const std::int64_t at = (o * layout.channels + c) * layout.inner;
-      if (words != nullptr && finite) {
+      if (once) {
+        loops::block_nearest(nearest, x + at, y + at, layout.inner);
+      } else if (words != nullptr && finite) {
         loops::block_floating_point(constants, x + at, words + at, y + at, layout.inner);
       } else if (finite) {
         for_pieces(at, layout.inner, draws, [&](std::int64_t begin, std::int64_t n, const std::uint32_t* drawn) {

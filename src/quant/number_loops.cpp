@@ -61,16 +61,19 @@ TESSERA_QUANT_INLINE std::uint32_t random_increment(std::uint32_t word, int shif
   return (word >> 1) >> (shift - 1);
 }
 
-template <bool stochastic>
+template <bool stochastic, bool twice>
 TESSERA_QUANT_INLINE void fixed_point_loop(const FixedConstants& c, const float* x, const std::uint32_t* words,
                                            float* y, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) {
     const float a = x[i] * c.to_units;
-    float units;
-    if constexpr (stochastic) {
+    float units = std::nearbyint(a);
+    if constexpr (stochastic && !twice) {
+      const float below = units - is_negative(a - units);
+      units = below + 1.0f - is_negative(unit_interval(words[i]) - (1.0f - (a - below)));
+    } else if constexpr (stochastic) {
       const float shifted = a + unit_interval(words[i]);
       units = static_cast<float>(std::nearbyint(static_cast<double>(shifted) - 0.5));
-    } else {
+    } else if constexpr (twice) {
       units = std::nearbyint((a + 0.5f) - 0.5f);  // equal to the difference in double: tested
     }
     y[i] = clip(units * c.from_units, c.low, c.high);
@@ -92,12 +95,15 @@ TESSERA_QUANT_INLINE void block_loop(const BlockConstants& c, const float* x, co
   }
 }
 
-template <bool stochastic>
+// Subnormals to nearest are rounded once, at their quantum; stochastically, or `beside_normal`, as numbers beside the
+// smallest normal one, of whose mantissa bits are dropped.
+template <bool stochastic, bool beside_normal>
 TESSERA_QUANT_INLINE void floating_point_loop(const FloatConstants& c, const float* x, const std::uint32_t* words,
                                               float* y, std::int64_t count) {
   const Dropping d = dropping(c.dropped);
   const std::uint32_t smallest = c.smallest_normal, beyond = c.beyond, top = c.top;
   const std::uint32_t nan_from = c.propagate_nan ? exponent_mask : magnitude_mask;
+  const float rounder = c.subnormal_rounder, quantum = c.quantum, half_quantum = c.half_quantum;
   for (std::int64_t i = 0; i < count; ++i) {
     const std::uint32_t pattern = bits_of(x[i]);
     const std::uint32_t sign = pattern & sign_bit, magnitude = pattern & magnitude_mask;
@@ -106,7 +112,13 @@ TESSERA_QUANT_INLINE void floating_point_loop(const FloatConstants& c, const flo
     const std::uint32_t increment = stochastic ? random_increment(words[i], d.shift) : d.half;
     const std::uint32_t rounded = round_bits(bits_of(x[i] + shift), increment, d.keep);
     const std::uint32_t limited = (rounded & magnitude_mask) > beyond ? (sign | top) : rounded;
-    const std::uint32_t small = bits_of(float_of(rounded) - shift);
+    std::uint32_t small = bits_of(float_of(rounded) - shift);
+    if constexpr (!beside_normal) {
+      const float size = float_of(magnitude);
+      const float even = (size + rounder) - rounder;
+      const float away = even + (size - even == half_quantum ? quantum : 0.0f);
+      small = bits_of(away) | (away > 0.0f ? sign : 0u);
+    }
     const std::uint32_t result = subnormal ? small : limited;
     y[i] = float_of(magnitude > nan_from ? pattern : result);
   }
@@ -153,7 +165,12 @@ TESSERA_QUANT_INLINE void integer_loop(float low, float high, const float* x, co
 
 TESSERA_QUANT_CLONES void fixed_point(const FixedConstants& c, const float* x, const std::uint32_t* words, float* y,
                                       std::int64_t count) {
-  words == nullptr ? fixed_point_loop<false>(c, x, words, y, count) : fixed_point_loop<true>(c, x, words, y, count);
+  if (c.double_rounding)
+    words == nullptr ? fixed_point_loop<false, true>(c, x, words, y, count)
+                     : fixed_point_loop<true, true>(c, x, words, y, count);
+  else
+    words == nullptr ? fixed_point_loop<false, false>(c, x, words, y, count)
+                     : fixed_point_loop<true, false>(c, x, words, y, count);
 }
 
 TESSERA_QUANT_CLONES void fixed_point_half_away(const FixedConstants& c, const float* x, float* y, std::int64_t count) {
@@ -177,10 +194,23 @@ TESSERA_QUANT_CLONES void block_floating_point(const BlockConstants& c, const fl
   words == nullptr ? block_loop<false>(c, x, words, y, count) : block_loop<true>(c, x, words, y, count);
 }
 
+TESSERA_QUANT_CLONES void block_nearest(const BlockNearestConstants& c, const float* x, float* y, std::int64_t count) {
+  const float rounder = c.rounder, step = c.step, half_step = c.half_step, shrink = c.shrink, grow = c.grow;
+  const std::uint32_t exponent = c.exponent, top = c.top;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float v = x[i] * shrink;
+    const float even = (v + rounder) - rounder;
+    const std::uint32_t rounded = bits_of(even + (v - even == half_step ? step : 0.0f));
+    const bool too_large = (rounded & exponent_mask) > exponent;
+    y[i] = float_of(too_large ? ((rounded & sign_bit) | top) : rounded) * grow;
+  }
+}
+
 TESSERA_QUANT_CLONES void floating_point(const FloatConstants& c, const float* x, const std::uint32_t* words, float* y,
                                          std::int64_t count) {
-  words == nullptr ? floating_point_loop<false>(c, x, words, y, count)
-                   : floating_point_loop<true>(c, x, words, y, count);
+  if (words != nullptr) return floating_point_loop<true, true>(c, x, words, y, count);
+  if (c.double_rounding) return floating_point_loop<false, true>(c, x, words, y, count);
+  floating_point_loop<false, false>(c, x, words, y, count);
 }
 
 TESSERA_QUANT_CLONES void hardware_float(const HardwareConstants& c, const float* x, const std::uint32_t* words,

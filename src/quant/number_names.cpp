@@ -112,18 +112,21 @@ void validate(const LayerFormats& formats, const std::string& key) {
 
 namespace {
 
+const char* twice(bool double_rounding) {
+  return double_rounding ? ", double_rounding=true" : "";
+}
 std::string text(const std::monostate&) {
   return "float32";
 }
 std::string text(const FixedPoint& p) {
-  return fmt::format("fixed(wl={}, fl={}{}{})", p.wl, p.fl, p.clamp ? "" : ", clamp=false",
-                     p.symmetric ? ", symmetric=true" : "");
+  return fmt::format("fixed(wl={}, fl={}{}{}{})", p.wl, p.fl, p.clamp ? "" : ", clamp=false",
+                     p.symmetric ? ", symmetric=true" : "", twice(p.double_rounding));
 }
 std::string text(const BlockFloatingPoint& p) {
-  return fmt::format("block(wl={}, dim={})", p.wl, p.dim);
+  return fmt::format("block(wl={}, dim={}{})", p.wl, p.dim, twice(p.double_rounding));
 }
 std::string text(const FloatingPoint& p) {
-  return fmt::format("float(exp={}, man={})", p.exp, p.man);
+  return fmt::format("float(exp={}, man={}{})", p.exp, p.man, twice(p.double_rounding));
 }
 std::string text(const HardwareFloat& p) {
   for (const NamedNumber& named : named_numbers()) {

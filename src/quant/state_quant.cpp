@@ -102,10 +102,18 @@ void validate(const StateQuantParameters& p, const std::string& key) {
       !(std::isfinite(static_cast<float>(limits.low)) && std::isfinite(static_cast<float>(limits.high)))) {
     report("threshold", "the levels overflow float32");
   }
-  if (problems.empty() && !p.uniform) {
-    if (limits.low == limits.high) {
-      report("threshold", "exponential levels need a range that is not empty; choose a threshold other than 0");
-    } else if (const double share = lower_share(p); !(share >= 0.0 && share <= 1.0)) {
+  if (problems.empty() && static_cast<float>(limits.low) == static_cast<float>(limits.high)) {
+    report("threshold",
+           fmt::format("all {} levels, from -(T + T lower_limit) to T + T upper_limit, are {}: a state could "
+                       "take no other value; choose a threshold other than 0",
+                       1 << p.num_bits, limits.low));
+  } else if (problems.empty() && p.uniform) {
+    const std::vector<float> levels = uniform_levels(limits, 1 << p.num_bits);
+    if (std::adjacent_find(levels.begin(), levels.end()) != levels.end())
+      report("num_bits", fmt::format("{} levels between {} and {} coincide in float32; use fewer bits or wider limits",
+                                     levels.size(), limits.low, limits.high));
+  } else if (problems.empty()) {
+    if (const double share = lower_share(p); !(share >= 0.0 && share <= 1.0)) {
       report("lower_limit", "the centre of the exponential levels lies outside their limits");
     }
   }

@@ -219,19 +219,23 @@ Type<Parameters> formats() {
 
 // Number formats ------------------------------------------------------------------------------------------------
 
+constexpr const char* double_rounding_help = "true restores QPyTorch's second rounding (docs/models/peer_defects.md)";
+
 Type<quant::FixedPoint> fixed_type() {
   using P = quant::FixedPoint;
   return Section<P>("FixedPoint", "Multiples of 2^-fl in wl bits.")
       .field("wl", &P::wl, {.unit = "bit"})
       .field("fl", &P::fl, {.unit = "bit"})
       .field("clamp", &P::clamp)
-      .field("symmetric", &P::symmetric);
+      .field("symmetric", &P::symmetric)
+      .field("double_rounding", &P::double_rounding, {.help = double_rounding_help});
 }
 Type<quant::BlockFloatingPoint> block_type() {
   using P = quant::BlockFloatingPoint;
   return Section<P>("BlockFloatingPoint", "One exponent per block.")
       .field("wl", &P::wl, {.unit = "bit"})
-      .field("dim", &P::dim);
+      .field("dim", &P::dim)
+      .field("double_rounding", &P::double_rounding, {.help = double_rounding_help});
 }
 Type<quant::FloatingPoint> float_type() {
   using P = quant::FloatingPoint;
@@ -239,7 +243,8 @@ Type<quant::FloatingPoint> float_type() {
       .field("exp", &P::exp, {.unit = "bit"})
       .field("man", &P::man, {.unit = "bit"})
       .field("nan", &P::nan,
-             choice<quant::NanRule>({{"propagate", quant::NanRule::propagate}, {"as_bits", quant::NanRule::as_bits}}));
+             choice<quant::NanRule>({{"propagate", quant::NanRule::propagate}, {"as_bits", quant::NanRule::as_bits}}))
+      .field("double_rounding", &P::double_rounding, {.help = double_rounding_help});
 }
 Type<quant::IntegerNumber> integer_type() {
   using P = quant::IntegerNumber;

@@ -72,14 +72,117 @@ const std::vector<Number>& every_format() {
   return formats;
 }
 
-TEST(NumberFormat, FixedPointIsItsDefinitionInDouble) {
+std::vector<float> values_for_fixed_point() {
   std::vector<float> x = patterns(60000);
   for (float v = 0.4999f; v < 0.5001f; v = std::nextafter(v, 1.0f)) x.push_back(v);
   for (float v = 8388600.0f; v < 16777300.0f; v += 4194301.0f) {
     for (int i = -40; i < 40; ++i) x.push_back(v + static_cast<float>(i));
   }
+  return x;
+}
+
+TEST(NumberFormat, FixedPointIsItsDefinitionInDouble) {
+  const std::vector<float> x = values_for_fixed_point();
   for (const int fl : {0, 4, -3, 20}) {
     const std::vector<float> y = nearest(FixedPoint{8, fl, false}, x);
+    std::size_t peer_differs = 0;
+    const std::vector<float> peer = nearest(FixedPoint{8, fl, false, false, true}, x);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double a = std::ldexp(static_cast<double>(x[i]), fl);
+      const bool overflows = std::abs(a) > static_cast<double>(std::numeric_limits<float>::max());
+      const double expected = overflows ? std::copysign(infinity, x[i]) : std::ldexp(std::nearbyint(a), -fl);
+      ASSERT_TRUE(same_bits(y[i], static_cast<float>(expected))) << x[i] << " fl " << fl;
+      peer_differs += y[i] == peer[i] || std::isnan(y[i]) ? 0 : 1;
+    }
+    EXPECT_GT(peer_differs, 0U) << fl;
+  }
+}
+
+// Numbers of the format stay whatever is drawn; others go to one of their neighbours.
+TEST(NumberFormat, StochasticFixedPointKeepsItsNumbers) {
+  const std::vector<float> x = {1.0f, 3.0f, -3.0f, 1001.0f, 8388607.0f, -0.5f, 2.25f, 0x1p-30f, -0x1p-30f, 5.999999f};
+  for (const std::uint32_t word : {0u, 0xffu, 0x100u, 0x80000000u, 0xffffff00u, 0xffffffffu}) {
+    const std::vector<std::uint32_t> words(x.size(), word);
+    std::vector<float> y(x.size());
+    quantize_with_words(FixedPoint{32, 0, false}, {static_cast<std::int64_t>(x.size())}, x, words, y);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      EXPECT_GE(y[i], std::floor(x[i])) << x[i] << " " << word;
+      EXPECT_LE(y[i], std::ceil(x[i])) << x[i] << " " << word;
+    }
+  }
+}
+
+// Subnormal results of every exponent width, around all ties of small formats: half away from zero, of the exact value.
+TEST(NumberFormat, SubnormalsAreRoundedOnce) {
+  for (const auto& [exp, man] : {std::pair{5, 10}, {4, 3}, {5, 2}, {2, 3}, {8, 7}, {8, 23}, {8, 22}, {7, 20}, {1, 4}}) {
+    const FloatingPoint number{exp, man};
+    const FloatingPoint twice{exp, man, NanRule::propagate, true};
+    const int e_min = -((1 << (exp - 1)) - 2);
+    const double quantum = std::ldexp(1.0, e_min - man);
+    std::vector<float> x;
+    for (int code = 0; code < (1 << std::min(man, 8)); ++code)
+      for (const double half : {0.0, 0.5}) {
+        const auto at = static_cast<float>((code + half) * quantum);
+        for (const float v : {at, std::nextafter(at, 0.0f), std::nextafter(at, infinity)})
+          if (v < static_cast<float>(std::ldexp(1.0, e_min))) {
+            x.push_back(v);
+            x.push_back(-v);
+          }
+      }
+    const std::vector<float> y = nearest(number, x), peer = nearest(twice, x);
+    std::size_t differ = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double units = std::abs(static_cast<double>(x[i])) / quantum;
+      const auto expected = static_cast<float>(std::copysign(std::floor(units + 0.5) * quantum, x[i]));
+      ASSERT_EQ(y[i], expected) << exp << " " << man << " " << x[i];
+      if (expected == 0.0f) {
+        ASSERT_FALSE(std::signbit(y[i]));
+      }
+      differ += y[i] == peer[i] ? 0 : 1;
+    }
+    if (exp == 5) {
+      EXPECT_GT(differ, 0U);
+    }
+  }
+  EXPECT_EQ(nearest(FloatingPoint{5, 10}, std::nextafter(0x1p-25f, 0.0f)), 0.0f);
+  EXPECT_EQ(nearest(FloatingPoint{5, 10, NanRule::propagate, true}, std::nextafter(0x1p-25f, 0.0f)), 0x1p-24f);
+}
+
+// Blocks of every size, from subnormals to the largest floats, around ties: half up, of the exact value.
+TEST(NumberFormat, BlocksAreRoundedOnce) {
+  std::size_t differ = 0;
+  for (const int wl : {1, 2, 3, 5, 8, 16, 22})
+    for (const int power : {-140, -126, -61, -3, 0, 7, 61, 100, 125, 127}) {
+      const float leading = std::ldexp(1.0f, power);
+      const double step = std::ldexp(1.0, power + 2 - wl);
+      std::vector<float> x{leading, std::nextafter(2.0f * std::ldexp(leading, -1), infinity)};
+      for (int code = 0; code <= std::min(1 << (wl - 1), 40); ++code)
+        for (const double half : {0.0, 0.5}) {
+          const auto at = static_cast<float>((code + half) * step);
+          for (const float v : {at, std::nextafter(at, 0.0f), std::nextafter(at, infinity)})
+            if (std::isfinite(v) && static_cast<double>(v) < 2.0 * static_cast<double>(leading)) {
+              x.push_back(v);
+              x.push_back(-v);
+            }
+        }
+      const std::vector<float> y = nearest(BlockFloatingPoint{wl}, x);
+      const std::vector<float> peer = nearest(BlockFloatingPoint{wl, -1, true}, x);
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        const double top = std::max(2.0 * static_cast<double>(leading) - step, static_cast<double>(leading));
+        const double units = std::floor(static_cast<double>(x[i]) / step + 0.5);
+        const double expected = std::min(std::max(units * step, -top), top);
+        ASSERT_EQ(static_cast<double>(y[i]), static_cast<double>(static_cast<float>(expected)))
+            << wl << " " << power << " " << x[i];
+        differ += y[i] == peer[i] ? 0 : 1;
+      }
+    }
+  EXPECT_GT(differ, 100U);
+}
+
+TEST(NumberFormat, FixedPointWithASecondRoundingIsItsDefinitionInDouble) {
+  const std::vector<float> x = values_for_fixed_point();
+  for (const int fl : {0, 4, -3, 20}) {
+    const std::vector<float> y = nearest(FixedPoint{8, fl, false, false, true}, x);
     for (std::size_t i = 0; i < x.size(); ++i) {
       const float a = x[i] * std::ldexp(1.0f, fl);
       const float b = a + 0.5f;

@@ -53,6 +53,21 @@ void expect_outcomes(const Number& number, const Tensor& x, const std::vector<fl
   }
 }
 
+// The format rounded once differs from the peer only where the peer is farther from the value, and in few values
+// (`most` of them): hardly any, unless the step is about that of the first rounding.
+void expect_rounded_once(const Number& number, const Tensor& x, const std::vector<float>& peer, double most = 0.05) {
+  const std::vector<float> y = nearest(number, x);
+  std::size_t closer = 0;
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    if (y[i] == peer[i] || std::isnan(peer[i])) continue;
+    const auto value = static_cast<double>(x.values()[i]);
+    const double error = std::abs(static_cast<double>(y[i]) - value);
+    EXPECT_LE(error, std::abs(static_cast<double>(peer[i]) - value)) << value << ": " << y[i] << " and " << peer[i];
+    ++closer;
+  }
+  EXPECT_LE(static_cast<double>(closer), 1.0 + most * static_cast<double>(y.size()));
+}
+
 std::vector<double> doubles(const YAML::Node& node) {
   std::vector<double> values;
   for (const YAML::Node& v : node) values.push_back(v.as<double>());
@@ -63,13 +78,16 @@ TEST(NumberGolden, FixedPoint) {
   const YAML::Node cases = golden()["fixed_point"];
   ASSERT_GE(cases.size(), 36u);
   for (const YAML::Node& c : cases) {
-    const FixedPoint number{c["wl"].as<int>(), c["fl"].as<int>(), c["clamp"].as<bool>(), c["symmetric"].as<bool>()};
+    const FixedPoint once{c["wl"].as<int>(), c["fl"].as<int>(), c["clamp"].as<bool>(), c["symmetric"].as<bool>()};
+    FixedPoint number = once;
+    number.double_rounding = true;  // QPyTorch's bits
     SCOPED_TRACE(to_string(number));
     EXPECT_NO_THROW(validate(number));
     EXPECT_EQ(fixed_point_range(number).t_min, static_cast<float>(c["t_min"].as<double>()));
     EXPECT_EQ(fixed_point_range(number).t_max, static_cast<float>(c["t_max"].as<double>()));
     const Tensor x = tensor(c["x"]);
     EXPECT_EQ(bit_mismatches(nearest(number, x), floats(c["y_nearest_cpu"])), 0u);
+    expect_rounded_once(once, x, floats(c["y_nearest_cpu"]));
     std::vector<float> half_away(static_cast<std::size_t>(x.size()));
     fixed_point_quantize_half_away(number, x.values(), half_away);
     EXPECT_EQ(bit_mismatches(half_away, floats(c["y_nearest_cuda_derived"])), 0u);
@@ -94,7 +112,7 @@ TEST(NumberGolden, Block) {
   int repaired = 0;
   for (const YAML::Node& c : cases) {
     SCOPED_TRACE(c["id"].as<std::string>());
-    const BlockFloatingPoint number{c["wl"].as<int>(), c["dim"].as<int>()};
+    const BlockFloatingPoint number{c["wl"].as<int>(), c["dim"].as<int>(), true};  // QPyTorch's bits
     const Tensor x = tensor(c["x"]);
     const std::vector<float> largest = floats(c["block_max"]);
     const bool overflows = std::isfinite(largest[0]) && largest[0] >= 0x1p126f;
@@ -109,6 +127,10 @@ TEST(NumberGolden, Block) {
       continue;
     }
     EXPECT_EQ(bit_mismatches(nearest(number, x), floats(c["y_nearest"])), 0u);
+    BlockFloatingPoint once = number;
+    once.double_rounding = false;
+    const bool as_fine_as_the_first_rounding = number.wl >= 20 || largest[0] < 0x1p-126f;
+    expect_rounded_once(once, x, floats(c["y_nearest"]), as_fine_as_the_first_rounding ? 0.5 : 0.05);
     if (c["sto_p_up"]) expect_outcomes(number, x, floats(c["sto_down"]), floats(c["sto_up"]), doubles(c["sto_p_up"]));
   }
   EXPECT_EQ(repaired, 2);
@@ -118,7 +140,7 @@ TEST(NumberGolden, Float) {
   const YAML::Node cases = golden()["float"];
   ASSERT_GE(cases.size(), 14u);
   for (const YAML::Node& c : cases) {
-    FloatingPoint number{c["exp"].as<int>(), c["man"].as<int>(), NanRule::as_bits};
+    FloatingPoint number{c["exp"].as<int>(), c["man"].as<int>(), NanRule::as_bits, true};
     SCOPED_TRACE(to_string(number));
     EXPECT_NO_THROW(validate(number));
     const Tensor x = tensor(c["x"]);
@@ -126,6 +148,9 @@ TEST(NumberGolden, Float) {
     EXPECT_EQ(bit_mismatches(nearest(number, x), expected), 0u);
     expect_outcomes(number, tensor(c["sto_x"]), floats(c["sto_toward_zero"]), floats(c["sto_away"]),
                     doubles(c["sto_p_away"]));
+    FloatingPoint once = number;
+    once.double_rounding = false;
+    expect_rounded_once(once, x, expected);
     number.nan = NanRule::propagate;  // the default: equal for numbers, and a NaN is not hidden
     const std::vector<float> y = nearest(number, x);
     for (std::size_t i = 0; i < y.size(); ++i) {
@@ -143,10 +168,10 @@ Number number_of(const YAML::Node& node) {
   const std::string type = node["type"].as<std::string>();
   if (type == "FixedPoint") {
     return FixedPoint{node["wl"].as<int>(), node["fl"].as<int>(), node["clamp"].as<bool>(),
-                      node["symmetric"].as<bool>()};
+                      node["symmetric"].as<bool>(), true};
   }
-  if (type == "BlockFloatingPoint") return BlockFloatingPoint{node["wl"].as<int>(), node["dim"].as<int>()};
-  return FloatingPoint{node["exp"].as<int>(), node["man"].as<int>()};
+  if (type == "BlockFloatingPoint") return BlockFloatingPoint{node["wl"].as<int>(), node["dim"].as<int>(), true};
+  return FloatingPoint{node["exp"].as<int>(), node["man"].as<int>(), NanRule::propagate, true};
 }
 
 TEST(NumberGolden, ForwardAndBackwardFormats) {

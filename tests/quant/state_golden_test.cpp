@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "golden.hpp"
 #include "tessera/quant/leaky.hpp"
@@ -36,13 +37,18 @@ StateQuantParameters parameters_of(const YAML::Node& node) {
 TEST(StateGolden, LevelsAndMapping) {
   const YAML::Node cases = golden()["state_quant"];
   ASSERT_GE(cases.size(), 83u);
-  int refused = 0, outside = 0;
+  int refused = 0, outside = 0, dead = 0;
   for (const YAML::Node& c : cases) {
     SCOPED_TRACE(YAML::Dump(c["params"]));
     const StateQuantParameters p = parameters_of(c["params"]);
     if (c["error"]) {
       EXPECT_THROW(state_levels(p), ConfigError);
       ++refused;
+      continue;
+    }
+    if (const std::vector<float> all = floats(c["levels"]); std::set(all.begin(), all.end()).size() == 1) {
+      EXPECT_THROW(state_levels(p), ConfigError) << "a table of one value";
+      ++dead;
       continue;
     }
     const std::vector<float> levels = state_levels(p), stored = floats(c["levels"]);
@@ -73,6 +79,7 @@ TEST(StateGolden, LevelsAndMapping) {
     }
   }
   EXPECT_EQ(refused, 6);
+  EXPECT_LE(dead, 6);
   EXPECT_GT(outside, 100);
 }
 

@@ -107,7 +107,10 @@ TEST(StateQuant, NonsenseIsRefused) {
   refuse({.uniform = false, .multiplier = -1.0});
   refuse({.uniform = false, .thr_centered = false, .lower_limit = -2.0});
   refuse({.threshold = 1e39});
-  EXPECT_NO_THROW(state_levels({.threshold = 0.0})) << "uniform: all levels at zero";
+  refuse({.threshold = 0.0});                                                             // all levels at zero
+  refuse({.num_bits = 4, .lower_limit = -1.0, .upper_limit = -1.0});                      // the same with a threshold
+  refuse({.threshold = 1e-50});                                                           // and in float32
+  refuse({.num_bits = 16, .threshold = 1.0, .lower_limit = -2.0, .upper_limit = 0.001});  // some of them coincide
 }
 
 }  // namespace

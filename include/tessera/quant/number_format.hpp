@@ -10,7 +10,8 @@
 
 /// Number formats with few bits, simulated in float32 (quantization reference, section F).
 ///
-/// FixedPoint, BlockFloatingPoint and FloatingPoint are QPyTorch's, bit for bit as on its CPU path. HardwareFloat and
+/// FixedPoint, BlockFloatingPoint and FloatingPoint are QPyTorch's, but that they round once: its CPU path adds a shift
+/// in float32 first, which is a rounding of its own. `double_rounding` gives its bits. HardwareFloat and
 /// IntegerNumber are the formats that processors have, with their own rounding, overflow and NaN rules; named_number()
 /// knows them by name.
 ///
@@ -22,15 +23,17 @@ enum class Rounding { nearest, stochastic };
 const char* to_string(Rounding rounding);
 
 /// wl bits of which fl are fractional: multiples of 2^-fl between -2^(wl-fl-1) and 2^(wl-fl-1) - 2^-fl (F.2).
-/// In float32, with a = x 2^fl and r = 0.5 (nearest) or uniform on [0, 1):
-///     y = rne((a + r) - 0.5) 2^-fl        a + r rounded to float32, the difference exact
-/// which is nearest with ties to even, and P(up) = fraction of a. Then the clamp; NaN stays NaN.
-/// Effects of the float32 sum: the one float above a = 0.5 rounds to 0, odd integers 2^23 < |a| < 2^24 move up by one.
+/// With a = x 2^fl and u uniform on [0, 1):
+///     nearest:  y = rne(a) 2^-fl        stochastic:  y = (floor(a) + 1[u >= 1 - (a - floor(a))]) 2^-fl
+/// ties to even, P(up) = fraction of a, numbers of the format stay. Then the clamp; NaN stays NaN.
+/// double_rounding: y = rne((a + r) - 0.5) 2^-fl, r = 0.5 or u and a + r rounded to float32: the one float above a =
+/// 0.5 rounds to 0, odd integers 2^23 < |a| < 2^24 move up by one, and stochastically odd numbers may go down by one.
 struct FixedPoint {
   int wl = 8;              ///< word length, 1..32
   int fl = 4;              ///< fractional bits, -64..64; 0 or less: integers or coarser
   bool clamp = true;       ///< limit to the representable range; else only the precision is simulated
   bool symmetric = false;  ///< leave out the most negative number
+  bool double_rounding = false;
 
   bool operator==(const FixedPoint&) const = default;
 };
@@ -38,10 +41,12 @@ struct FixedPoint {
 /// wl-bit mantissas under one exponent per block (F.3). With 2^E the largest magnitude of the block, mantissa cleared:
 /// multiples of 2^(E+2-wl) within +-(2^(E+1) - 2^(E+2-wl)); nearest rounds half up, stochastic has P(up) = fraction.
 /// wl = 1: {-2^E, 0, 2^E}. A block that holds a NaN or an infinity becomes NaN. Zeros give +0.
-/// Elements below 2^(E-22) of the largest are lost before rounding.
+/// double_rounding: values are rounded to 2^(E-21) first, so that some just below half a step go up. Stochastic
+/// rounding always does: what is below 2^(E-22) never goes up.
 struct BlockFloatingPoint {
   int wl = 8;    ///< 1..22
   int dim = -1;  ///< -1: the whole tensor is one block; d >= 0: one block per index of dimension d
+  bool double_rounding = false;
 
   bool operator==(const BlockFloatingPoint&) const = default;
 };
@@ -54,12 +59,15 @@ enum class NanRule {
 
 /// Sign, exp exponent bits, man mantissa bits, all codes finite (F.4): exponents -(2^(exp-1) - 2) .. 2^(exp-1), beyond
 /// which values saturate (infinities too while exp < 8; for exp = 8 values may round up to infinity), subnormals of
-/// quantum 2^(e_min - man). Nearest rounds half away from zero; stochastic has P(away from zero) = dropped fraction.
-/// Subnormal results of zero are +0. man = 23 keeps the mantissa.
+/// quantum 2^(e_min - man). Nearest rounds half away from zero; stochastic has P(away from zero) = dropped fraction
+/// (subnormal fractions to 2^-23 of the smallest normal number). Subnormal results of zero are +0. man = 23 keeps the
+/// mantissa. QPyTorch rounds subnormals twice, to float32 beside the smallest normal number and from there: values just
+/// below half a quantum may go up, and for man = 22 and 23 ties need not go away from zero. `double_rounding` does so.
 struct FloatingPoint {
   int exp = 5;   ///< 1..9 (9: no limits within float32)
   int man = 10;  ///< 0..23
   NanRule nan = NanRule::propagate;
+  bool double_rounding = false;  ///< of subnormals to nearest, as QPyTorch (docs/models/peer_defects.md)
 
   bool operator==(const FloatingPoint&) const = default;
 };
