@@ -14,6 +14,15 @@ bool per_column(const DriftCompensation& compensation) {
   return std::holds_alternative<PerColumnDriftCompensation>(compensation);
 }
 
+bool reads_signed(const DriftCompensation& compensation) {
+  const auto* exact = std::get_if<GlobalDriftCompensationWithExactReference>(&compensation);
+  return exact != nullptr && !exact->read_magnitudes;
+}
+
+double sign_of(float v) {
+  return v > 0.0F ? 1.0 : (v < 0.0F ? -1.0 : 0.0);
+}
+
 /// Values from the sum of magnitudes of each output over `inputs` unit vectors.
 std::vector<double> values_from(const DriftCompensation& compensation, std::vector<double> sums, std::int64_t inputs) {
   if (!per_column(compensation)) {
@@ -37,11 +46,17 @@ bool uses_exact_reference(const DriftCompensation& compensation) {
   return std::holds_alternative<GlobalDriftCompensationWithExactReference>(compensation);
 }
 
-std::vector<double> readout_values(const DriftCompensation& compensation, ConstMatrixView output) {
+std::vector<double> readout_values(const DriftCompensation& compensation, ConstMatrixView output,
+                                   ConstMatrixView target) {
+  const bool with_signs = reads_signed(compensation);
+  TESSERA_EXPECT(!with_signs || (target.rows == output.cols && target.cols == output.rows));
   std::vector<double> sums(static_cast<std::size_t>(output.cols), 0.0);
   for (std::int64_t n = 0; n < output.rows; ++n) {
     const std::span<const float> row = output.row_span(n);
-    for (std::size_t i = 0; i < row.size(); ++i) sums[i] += std::abs(static_cast<double>(row[i]));
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const auto value = static_cast<double>(row[i]);
+      sums[i] += with_signs ? value * sign_of(target(static_cast<std::int64_t>(i), n)) : std::abs(value);
+    }
   }
   return values_from(compensation, std::move(sums), output.rows);
 }

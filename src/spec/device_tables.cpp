@@ -326,7 +326,10 @@ Type<device::DriftCompensation> drift_compensation() {
       Named<Global>{"GlobalDriftCompensation", Section<Global>("GlobalDriftCompensation", "One factor per tile.")},
       Named<Exact>{"GlobalDriftCompensationWithExactReference",
                    Section<Exact>("GlobalDriftCompensationWithExactReference",
-                                  "... with the exact product of the target weights as baseline.")},
+                                  "... with the exact product of the target weights as baseline.")
+                       .field("read_magnitudes", &Exact::read_magnitudes,
+                              {.help = "beyond aihwkit: true restores its read of magnitudes, which noise makes larger "
+                                       "than the baseline; false: values count with the signs of the targets"})},
       Named<PerColumn>{"PerColumnDriftCompensation",
                        Section<PerColumn>("PerColumnDriftCompensation", "One factor per output.")});
 }
