@@ -25,7 +25,7 @@ Type<tile::InputRangeParameter> input_range_parameter() {
              "the output is multiplied by r.")
       .field("enable", &P::enable, {.help = "clip and scale inputs"})
       .field("learn_input_range", &P::learn_input_range, {.help = "r is learned in training; no effect on inference"})
-      .field("init_value", &P::init_value, {.range = positive, .help = "r before calibration or training"})
+      .field("init_value", &P::init_value, {.help = "r before calibration or training; positive if enabled"})
       .field("init_from_data", &P::init_from_data,
              {.unit = "batches", .range = non_negative, .help = "training batches that initialise r; 0: none"})
       .field("init_std_alpha", &P::init_std_alpha,
@@ -84,12 +84,12 @@ Type<tile::IOParameters> io_parameters() {
                                    {"SPLIT_MODE", AnalogMVType::SPLIT_MODE, {"SplitMode"}},
                                    {"BIT_WISE", AnalogMVType::BIT_WISE, {"BitWise"}}}),
              {.help = "how inputs are passed to the array"})
-      .field("inp_bound", &P::inp_bound, {.help = "DAC clips at +-inp_bound"})
+      .field("inp_bound", &P::inp_bound, {.range = Range::or_infinite(), .help = "DAC clips at +-inp_bound"})
       .field("inp_noise", &P::inp_noise, {.range = non_negative, .help = "standard deviation of noise behind the DAC"})
       .field("inp_res", &P::inp_res, {.help = "DAC resolution; " + resolution})
       .field("inp_sto_round", &P::inp_sto_round, {.help = "stochastic rounding in the DAC"})
       .field("inp_asymmetry", &P::inp_asymmetry, {.help = "negative inputs are multiplied by 1 - inp_asymmetry"})
-      .field("out_bound", &P::out_bound, {.help = "ADC clips at +-out_bound"})
+      .field("out_bound", &P::out_bound, {.range = Range::or_infinite(), .help = "ADC clips at +-out_bound"})
       .field("out_noise", &P::out_noise,
              {.range = non_negative, .help = "standard deviation of noise in front of the ADC"})
       .field("out_noise_std", &P::out_noise_std,
@@ -138,10 +138,12 @@ Type<tile::IOParameters> io_parameters() {
       .field("w_read_asymmetry_dtod", &P::w_read_asymmetry_dtod,
              {.range = non_negative, .help = "device-to-device spread of the gain for negative inputs, drawn once"})
       .field("max_bm_factor", &P::max_bm_factor,
-             {.range = Range::at_least(1.0), .help = "bound management gives up beyond this reduction"})
-      .field("max_bm_res", &P::max_bm_res, {.help = "... or beyond max_bm_res divided by the step of the DAC"})
+             {.range = Range::at_least(0.0), .help = "bound management gives up beyond this reduction; 0: at once"})
+      .field("max_bm_res", &P::max_bm_res,
+             {.range = Range::or_infinite(), .help = "... or beyond max_bm_res divided by the step of the DAC"})
       .field("bm_test_negative_bound", &P::bm_test_negative_bound, {.help = "negative clipping counts too"})
-      .field("nm_thres", &P::nm_thres, {.help = "CONSTANT: the scale; otherwise its upper limit; 0: none"})
+      .field("nm_thres", &P::nm_thres,
+             {.range = Range::or_infinite(), .help = "CONSTANT: the scale; otherwise its upper limit; 0: none"})
       .field("split_mode_bit_shift", &P::split_mode_bit_shift,
              {.unit = "bit",
               .range = Range::between(1.0, 24.0),
@@ -152,17 +154,24 @@ Type<tile::MappingParameter> mapping_parameter() {
   using P = tile::MappingParameter;
   return Section<P>("MappingParameter", "How a layer's weights are placed on tiles.")
       .field("digital_bias", &P::digital_bias, {.help = "bias added behind the ADC; false: as a column of the array"})
+      .field(
+          "bias_line_as_input", &P::bias_line_as_input,
+          {.help = "beyond aihwkit: true restores its line of an analog bias, driven by 1 and clipped like an input, "
+                   "so that an input range r multiplies the bias"})
       .field("weight_scaling_omega", &P::weight_scaling_omega,
              {.help = "largest weight on a tile after scaling; <= 0: weights are not scaled"})
       .field("weight_scaling_columnwise", &P::weight_scaling_columnwise,
              {.help = "one scale per output instead of one per tile"})
-      .field("weight_scaling_lr_compensation", &P::weight_scaling_lr_compensation, {.help = "training only"})
+      .field("unit_scale_of_dead_outputs", &P::unit_scale_of_dead_outputs,
+             {.help = "beyond aihwkit: true restores its scale 1 of an output without weights; false: the smallest of "
+                      "the others, so that it neither widens the quantizer of the scales nor amplifies noise"})
       .field("learn_out_scaling", &P::learn_out_scaling, {.help = "a learned output scale, initially 1"})
       .field("out_scaling_columnwise", &P::out_scaling_columnwise, {.help = "... one per output"})
       .field("max_input_size", &P::max_input_size,
              {.unit = "rows", .help = "of a tile; <= 0: no split along the inputs"})
       .field("max_output_size", &P::max_output_size,
-             {.unit = "columns", .help = "of a tile; <= 0: no split along the outputs"});
+             {.unit = "columns", .help = "of a tile; <= 0: no split along the outputs"})
+      .unused("weight_scaling_lr_compensation", "learning rates are those of `training`");
 }
 
 Type<tile::PrePostProcessingParameter> pre_post_parameter() {

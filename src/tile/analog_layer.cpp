@@ -16,6 +16,20 @@ std::vector<float> checked_factor(std::span<const float> factor, std::int64_t ou
   return {factor.begin(), factor.end()};
 }
 
+// Over the outputs that have weights: the scale of the others multiplies zero.
+double scale_sqnr_db(const TileReport& report, ConstMatrixView target) {
+  if (report.scale.size() != static_cast<std::size_t>(target.rows))
+    return sqnr_db(report.scale, report.quantized_scale);
+  const std::vector<bool> live = live_outputs(target);
+  std::vector<float> exact, quantized;
+  for (std::size_t i = 0; i < live.size(); ++i) {
+    if (!live[i]) continue;
+    exact.push_back(report.scale[i]);
+    quantized.push_back(report.quantized_scale[i]);
+  }
+  return sqnr_db(exact, quantized);
+}
+
 }  // namespace
 
 AnalogLayer::AnalogLayer() : impl_(std::make_unique<Impl>()) {}
@@ -185,6 +199,7 @@ void AnalogLayer::read_out(std::int64_t t, ConstMatrixView x, MatrixView y, cons
 TileReport AnalogLayer::tile_report(std::int64_t t) const {
   const LayerTile& tile = impl_->tile(t);
   const TileState& state = impl_->tile_state(t);
+  const Matrix target = target_tile_weights(t);
   TileReport report;
   report.place = tile.place;
   report.mapping_scale = tile.mapping_scale;
@@ -203,7 +218,7 @@ TileReport AnalogLayer::tile_report(std::int64_t t) const {
   report.scale_codes = tile.quantized.codes;
   report.scale_step = tile.quantized.step;
   report.scale_zero_point = tile.quantized.zero_point;
-  report.scale_sqnr_db = sqnr_db(report.scale, report.quantized_scale);
+  report.scale_sqnr_db = scale_sqnr_db(report, std::as_const(target).view());
   return report;
 }
 

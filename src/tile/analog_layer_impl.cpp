@@ -97,10 +97,7 @@ AnalogLayer::Impl::Impl(const RpuParameters& rpu, ConstMatrixView weight, std::s
   if (places.size() > 1) output_quantizer = activation_manager(rpu.act_quant_config);
 
   AlignedVector<float> workspace;  // one for all tiles: places that aligned blocks leave free are rarely used again
-  tiles.reserve(places.size());    // growing would copy packed weights
-  for (const TilePlace& place : places) {
-    LayerTile t;
-    t.place = place;
+  const auto matrix_of = [&](const TilePlace& place) {
     const std::int64_t lines = place.inputs + (analog_bias ? 1 : 0);
     workspace.resize(static_cast<std::size_t>(place.outputs * lines));
     const MatrixView w(workspace.data(), place.outputs, lines);
@@ -109,7 +106,19 @@ AnalogLayer::Impl::Impl(const RpuParameters& rpu, ConstMatrixView weight, std::s
       std::copy(from, from + place.inputs, w.row(i));
       if (analog_bias) w(i, place.inputs) = layer_bias[static_cast<std::size_t>(i)];
     }
-    t.mapping_scale = mapping_scales(w, rpu.mapping);
+    return w;
+  };
+  std::vector<std::vector<float>> scales;
+  for (const TilePlace& place : places) scales.push_back(mapping_scales(matrix_of(place), rpu.mapping));
+  fill_open_scales(scales, rpu.mapping);
+
+  tiles.reserve(places.size());  // growing would copy packed weights
+  for (std::size_t p = 0; p < places.size(); ++p) {
+    const TilePlace& place = places[p];
+    LayerTile t;
+    t.place = place;
+    const MatrixView w = matrix_of(place);
+    t.mapping_scale = std::move(scales[p]);
     if (!t.mapping_scale.empty()) {
       for (std::int64_t i = 0; i < w.rows; ++i) {
         const float m = t.mapping_scale[t.mapping_scale.size() == 1 ? 0 : static_cast<std::size_t>(i)];
@@ -181,6 +190,13 @@ void AnalogLayer::Impl::check_call(ConstMatrixView x, MatrixView y, const Forwar
   require<InputError>(call.event < 65536, "event {} of a forward call is not below 65536", call.event);
 }
 
+float AnalogLayer::Impl::bias_line(std::int64_t t) const {
+  if (!analog_bias) return 0.0F;
+  return parameters.pre_post.input_range.enable && !parameters.mapping.bias_line_as_input
+             ? 1.0F / tile_state(t).input_range
+             : 1.0F;
+}
+
 ProductCall AnalogLayer::Impl::product_call(std::int64_t t, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
                                             std::uint32_t event, LayerStatistics* statistics) const {
   const LayerTile& tile = tiles[static_cast<std::size_t>(t)];
@@ -192,7 +208,8 @@ ProductCall AnalogLayer::Impl::product_call(std::int64_t t, ConstMatrixView x, M
   call.input_range = parameters.pre_post.input_range.enable ? tile_state(t).input_range : 0.0F;
   call.scale = tile.scale.empty() ? nullptr : tile.scale.data();
   call.average = tile_state(t).noise_management_average;
-  call.append_one = analog_bias;
+  call.bias_line = bias_line(t);
+  call.bias_line_clips = parameters.mapping.bias_line_as_input;
   call.statistics = statistics;
   return call;
 }

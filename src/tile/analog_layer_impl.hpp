@@ -70,6 +70,8 @@ struct AnalogLayer::Impl {
   void product_block(std::int64_t output_part, ConstMatrixView x, MatrixView v, const ForwardCall& call,
                      std::uint64_t first_vector, LayerStatistics* statistics, ProductScratch& scratch) const;
   void periphery_block(std::int64_t output_part, ConstMatrixView v, MatrixView y, AlignedVector<float>& partial) const;
+  /// Drive of the line of tile t's analog bias: 1, behind an input range 1 / r; 0 without an analog bias.
+  float bias_line(std::int64_t t) const;
   /// Where the product of tile t starts in v.
   std::int64_t first_column(std::int64_t t) const;
   ProductCall product_call(std::int64_t t, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,

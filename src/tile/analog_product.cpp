@@ -116,7 +116,7 @@ AnalogProduct::Block AnalogProduct::begin(const ProductCall& call, ProductScratc
 void AnalogProduct::run_perfect(const ProductCall& call, ProductScratch& s) const {
   const kernels::PackedMatrix& weights = static_cast<const PackedEngine&>(*engine_).packed();
   ConstMatrixView x = call.x;
-  if (call.input_range > 0.0F || call.append_one) {
+  if (call.input_range > 0.0F || call.bias_line > 0.0F) {
     x = explicit_input(call, s);
   }
   if (call.scale == nullptr && io_.out_scale == 1.0) {
@@ -151,7 +151,7 @@ void AnalogProduct::count_perfect(const ProductCall& call) {
 
 // x after the input range, with the constant line of an analog bias.
 ConstMatrixView AnalogProduct::explicit_input(const ProductCall& call, ProductScratch& s) const {
-  const std::int64_t lines = call.x.cols + (call.append_one ? 1 : 0);
+  const std::int64_t lines = call.x.cols + (call.bias_line > 0.0F ? 1 : 0);
   const MatrixView input = view(s.input, call.x.rows, lines);
   kernels::ConversionCounts counts;
   kernels::DacBlock ranged;
@@ -160,8 +160,8 @@ ConstMatrixView AnalogProduct::explicit_input(const ProductCall& call, ProductSc
   ranged.range = call.input_range;
   ranged.counts = call.statistics != nullptr ? &counts : nullptr;
   require<RunError>(kernels::convert_inputs(ranged), "a value at the input of an analog tile is not finite");
-  if (call.append_one)
-    for (std::int64_t r = 0; r < input.rows; ++r) input(r, lines - 1) = 1.0F;
+  if (call.bias_line > 0.0F)
+    for (std::int64_t r = 0; r < input.rows; ++r) input(r, lines - 1) = call.bias_line;
   if (call.statistics != nullptr) call.statistics->inputs_clipped += counts.range_clipped;
   return input;
 }
@@ -170,7 +170,7 @@ ConstMatrixView AnalogProduct::explicit_input(const ProductCall& call, ProductSc
 bool AnalogProduct::needs_explicit_input(const ProductCall& call) const {
   const bool sums = io_.noise_management == NoiseManagementType::ABS_MAX_NP_SUM ||
                     io_.bound_management == BoundManagementType::ITERATIVE_WORST_CASE;
-  return call.append_one || (sums && call.input_range > 0.0F);
+  return call.bias_line > 0.0F || (sums && call.input_range > 0.0F);
 }
 
 // Noise-management scale of every vector (reference section 4.3). A zero vector under a scale taken from the vector has
@@ -368,6 +368,8 @@ ConstMatrixView AnalogProduct::convert_inputs(const Block& block, ConstMatrixVie
   LayerStatistics* statistics = block.call.statistics;
   dac.counts = statistics != nullptr ? &counts : nullptr;
   require<RunError>(kernels::convert_inputs(dac), "a value at the input of an analog tile is not finite");
+  if (block.call.bias_line > 0.0F && !block.call.bias_line_clips)
+    counts.clipped -= undo_clipping_of_bias_line(block, dac);
   if (statistics == nullptr) return dac.z;
   if (block.contiguous) statistics->inputs_clipped += counts.range_clipped;
   statistics->dac_conversions += x.rows * x.cols;
@@ -377,13 +379,32 @@ ConstMatrixView AnalogProduct::convert_inputs(const Block& block, ConstMatrixVie
   return dac.z;
 }
 
+// The line of an analog bias is driven by a constant source: beyond the bound of the DAC it counts as several lines in
+// parallel, with the resolution and the noise of one. Returns how many vectors had it clipped.
+std::int64_t AnalogProduct::undo_clipping_of_bias_line(const Block& block, const kernels::DacBlock& dac) const {
+  std::int64_t clipped = 0;
+  const std::int64_t line = dac.x.cols - 1;
+  for (std::int64_t r = 0; r < dac.x.rows; ++r) {
+    float drive = dac.scale != nullptr ? block.call.bias_line * dac.scale[r] : block.call.bias_line;
+    if (dac_.step > 0.0F) {
+      const float dither = dac.dither != nullptr ? dac.dither[r * dac.x.cols + line] - 0.5F : 0.0F;
+      drive = dac_.step * std::rint(drive / dac_.step + dither);
+    }
+    if (drive <= dac_.bound) continue;
+    dac.z.row(r)[line] += drive - dac_.bound;
+    ++clipped;
+  }
+  return clipped;
+}
+
 // Bound management (reference section 4.7): which of the pending vectors are repeated, and with what scale.
 std::vector<std::int64_t> AnalogProduct::failed(const Block& block, std::uint32_t round, ProductScratch& s) const {
   std::vector<std::int64_t> next;
   if (!managed_bounds()) return next;
   LayerStatistics* statistics = block.call.statistics;
   const bool worst_case = io_.bound_management == BoundManagementType::ITERATIVE_WORST_CASE && round == 0 &&
-                          io_.noise_management != NoiseManagementType::ABS_MAX_NP_SUM;
+                          io_.noise_management != NoiseManagementType::ABS_MAX_NP_SUM &&
+                          io_.noise_management != NoiseManagementType::NONE;
   const auto most = static_cast<float>(io_.max_bm_factor);
   const float finest = dac_.step > 0.0F ? static_cast<float>(io_.max_bm_res) / dac_.step : INFINITY;
   for (std::size_t i = 0; i < s.pending.size(); ++i) {

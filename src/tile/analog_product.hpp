@@ -72,7 +72,8 @@ struct ProductCall {
   const float* scale = nullptr;  ///< one per output, or null
   const float* bias = nullptr;   ///< one per output, or null
   float average = 0.0F;          ///< of AVERAGE_ABS_MAX; 0: each vector counts as the first
-  bool append_one = false;       ///< x lacks the constant line of the analog bias
+  float bias_line = 0.0F;        ///< drive of the line of an analog bias, which x lacks; 0: there is none
+  bool bias_line_clips = false;  ///< the line is clipped at the bound of the DAC like an input
   bool converted = false;        ///< x has been through the input range and input_conversion()
   LayerStatistics* statistics = nullptr;
 };
@@ -136,6 +137,7 @@ class AnalogProduct {
   void scale_pending(Block& block, ProductScratch& s) const;
   ConstMatrixView pending_inputs(const Block& block, ProductScratch& s) const;
   ConstMatrixView convert_inputs(const Block& block, ConstMatrixView x, std::uint32_t event, ProductScratch& s) const;
+  std::int64_t undo_clipping_of_bias_line(const Block& block, const kernels::DacBlock& dac) const;
   float digit_base() const;
   std::vector<float> digit_weights() const;
   void next_digit(MatrixView codes, MatrixView digit, bool most_significant) const;

@@ -19,7 +19,7 @@ FrozenDraws draw_frozen(const IOParameters& io, std::int64_t outputs, std::int64
                         const random::Address& address) {
   FrozenDraws frozen;
   if (io.is_perfect || io.mv_type == AnalogMVType::IDEAL) return frozen;
-  const auto bound = static_cast<float>(io.out_bound > 0.0 ? io.out_bound : 1.0);
+  const auto bound = static_cast<float>(io.out_bound > 0.0 && std::isfinite(io.out_bound) ? io.out_bound : 1.0);
   const auto r_series = static_cast<float>(io.r_series);
 
   if (io.out_noise_std > 0.0) {

@@ -197,6 +197,8 @@ void LearningLayer::Impl::limit_weights() {
     if (p.remap.type == WeightRemapType::NONE) continue;
     changed = true;
     remap_weights(p.remap, tiles[t].weights.view(), place.mapping_scale);
+    if (!p.mapping.unit_scale_of_dead_outputs)
+      rescale_dead_outputs(std::as_const(tiles[t].weights).view(), place.mapping_scale);
     for (std::size_t i = 0; i < place.mapping_scale.size() && !s.empty(); ++i)
       place.mapping_scale[i] *= s[s.size() == 1 ? 0 : i];
     std::fill(s.begin(), s.end(), 1.0F);

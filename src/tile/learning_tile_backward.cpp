@@ -86,6 +86,8 @@ class LearningLayer::Impl::TileBackward {
     for (std::size_t i = 0; i < static_cast<std::size_t>(outputs_); ++i)
       factor_.push_back(factor_at(place_.scale, i) * factor_at(late, i));
     if (range_.enable) r_now_ = layer.analog().state.tiles[static_cast<std::size_t>(t)].input_range;
+    bias_line_ = layer.analog().bias_line(t);
+    bias_line_follows_range_ = bias_line_ > 0.0F && range_.enable && !layer.rpu().mapping.bias_line_as_input;
     make_room();
   }
 
@@ -239,7 +241,7 @@ class LearningLayer::Impl::TileBackward {
       float* to = ranged_.view().row(r);
       for (std::int64_t k = 0; k < x_.cols; ++k)
         to[k] = range_.enable ? std::min(std::max(in[k], -r_now_), r_now_) / r_now_ : in[k];
-      if (layer_.analog().analog_bias) to[x_.cols] = 1.0F;
+      if (layer_.analog().analog_bias) to[x_.cols] = bias_line_;
     }
   }
 
@@ -252,6 +254,10 @@ class LearningLayer::Impl::TileBackward {
     for (std::int64_t r = 0; r < n; ++r) {
       float* d = dz.view().row(r);
       if (range_.enable) range_backward(x.row(r), d, x.cols, r_now_, layer_.exact(), d, range_sums);
+      if (bias_line_follows_range_) {
+        const float c = physical_ ? trace_.scale[static_cast<std::size_t>(first + r)] : 1.0F;
+        range_sums.ordinary += static_cast<double>(d[x.cols] * c / r_now_);
+      }
       if (call_.dx.rows == 0) continue;
       float* to = call_.dx.row(first + r) + place_.place.first_input;
       if (sum_up) {
@@ -285,6 +291,8 @@ class LearningLayer::Impl::TileBackward {
   bool physical_, linear_, scale_wanted_, dx_wanted_;
   std::size_t passes_;
   float r_now_ = 0.0F;
+  float bias_line_ = 0.0F;
+  bool bias_line_follows_range_ = false;
   std::vector<float> factor_;  // what multiplies the product's output
   bool common_variance_;       // that of the read noise is the same for all outputs
   std::vector<PassGradients> gradients_;

@@ -74,7 +74,7 @@ void AnalogProduct::run_traced(const ProductCall& call, ProductScratch& s, Produ
   plain.statistics = nullptr;
   std::fill_n(trace.scale.begin() + first_row, rows, 1.0F);
   if (perfect_) {
-    const bool as_is = call.input_range <= 0.0F && !call.append_one;
+    const bool as_is = call.input_range <= 0.0F && call.bias_line <= 0.0F;
     const ConstMatrixView z = as_is ? call.x : explicit_input(plain, s);
     for (std::int64_t r = 0; r < rows; ++r) std::copy_n(z.row(r), z.cols, trace.phases[0].z.view().row(first_row + r));
     run_perfect(plain, s);

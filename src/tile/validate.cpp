@@ -18,6 +18,9 @@ class Checker {
   void finite(double value, const std::string& key) {
     require(std::isfinite(value), key, fmt::format("{} is not a finite number", value));
   }
+  void finite_or_infinite(double value, const std::string& key) {
+    require(!std::isnan(value), key, fmt::format("{} is not a number", value));
+  }
   void at_least(double value, double least, const std::string& key) {
     require(std::isfinite(value) && value >= least, key, fmt::format("{} must be at least {}", value, least));
   }
@@ -44,7 +47,7 @@ void check_encoding(Checker& check, const IOParameters& io) {
   const char* mode = split ? "SPLIT_MODE" : "BIT_WISE";
   const double steps = steps_to_bound(io.inp_res);
   const bool whole = steps >= 1.0 && std::fabs(steps - std::rint(steps)) < 1e-6 * steps;
-  check.require(io.inp_bound > 0.0, "forward.inp_bound",
+  check.require(io.inp_bound > 0.0 && std::isfinite(io.inp_bound), "forward.inp_bound",
                 fmt::format("{} sends integer input codes and needs a bounded DAC (inp_bound > 0)", mode));
   check.require(whole && steps <= 32767.0, "forward.inp_res",
                 fmt::format("{} sends integer input codes: 1/inp_res must be an even number from 2 to 65534 (n bits: "
@@ -58,18 +61,38 @@ void check_encoding(Checker& check, const IOParameters& io) {
   }
 }
 
+bool is_perfect(const IOParameters& io) {
+  return io.is_perfect || io.mv_type == AnalogMVType::IDEAL;
+}
+
+// A step of the whole range leaves the level 0 alone: +-bound lie half way to the next ones.
+void check_levels(Checker& check, double bound, double resolution, bool stochastic, bool perfect,
+                  const std::string& which) {
+  const bool bounded = bound > 0.0 && std::isfinite(bound);
+  check.require(
+      perfect || stochastic || !bounded || !(std::fabs(resolution - 1.0) <= 1e-6), fmt::format("forward.{}_res", which),
+      fmt::format("{} is a converter of one step over its range, whose only level is 0: nothing passes; n bits "
+                  "are 2^n - 2 steps (8 bits: 254), -1 is no quantization",
+                  resolution));
+}
+
 void check_forward(Checker& check, const IOParameters& io) {
-  for (const auto& [value, key] : {std::pair{io.inp_bound, "inp_bound"},
-                                   {io.inp_res, "inp_res"},
+  for (const auto& [value, key] : {std::pair{io.inp_res, "inp_res"},
                                    {io.inp_asymmetry, "inp_asymmetry"},
-                                   {io.out_bound, "out_bound"},
                                    {io.out_res, "out_res"},
                                    {io.out_scale, "out_scale"},
                                    {io.out_asymmetry, "out_asymmetry"},
-                                   {io.v_offset_w_min, "v_offset_w_min"},
+                                   {io.v_offset_w_min, "v_offset_w_min"}})
+    check.finite(value, std::string("forward.") + key);
+  for (const auto& [value, key] : {std::pair{io.inp_bound, "inp_bound"},
+                                   {io.out_bound, "out_bound"},
                                    {io.max_bm_res, "max_bm_res"},
                                    {io.nm_thres, "nm_thres"}})
-    check.finite(value, std::string("forward.") + key);
+    check.finite_or_infinite(value, std::string("forward.") + key);
+  check.require(io.noise_management != NoiseManagementType::CONSTANT || std::isfinite(io.nm_thres), "forward.nm_thres",
+                fmt::format("{} scales every input to 0 under CONSTANT", io.nm_thres));
+  check_levels(check, io.inp_bound, io.inp_res, io.inp_sto_round, is_perfect(io), "inp");
+  check_levels(check, io.out_bound, io.out_res, io.out_sto_round, is_perfect(io), "out");
   for (const auto& [value, key] : {std::pair{io.inp_noise, "inp_noise"},
                                    {io.out_noise, "out_noise"},
                                    {io.out_noise_std, "out_noise_std"},
@@ -84,7 +107,7 @@ void check_forward(Checker& check, const IOParameters& io) {
     check.at_least(value, 0.0, std::string("forward.") + key);
   check.require(std::isfinite(io.ir_drop_g_ratio) && io.ir_drop_g_ratio > 0.0, "forward.ir_drop_g_ratio",
                 fmt::format("{} must be positive", io.ir_drop_g_ratio));
-  check.require(io.max_bm_factor >= 1, "forward.max_bm_factor", fmt::format("{} must be at least 1", io.max_bm_factor));
+  check.require(io.max_bm_factor >= 0, "forward.max_bm_factor", fmt::format("{} must be at least 0", io.max_bm_factor));
   check.require(
       io.bound_management != BoundManagementType::SHIFT, "forward.bound_management",
       "SHIFT is defined nowhere (no implementation or publication says what is shifted); use ITERATIVE or NONE");
@@ -94,7 +117,7 @@ void check_forward(Checker& check, const IOParameters& io) {
 void check_input_range(Checker& check, const RpuParameters& p) {
   const InputRangeParameter& range = p.pre_post.input_range;
   const std::string key = "pre_post.input_range.";
-  check.require(std::isfinite(range.init_value) && range.init_value > 0.0, key + "init_value",
+  check.require(std::isfinite(range.init_value) && (range.init_value > 0.0 || !range.enable), key + "init_value",
                 fmt::format("{} must be positive", range.init_value));
   check.at_least(range.init_from_data, 0, key + "init_from_data");
   check.at_least(range.init_std_alpha, 0.0, key + "init_std_alpha");

@@ -36,6 +36,14 @@ struct TileCase {
   bool torch_engine() const { return tile_class != "InferenceTile"; }
 };
 
+/// Switches on what docs/models/peer_defects.md lists, where a case records it.
+inline void restore_peer(tile::RpuParameters& p, const Matrix& weight, bool has_bias) {
+  const bool line_differs = p.pre_post.input_range.enable || p.forward.nm_thres > 0.0 || p.forward.inp_bound < 1.0;
+  p.mapping.bias_line_as_input = has_bias && !p.mapping.digital_bias && line_differs;
+  const std::vector<bool> live = tile::live_outputs(weight.view());
+  p.mapping.unit_scale_of_dead_outputs = std::find(live.begin(), live.end(), false) != live.end();
+}
+
 inline std::vector<TileCase> tile_cases(const std::vector<std::string>& kinds) {
   std::vector<TileCase> cases;
   const auto file = std::make_shared<const h5::File>(h5::File::open(golden_path("analog_tile.h5")));
@@ -50,6 +58,7 @@ inline std::vector<TileCase> tile_cases(const std::vector<std::string>& kinds) {
     cases.push_back({path, case_kind, group.attribute<std::string>("tile_class"),
                      spec::read_rpu_parameters(group.attribute<std::string>("rpu_config"), path),
                      Matrix(weight.dim(0), weight.dim(1), weight.values()), std::move(bias), std::move(group), file});
+    restore_peer(cases.back().parameters, cases.back().weight, !cases.back().bias.empty());
   });
   return cases;
 }

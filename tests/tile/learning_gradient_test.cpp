@@ -280,6 +280,26 @@ INSTANTIATE_TEST_SUITE_P(Effects, LearningGradient,
                                                   p.forward.inp_bound = 1.5;  // the largest input: 42 steps, no tie
                                                 }},
                                            Case{"input_range", ranged},
+                                           Case{"analog_bias",
+                                                [](RpuParameters& p) {
+                                                  p.mapping.digital_bias = false;
+                                                  p.forward.inp_bound = 1.5;  // the line at 1: 42 steps, no tie
+                                                  p.forward.inp_noise = 0.05;
+                                                }},
+                                           Case{"analog_bias_and_input_range",
+                                                [](RpuParameters& p) {
+                                                  ranged(p);
+                                                  p.mapping.digital_bias = false;
+                                                  p.forward.ir_drop = 1.0;
+                                                  p.forward.ir_drop_g_ratio = 200.0;
+                                                }},
+                                           Case{"analog_bias_beyond_the_dac",
+                                                [](RpuParameters& p) {
+                                                  ranged(p);
+                                                  p.mapping.digital_bias = false;
+                                                  p.forward.inp_bound = 0.25;  // 1 / r lies beyond it
+                                                  p.forward.out_noise = 0.06;
+                                                }},
                                            Case{"input_range_and_noise",
                                                 [](RpuParameters& p) {
                                                   ranged(p);

@@ -32,7 +32,8 @@ TEST(Validate, ReportsEveryProblemAtOnce) {
   p.forward.out_noise = -0.1;
   p.forward.inp_res = std::numeric_limits<double>::quiet_NaN();
   p.forward.bound_management = BoundManagementType::SHIFT;
-  p.forward.max_bm_factor = 0;
+  p.forward.max_bm_factor = -1;
+  p.pre_post.input_range.enable = true;
   p.pre_post.input_range.init_value = 0.0;
   p.pre_post.periph_quant.n_bits = -1;
   p.act_quant_config = ActivationQuantConfig{.n_bits = 25, .momentum = 1.5};
@@ -40,6 +41,38 @@ TEST(Validate, ReportsEveryProblemAtOnce) {
                                                   "forward.bound_management", "pre_post.input_range.init_value",
                                                   "pre_post.periph_quant.n_bits", "act_quant_config.n_bits",
                                                   "act_quant_config.momentum"}));
+}
+
+// What a dump of aihwkit may hold.
+TEST(Validate, AcceptsInfiniteBoundsAndWhatIsOff) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  RpuParameters p;
+  p.forward.inp_bound = p.forward.out_bound = infinity;
+  p.forward.nm_thres = p.forward.max_bm_res = infinity;
+  p.forward.max_bm_factor = 0;
+  p.pre_post.input_range.init_value = 0.0;
+  EXPECT_TRUE(keys_of(p).empty());
+  p.forward.noise_management = NoiseManagementType::CONSTANT;
+  p.forward.mv_type = AnalogMVType::BIT_WISE;
+  p.pre_post.input_range.enable = true;
+  EXPECT_EQ(keys_of(p),
+            (std::vector<std::string>{"forward.nm_thres", "forward.inp_bound", "pre_post.input_range.init_value"}));
+}
+
+TEST(Validate, RefusesConvertersWhoseOnlyLevelIsZero) {
+  RpuParameters p;
+  p.forward.inp_res = p.forward.out_res = 1.0;
+  EXPECT_EQ(keys_of(p), (std::vector<std::string>{"forward.inp_res", "forward.out_res"}));
+  p.forward.inp_sto_round = true;  // +-bound with some probability
+  p.forward.out_bound = 0.0;       // no range, no step
+  EXPECT_TRUE(keys_of(p).empty());
+  p = {};
+  p.forward.is_perfect = true;
+  p.forward.inp_res = 1.0;
+  EXPECT_TRUE(keys_of(p).empty());
+  p = {};
+  p.forward.out_res = 2.0;  // -bound, 0, bound
+  EXPECT_TRUE(keys_of(p).empty());
 }
 
 TEST(Validate, EncodingsNeedWholeCodes) {
@@ -94,7 +127,25 @@ TEST(Mapping, ScalesBringTheLargestWeightToOmega) {
   EXPECT_TRUE(mapping_scales(w.view(), {}).empty());
   EXPECT_EQ(mapping_scales(w.view(), {.weight_scaling_omega = 0.5}), std::vector<float>{4.0F});
   EXPECT_EQ(mapping_scales(w.view(), {.weight_scaling_omega = 0.5, .weight_scaling_columnwise = true}),
-            (std::vector<float>{4.0F, 1.0F}));
+            (std::vector<float>{4.0F, 0.0F}));
+}
+
+TEST(Mapping, ScalesWithoutWeightsAreTheSmallestOfTheOthers) {
+  using Scales = std::vector<std::vector<float>>;
+  Scales scales = {{4.0F, 0.0F, 2.0F}, {0.0F, 0.0F}, {1.5F}, {0.0F}};
+  fill_open_scales(scales, {});
+  EXPECT_EQ(scales, (Scales{{4.0F, 2.0F, 2.0F}, {1.5F, 1.5F}, {1.5F}, {1.5F}}));
+  Scales unit = {{4.0F, 0.0F}, {0.0F}};
+  fill_open_scales(unit, {.unit_scale_of_dead_outputs = true});
+  EXPECT_EQ(unit, (Scales{{4.0F, 1.0F}, {1.0F}}));
+  Scales nothing = {{0.0F, 0.0F}};
+  fill_open_scales(nothing, {});
+  EXPECT_EQ(nothing, (Scales{{1.0F, 1.0F}}));
+
+  const Matrix w(3, 2, std::vector<float>{0.5F, -2.0F, 0.0F, 0.0F, 0.0F, 1.0F});
+  std::vector<float> m = {0.3F, 1.0F, 0.2F};
+  rescale_dead_outputs(w.view(), m);
+  EXPECT_EQ(m, (std::vector<float>{0.3F, 0.2F, 0.2F}));
 }
 
 }  // namespace

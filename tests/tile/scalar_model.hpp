@@ -90,7 +90,7 @@ class Model {
     }
     for (std::int64_t v = 0; v < vectors; ++v)
       for (std::int64_t i = 0; i < outputs; ++i) {
-        const double b = p.b[static_cast<std::size_t>(i)];
+        const double b = analog_bias() ? 0.0 : p.b[static_cast<std::size_t>(i)];
         double& sum = y[static_cast<std::size_t>(v * outputs + i)];
         sum += quantized ? quantize(b, p.delta.back(), true) : b;
         if (!p.step.empty()) sum = activation(p, p.step.size() - 1, sum);
@@ -99,6 +99,8 @@ class Model {
   }
 
  private:
+  bool analog_bias() const { return !layer_.parameters().mapping.digital_bias && analog_.tile_count() == 1; }
+
   // delta * (code): the code as a straight-through function of value / delta.
   double quantize(double value, double delta, bool is_signed) {
     const int bits = layer_.parameters().pre_post.periph_quant.n_bits;
@@ -135,9 +137,12 @@ class Model {
     const IOParameters& io = rpu.forward;
     const TilePlace at = analog_.place(t);
     const std::vector<float> m = analog_.tile_report(t).mapping_scale;
-    const auto n = static_cast<std::size_t>(at.inputs);
+    const bool bias_line = analog_bias();
+    const auto ends = static_cast<std::size_t>(at.inputs);
+    const std::size_t n = ends + (bias_line ? 1 : 0);
     std::vector<double> u(n);
-    for (std::size_t k = 0; k < n; ++k) {
+    if (bias_line) u[ends] = rpu.pre_post.input_range.enable ? 1.0 / p.r[static_cast<std::size_t>(t)] : 1.0;
+    for (std::size_t k = 0; k < ends; ++k) {
       u[k] = p.x[static_cast<std::size_t>(v * inputs + at.first_input) + k];
       if (rpu.pre_post.input_range.enable) {
         const double r = p.r[static_cast<std::size_t>(t)];
@@ -147,6 +152,7 @@ class Model {
     std::vector<double> o(static_cast<std::size_t>(at.outputs));
     const auto weight = [&](std::int64_t i, std::size_t k) {
       const double scale = m.empty() ? 1.0 : static_cast<double>(m[m.size() == 1 ? 0 : static_cast<std::size_t>(i)]);
+      if (k == ends) return p.b[static_cast<std::size_t>(i)] / scale;
       return p.w[static_cast<std::size_t>((at.first_output + i) * inputs + at.first_input) + k] / scale;
     };
     if (io.is_perfect) {
@@ -162,9 +168,10 @@ class Model {
     std::vector<double> z(n);
     for (std::size_t k = 0; k < n; ++k) {
       z[k] = rounding_(u[k] * c, step);
-      if (io.inp_bound > 0.0) z[k] = rounding_.clip(z[k], io.inp_bound);
+      if (io.inp_bound > 0.0 && k < ends) z[k] = rounding_.clip(z[k], io.inp_bound);
       if (io.inp_noise > 0.0)
-        z[k] += io.inp_noise * draw(random::Purpose::input_noise, t, v * at.inputs + static_cast<std::int64_t>(k));
+        z[k] += io.inp_noise *
+                draw(random::Purpose::input_noise, t, v * static_cast<std::int64_t>(n) + static_cast<std::int64_t>(k));
       if (z[k] < 0.0) z[k] *= 1.0 - io.inp_asymmetry;
     }
     std::vector<std::vector<double>> passes{z};

@@ -43,7 +43,7 @@ struct TileReport {
   std::vector<std::int32_t> scale_codes;  ///< integer codes of quantized_scale; empty without periphery quantization
   std::vector<float> scale_step;          ///< quantizer step: 1 value, or one per output; empty without
   std::int32_t scale_zero_point = 0;
-  double scale_sqnr_db = 0.0;  ///< 10 log10(sum S^2 / sum (Q(S) - S)^2); +inf without error
+  double scale_sqnr_db = 0.0;  ///< 10 log10(sum S^2 / sum (Q(S) - S)^2) of outputs with weights; +inf without error
   std::vector<float> alpha;    ///< drift compensation: empty (1), 1 value, or one per output
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "tessera/core/tensor.hpp"
@@ -27,8 +28,19 @@ struct TilePlace {
 std::vector<TilePlace> place_tiles(std::int64_t outputs, std::int64_t inputs, const MappingParameter& mapping);
 
 /// Mapping scales of a tile with weights `weight` [outputs, inputs] for omega > 0:
-///     columnwise: m_i = fl(max_k |w_ik| / omega);  otherwise one m = fl(max |w| / omega);  0 becomes 1.
-/// Empty for omega <= 0 (weights are used as they are). The tile's weights are fl(w_ik / m_i).
+///     columnwise: m_i = fl(max_k |w_ik| / omega);  otherwise one m = fl(max |w| / omega).
+/// Empty for omega <= 0 (weights are used as they are). The tile's weights are fl(w_ik / m_i). 0 for an output, or a
+/// tile, without weights: any scale will do there.
 std::vector<float> mapping_scales(ConstMatrixView weight, const MappingParameter& mapping);
+
+/// Chooses the scales that mapping_scales leaves open in all tiles of a layer: the smallest of the tile, or else of the
+/// layer, or else 1; with `unit_scale_of_dead_outputs` 1 (docs/models/peer_defects.md).
+void fill_open_scales(std::span<std::vector<float>> scales, const MappingParameter& mapping);
+
+/// Which outputs have weights: some w_ik is not 0.
+std::vector<bool> live_outputs(ConstMatrixView weight);
+
+/// Gives the outputs without weights the smallest scale of the others, if there are others. One scale per output.
+void rescale_dead_outputs(ConstMatrixView weight, std::vector<float>& scales);
 
 }  // namespace tessera::tile

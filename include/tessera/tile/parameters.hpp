@@ -44,7 +44,7 @@ struct IOParameters {
   double v_offset_w_min = -1.0;
   double r_series = 0.0;
   double w_read_asymmetry_dtod = 0.0;
-  int max_bm_factor = 1000;
+  int max_bm_factor = 1000;  ///< 0: no vector is repeated
   double max_bm_res = 0.25;
   bool bm_test_negative_bound = true;
   double nm_thres = 0.0;
@@ -112,8 +112,13 @@ struct ActivationQuantConfig {
 /// How a layer's weights are placed on tiles (section 6).
 struct MappingParameter {
   bool digital_bias = true;
+  /// Of an analog bias (docs/models/peer_defects.md): false: its line is driven by 1 / r behind an input range r and is
+  /// not clipped; true (aihwkit): driven by 1 and clipped like an input, so that the result carries r times the bias.
+  bool bias_line_as_input = false;
   double weight_scaling_omega = 0.0;  ///< <= 0: weights are used unscaled
   bool weight_scaling_columnwise = false;
+  /// Mapping scale of an output, or of a tile, without weights: false: the smallest of the others; true (aihwkit): 1.
+  bool unit_scale_of_dead_outputs = false;
   bool weight_scaling_lr_compensation = false;
   bool learn_out_scaling = false;
   bool out_scaling_columnwise = false;
@@ -138,7 +143,7 @@ enum class WeightModifierType {
   COPY
 };
 
-/// Training only; has no effect on inference.
+/// Training; inference with `enable_during_test` only.
 struct WeightModifierParameter {
   WeightModifierType type = WeightModifierType::NONE;
   double std_dev = 0.0;
@@ -146,9 +151,9 @@ struct WeightModifierParameter {
   double res = 0.0;               ///< step over the largest weight; > 1: number of steps in it; <= 0: none
   bool sto_round = false;
   double dorefa_clip = 0.6;
-  double pdrop = 0.0;  ///< probability of a weight to be 0, after any type
-  bool enable_during_test = false;
-  bool rel_to_actual_wmax = true;  ///< A = max |W|; else assumed_wmax
+  double pdrop = 0.0;               ///< probability of a weight to be 0, after any type
+  bool enable_during_test = false;  ///< in evaluations too: one draw for each chip and read
+  bool rel_to_actual_wmax = true;   ///< A = max |W|; else assumed_wmax
   double assumed_wmax = 1.0;
   bool copy_last_column = false;  ///< the last column (an analog bias) stays as it is
   std::vector<double> coeffs = {0.0105392, 0.0768, -0.046925};
