@@ -145,7 +145,8 @@ Type<sim::InputCalibration> calibration_parameters() {
              {.range = Range{0.0, 1.0, true, false},
               .help = "of CACHE_QUANTILE, "
                       "MOVING_QUANTILE"})
-      .field("absolute_values", &P::absolute_values, {.help = "quantiles of magnitudes; false (as in aihwkit): signed"})
+      .field("absolute_values", &P::absolute_values,
+             {.help = "quantiles of magnitudes; false restores those of signed values, as aihwkit takes them"})
       .field("max_samples", &P::max_samples,
              {.range = Range::at_least(1.0), .help = "rows kept per tile by CACHE_QUANTILE, batches of MOVING_STD"})
       .field("std_alpha", &P::std_alpha, config::optional(config::real(Range::above(0.0))),

@@ -82,6 +82,7 @@ TEST(Calibrate, FirstLayerFollowsTheFormulas) {
   EXPECT_EQ(range_of(calibrated(executor, data, p), "fc1"), largest);
   p.type = CalibrationType::CACHE_QUANTILE;
   p.quantile = 0.9;
+  p.absolute_values = false;
   EXPECT_FLOAT_EQ(range_of(calibrated(executor, data, p), "fc1"), static_cast<float>(quantile(rows, 0.9)));
   p.absolute_values = true;
   EXPECT_FLOAT_EQ(range_of(calibrated(executor, data, p), "fc1"), static_cast<float>(quantile(magnitudes, 0.9)));
@@ -95,6 +96,25 @@ TEST(Calibrate, FirstLayerFollowsTheFormulas) {
                   static_cast<float>(2.0 * nonzero.standard_deviation()));
   p.type = CalibrationType::INIT_FROM_DATA;
   EXPECT_FLOAT_EQ(range_of(calibrated(executor, data, p), "fc1"), static_cast<float>(2.0 * all.standard_deviation()));
+}
+
+// Inputs of one sign: the range is that of their magnitudes, whichever sign it is, for every type.
+TEST(Calibrate, SignOfTheInputsDoesNotMatter) {
+  const nn::Executor executor(dense_network());
+  Tensor positive = nn::test::random_tensor({200, 6}, 10);
+  for (float& v : positive.values()) v = std::fabs(v) + 0.003F;
+  Tensor negative = positive;
+  for (float& v : negative.values()) v = -v;
+  const io::DataSet above(positive), below(negative);
+  for (const CalibrationType type : {CalibrationType::MAX, CalibrationType::CACHE_QUANTILE,
+                                     CalibrationType::MOVING_QUANTILE, CalibrationType::MOVING_STD}) {
+    InputCalibration p{.type = type, .quantile = 0.999, .batch_size = 50};
+    const float range = range_of(calibrated(executor, below, p), "fc1");
+    EXPECT_EQ(range, range_of(calibrated(executor, above, p), "fc1")) << to_string(type);
+    EXPECT_GT(range, 1.0F) << to_string(type);
+    p.absolute_values = false;  // as the peer: the value nearest to 0, or no range at all
+    if (type == CalibrationType::CACHE_QUANTILE) EXPECT_LT(range_of(calibrated(executor, below, p), "fc1"), 0.05F);
+  }
 }
 
 TEST(Calibrate, MovingRangesAreMeansOverBatches) {

@@ -31,11 +31,12 @@ enum class CalibrationPass {
 /// | INIT_FROM_DATA  | as MOVING_STD for at most init_from_data batches: what training begins with; only layers |
 /// |                 | whose configuration has an input range, which otherwise stay as they are                |
 ///
-/// Quantiles are of signed values, as the peer takes them, unless `absolute_values`.
+/// Quantiles are of magnitudes, since the range is that of |x|; without `absolute_values` of signed values, as the peer
+/// takes them: the larger ones of inputs that are mostly below zero are then cut off.
 struct InputCalibration {
   CalibrationType type = CalibrationType::CACHE_QUANTILE;
   double quantile = 0.99995;                       ///< in (0, 1]
-  bool absolute_values = false;                    ///< quantiles of |X|
+  bool absolute_values = true;                     ///< quantiles of |X|; false: of X, as the peer
   std::int64_t max_samples = 1000;                 ///< rows (CACHE_QUANTILE) or batches (MOVING_STD); >= 1
   std::optional<double> std_alpha = std::nullopt;  ///< instead of input_range.init_std_alpha; > 0
   /// True: every analog layer gets an input range and no noise management. False: layers without an input range are
