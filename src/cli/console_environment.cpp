@@ -27,6 +27,7 @@ ConsoleEnvironment::~ConsoleEnvironment() = default;
 Environment ConsoleEnvironment::environment(CancelFlag cancel) {
   Environment environment;
   environment.message = [this](Severity severity, const std::string& text) {
+    if (!said_.insert(text).second) return;
     bar_.clear();
     if (severity == Severity::warning)
       logger_->warn("warning: {}", text);

@@ -1,5 +1,7 @@
 #pragma once
 #include <memory>
+#include <set>
+#include <string>
 
 #include "cli/commands.hpp"
 #include "cli/progress_bar.hpp"
@@ -12,7 +14,8 @@ class logger;
 namespace tessera::cli {
 
 /// Notes, warnings and progress of a library call, as lines and a bar on standard error. Notes and warnings appear
-/// unless -q, the bar on a terminal unless --no-progress.
+/// unless -q, each once however often it is said (by the points of a sweep), the bar on a terminal unless
+/// --no-progress.
 class ConsoleEnvironment {
  public:
   ConsoleEnvironment(const Console& console, const CommonOptions& options);
@@ -27,6 +30,7 @@ class ConsoleEnvironment {
  private:
   std::shared_ptr<spdlog::logger> logger_;
   ProgressBar bar_;
+  std::set<std::string> said_;
 };
 
 }  // namespace tessera::cli

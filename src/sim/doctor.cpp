@@ -189,13 +189,14 @@ bool acts(const LayerParameters& ideal, const LayerParameters& with, const Layer
     if (!digital) return false;
   }
   const IOParameters& io = given.rpu.forward;
+  const auto bounded = [](double bound) { return bound > 0.0 && std::isfinite(bound); };
   if (name.starts_with("programming")) return given.device.has_value();
-  if (name == "DAC") return io.inp_res > 0.0 && io.inp_bound > 0.0;
+  if (name == "DAC") return io.inp_res > 0.0 && bounded(io.inp_bound);
   if (name == "weight noise") return io.w_noise > 0.0 && io.w_noise_type != tile::WeightNoiseType::NONE;
   if (name == "IR drop") return io.ir_drop > 0.0;
   if (name == "output noise") return io.out_noise > 0.0 || io.out_noise_std > 0.0;
-  if (name == "ADC clip") return io.out_bound > 0.0;
-  if (name == "ADC rounding") return io.out_res > 0.0 && io.out_bound > 0.0;
+  if (name == "ADC clip") return bounded(io.out_bound);
+  if (name == "ADC rounding") return io.out_res > 0.0 && bounded(io.out_bound);
   if (name == "input noise") return io.inp_noise > 0.0;
   if (name == "offsets, nonlinearity")
     return io.inp_asymmetry != 0.0 || io.out_asymmetry != 0.0 || io.out_nonlinearity > 0.0 || io.v_offset_std > 0.0 ||

@@ -1,6 +1,9 @@
 #include "evaluation.hpp"
 
 #include <algorithm>
+#include <set>
+
+#include "tessera/sim/layer_notes.hpp"
 
 /// Tasks, their chips, and the points that are evaluated together.
 namespace tessera::sim {
@@ -64,6 +67,10 @@ Evaluation::Evaluation(std::span<const EvaluationTask> tasks, Parallel parallel,
                       StoredChips(task.request.evaluation.chips)});
     tasks_.back().simulated = simulated_network(tasks_.size() - 1);
   }
+  std::set<std::string> said;
+  for (const EvaluationTask& task : tasks)
+    for (const std::string& note : layer_notes(task.request.executor, task.request.resolve))
+      if (said.insert(note).second) environment_.note(note);
 }
 
 std::vector<EvaluationResult> Evaluation::run() {

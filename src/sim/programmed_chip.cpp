@@ -5,6 +5,7 @@
 #include "tessera/sim/analog_network.hpp"
 #include "tessera/sim/chip_file.hpp"
 #include "tessera/sim/layer_calibration.hpp"
+#include "tessera/tile/modifier.hpp"
 
 namespace tessera::sim {
 
@@ -53,7 +54,17 @@ std::vector<double> read_out(const tile::AnalogLayer& layer, std::int64_t t, std
   Matrix output(inputs, layer.place(t).outputs);
   const std::uint64_t first_vector = std::uint64_t{number} * static_cast<std::uint64_t>(inputs);
   layer.read_out(t, identity.view(), output.view(), {first_vector, parallel, nullptr, event});
-  return device::readout_values(compensation, output.view());
+  return device::readout_values(compensation, output.view(), layer.target_tile_weights(t).view());
+}
+
+/// With modifier.enable_during_test what the modifier makes of the weights of tile t: one draw for each chip and read.
+Matrix weights_in_use(const tile::AnalogLayer& layer, std::int64_t t, Matrix weights, std::uint32_t event) {
+  const tile::WeightModifierParameter& modifier = layer.parameters().modifier;
+  if (!modifier.enable_during_test || modifier.type == tile::WeightModifierType::NONE) return weights;
+  random::Address address = layer.address();
+  address.tile = static_cast<std::uint32_t>(t);
+  return tile::modified_weights(modifier, weights.view(), random::Stream(address, random::Purpose::weight_modifier),
+                                event);
 }
 
 std::vector<tile::TilePlace> places_of(const tile::AnalogLayer& layer) {
@@ -109,7 +120,12 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
         }
         if (parameters.written_device)
           part.written = std::make_shared<const device::DeviceParameters>(*parameters.written_device);
-        if (!parameters.device) return part;
+        if (parameters.rpu.modifier.enable_during_test) tile::validate_learning(parameters.rpu);
+        if (!parameters.device) {
+          for (std::int64_t t = 0; t < part.layer.tile_count() && parameters.rpu.modifier.enable_during_test; ++t)
+            part.layer.set_tile_weights(t, weights_in_use(part.layer, t, part.layer.target_tile_weights(t), 0).view());
+          return part;
+        }
         const device::FaultMap* const map = faults.at(l).at(p).devices > 0 ? &faults[l][p] : nullptr;
         Devices devices{*parameters.device, parameters.drift_compensation, {}, {}, map != nullptr};
         for (std::int64_t t = 0; t < part.layer.tile_count(); ++t) {
@@ -122,7 +138,9 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
                                       ? device::program(devices.parameters, target.view(), chip, parallel, tile_map)
                                       : stored.state(name, chip.tile, repeat, devices.parameters, target, tile_map));
           part.layer.set_tile_weights(
-              t, device::programmed_weights(devices.parameters, devices.tiles.back(), parallel).view());
+              t, weights_in_use(part.layer, t,
+                                device::programmed_weights(devices.parameters, devices.tiles.back(), parallel), 0)
+                     .view());
           if (!devices.compensation) continue;
           devices.baseline.push_back(
               device::uses_exact_reference(*devices.compensation)
@@ -154,8 +172,9 @@ AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t rea
     const Devices& devices = *part.devices;
     for (std::size_t t = 0; t < devices.tiles.size(); ++t) {
       const auto tile = static_cast<std::int64_t>(t);
+      Matrix weights = device::weights_at(devices.parameters, devices.tiles[t], *time_s, read, parallel);
       layer.set_tile_weights(tile,
-                             device::weights_at(devices.parameters, devices.tiles[t], *time_s, read, parallel).view());
+                             weights_in_use(layer, tile, std::move(weights), device::read_event(*time_s, read)).view());
       if (!devices.compensation) continue;
       const std::vector<double> current = read_out(layer, tile, devices.tiles[t].inputs(), *devices.compensation,
                                                    readout_event, device::read_event(*time_s, read), parallel);

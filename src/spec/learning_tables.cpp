@@ -22,7 +22,8 @@ Type<tile::WeightModifierParameter> weight_modifier_parameter() {
   using T = tile::WeightModifierType;
   return Section<P>("WeightModifierParameter",
                     "Training: disturbed copies of the weights, one per batch, that forward and backward passes use "
-                    "(docs/models/modifiers.md). A is the largest weight of a tile. No effect on inference.")
+                    "(docs/models/modifiers.md). A is the largest weight of a tile. No effect on inference without "
+                    "enable_during_test.")
       .field("type", &P::type,
              choice<T>({{"NONE", T::NONE},
                         {"DISCRETIZE", T::DISCRETIZE},
@@ -45,7 +46,8 @@ Type<tile::WeightModifierParameter> weight_modifier_parameter() {
       .field("dorefa_clip", &P::dorefa_clip, {.range = positive, .help = "DOREFA: largest weight"})
       .field("pdrop", &P::pdrop,
              {.range = probability, .help = "probability of a weight to be 0, after any type but NONE"})
-      .field("enable_during_test", &P::enable_during_test, {.help = "in the validation of a training run too"})
+      .field("enable_during_test", &P::enable_during_test,
+             {.help = "in evaluations too: one draw for each chip and read"})
       .field("rel_to_actual_wmax", &P::rel_to_actual_wmax, {.help = "A is the largest weight; false: assumed_wmax"})
       .field("assumed_wmax", &P::assumed_wmax, {.range = positive, .help = "A if rel_to_actual_wmax is false"})
       .field("copy_last_column", &P::copy_last_column, {.help = "the last column (an analog bias) stays as it is"})

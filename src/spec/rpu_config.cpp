@@ -87,7 +87,7 @@ config::Section<RpuConfig> rpu_config_table() {
       .group("faults", fault_keys())
       .unused("backward", training)
       .unused("update", training)
-      .unused("device", training)
+      .unused("device", "training only; the weights of a pulsed device are not limited to its bounds")
       .unused("runtime", "data type and bindings of the peer; computations here are float32")
       .unused("tile_class", python)
       .unused("tile_array_class", python)
@@ -139,9 +139,23 @@ const config::Type<RpuConfig>& rpu_config_type() {
   return type;
 }
 
+void refuse_without_product(const Node& node, const std::string& key, Report& report) {
+  const Node* tile_class = node.find("tile_class");
+  const Node* device = node.find("device");
+  const bool floating = tile_class != nullptr && tile_class->scalar == "FloatingPointTile";
+  const bool training = device != nullptr && !device->is_null();
+  if ((!floating && !training) || node.find("forward") != nullptr || node.find("preset") != nullptr) return;
+  const Node& at = training ? *device : *tile_class;
+  report.problem(at.position, config::detail::child_key(key, training ? "device" : "tile_class"),
+                 "this is the dump of a training configuration without `forward` (FloatingPointRPUConfig): its product "
+                 "is perfect there and would get the default converters and noise here; add `preset: "
+                 "FloatingPointPreset` or a `forward` section");
+}
+
 RpuConfig read_rpu_config(const Node& node, const RpuConfig& start, Report* report) {
   Report local;
   Report& used = report != nullptr ? *report : local;
+  refuse_without_product(node, {}, used);
   RpuConfig config = start;
   rpu_config_type().read(node, {}, config, used);
   used.throw_if_any();

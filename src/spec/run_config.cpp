@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 
+#include "ineffective_keys.hpp"
 #include "quantization_tables.hpp"
 #include "rpu_table.hpp"
 #include "run_tables.hpp"
@@ -95,6 +96,7 @@ void check_rules(RunConfig& config, Report& report) {
   for (std::size_t i = 0; i < config.layers.size(); ++i) {
     Node& partial = config.layers[i].rpu_config;
     if (partial.is_null()) continue;
+    refuse_without_product(partial, fmt::format("layers.{}.rpu_config", i), report);
     const std::size_t before = report.problems().size();
     table.read(partial, fmt::format("layers.{}.rpu_config", i), accumulated, report);
     if (report.problems().size() == before) partial = canonical(partial, table.write(accumulated), *table.info);
@@ -122,6 +124,9 @@ void check_devices(const Node& root, const RunConfig& config, Report& report) {
     return (preset != nullptr && !preset->is_null()) || (model != nullptr && !model->is_null());
   };
   if (std::any_of(config.layers.begin(), config.layers.end(), has_model)) return;
+  for (const char* key : {"rpu_config.drift_compensation", "rpu_config.drift_from"})
+    if (const Node* given = config::find_path(root, key); given != nullptr && !given->is_null())
+      report.unused(key, "without a noise_model nothing is programmed or drifts");
   const auto needs_model = [&](bool given, const char* key, const char* why) {
     if (given)
       check([&] {
@@ -201,11 +206,13 @@ RunConfig read_run_config(const Node& root, Report* report) {
   Report& used = report != nullptr ? *report : local;
   RunConfig config;
   run_config_type().read(root, {}, config, used);
+  if (const Node* rpu = root.find("rpu_config")) refuse_without_product(*rpu, "rpu_config", used);
   check_rules(config, used);
   check_devices(root, config, used);
   check_quantization(root, config, used);
   if (config.spiking) config::detail::run_check(root, {}, used, [&] { sim::validate(*config.spiking); });
   used.throw_if_any();
+  report_ineffective_keys(root, config, used);
   if (config.name.empty()) config.name = std::filesystem::path(root.position.file()).stem().string();
   return config;
 }

@@ -108,6 +108,29 @@ TEST(RpuConfig, MistakesOfValueAndOfCombination) {
               HasSubstr("c.yaml:4:29: pre_post.input_range.manage_output_clipping: needs"));
 }
 
+/// A dump of FloatingPointRPUConfig has devices and no `forward`; the defaults would give it converters and noise.
+TEST(RpuConfig, TrainingDumpsWithoutAProductAreRefused) {
+  const auto error = [](const std::string& text) { return error_of([&] { read_rpu_config(text, "c.yaml"); }); };
+  EXPECT_THAT(error("tile_class: FloatingPointTile\ndevice: {diffusion: 0.0}\nmapping: {digital_bias: true}\n"),
+              HasSubstr("c.yaml:2:9: device: this is the dump of a training configuration without `forward`"));
+  EXPECT_THAT(error("tile_class: FloatingPointTile\n"), HasSubstr("c.yaml:1:13: tile_class"));
+  EXPECT_EQ(error("device: {diffusion: 0.0}\npreset: FloatingPointPreset\n"), "no error");
+  EXPECT_EQ(error("device: {w_max: 0.6}\nforward: {out_noise: 0.06}\n"), "no error");
+  EXPECT_EQ(error("device: null\n"), "no error");
+}
+
+TEST(RpuConfig, ValuesThatDumpsMayHold) {
+  const tile::RpuParameters p = read_rpu_parameters(
+      "forward: {inp_bound: .inf, out_bound: .inf, max_bm_factor: 1000.0, nm_thres: .inf, out_res: -1, inp_res: -1}\n"
+      "pre_post: {input_range: {enable: false, init_value: 0}}\n");
+  EXPECT_TRUE(std::isinf(p.forward.out_bound));
+  EXPECT_EQ(p.forward.max_bm_factor, 1000);
+  EXPECT_EQ(read_rpu_parameters("forward: {max_bm_factor: 0}").forward.max_bm_factor, 0);
+  EXPECT_EQ(read_rpu_parameters(config::to_yaml(to_node(RpuConfig{.tile = p}))), p);
+  EXPECT_THAT(error_of([] { read_rpu_config("pre_post: {input_range: {enable: true, init_value: 0}}", "c.yaml"); }),
+              HasSubstr("init_value"));
+}
+
 /// Every number with a range: the first value outside is refused; the ends that belong to it are accepted by the table
 /// and by the parameters' own validate() behind it.
 TEST(RpuConfig, RangesEndWhereTheySayTheyEnd) {

@@ -93,6 +93,33 @@ TEST(RunConfig, EveryValueArrives) {
   EXPECT_EQ(unused_note(report), "no effect: layers.2.rpu_config.update, rpu_config.backward (training only)");
 }
 
+TEST(RunConfig, KeysOfAnotherChoiceAreReported) {
+  const auto note = [](const std::string& more) {
+    config::Report report;
+    read_run_config_text("model: {file: m.onnx}\ndata: {format: npy, inputs: x.npy}\n" + more, "run.yaml", "/data", {},
+                         &report);
+    return unused_note(report);
+  };
+  EXPECT_EQ(note("calibration: {type: MAX, quantile: 0.9}\n"), "no effect: calibration.quantile (type is MAX)");
+  EXPECT_EQ(note("calibration: {type: CACHE_QUANTILE, quantile: 0.9}\n"), "");
+  EXPECT_EQ(note("calibration: {type: MAX, quantile: 0.99995}\n"), "") << "the default";
+  EXPECT_EQ(
+      note("training: {data: {format: npy, inputs: x.npy, glyphs: {seed: 3}}, digital_epochs: 1, optimizer: {momentum: "
+           "0.5}, schedule: {type: cosine, gamma: 0.5}}\n"),
+      "no effect: training.data.glyphs (format is npy); training.optimizer.momentum (type is adam); "
+      "training.schedule.gamma (type is cosine)");
+  EXPECT_EQ(
+      note("spiking: {neurons: {state_quant: {multiplier: 0.5}, spike_grad: {slope: 3.0}}}\n"),
+      "no effect: spiking.neurons.spike_grad.slope (type is atan); spiking.neurons.state_quant.multiplier (uniform is "
+      "true)");
+  const RunConfig config = read_run_config_text(
+      "model: {file: m.onnx}\ndata: {format: npy, inputs: x.npy}\ntraining: {data: {format: npy, inputs: x.npy}, "
+      "digital_epochs: 1}\nspiking: {}\ncalibration: {}\n");
+  config::Report report;
+  read_run_config_text(resolved_text(config), "resolved.yaml", "", {}, &report);
+  EXPECT_EQ(unused_note(report), "") << "a resolved configuration gives every key";
+}
+
 TEST(RunConfig, ResolvedTextReproducesTheConfiguration) {
   for (const std::string& text : {minimal, complete}) {
     const RunConfig config = read_text(text);
