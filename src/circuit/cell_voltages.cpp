@@ -165,6 +165,14 @@ Values all_open(std::int64_t inputs) {
   return Values(static_cast<std::size_t>(inputs), 1.0);
 }
 
+Values line_sums(const Cells& cells, const Values& current) {
+  const auto count = static_cast<std::size_t>(cells.outputs() * cells.inputs());
+  Values sums(static_cast<std::size_t>(cells.outputs()), 0.0);
+  for (std::size_t c = 0; c < current.size(); ++c)
+    sums[c % count / static_cast<std::size_t>(cells.inputs())] += current[c];
+  return sums;
+}
+
 void check_input(const Cells& cells, std::span<const double> input) {
   require<InputError>(static_cast<std::int64_t>(input.size()) == cells.inputs(),
                       "{} voltages do not fit an array of {} inputs", input.size(), cells.inputs());
@@ -194,9 +202,7 @@ CellVoltages cell_voltages(const Cells& cells, const Wires& wires, std::span<con
     result.input_node_V.push_back(std::move(node));
     result.output_node_V.emplace_back(cells.outputs(), cells.inputs(), rise);
   }
-  result.current_A.assign(static_cast<std::size_t>(cells.outputs()), 0.0);
-  for (std::size_t c = 0; c < current.size(); ++c)
-    result.current_A[c % static_cast<std::size_t>(count) / static_cast<std::size_t>(cells.inputs())] += current[c];
+  result.current_A = line_sums(cells, current);
   return result;
 }
 
@@ -210,16 +216,35 @@ RealMatrix nonlinear_currents(const Cells& cells, const Wires& wires, ConstRealV
   return out;
 }
 
-RealMatrix adjoint_drops(const Cells& cells, const Wires& wires, std::int64_t output) {
+std::vector<RealMatrix> adjoint_drops(const Cells& cells, const Wires& wires, std::int64_t output) {
   check_array(cells, wires);
-  require<InputError>(!cells.interleaved() && wires.current_from_input && output >= 0 && output < cells.outputs(),
-                      "adjoint drops exist for the outputs of arrays of one set with an input source");
-  Values bias(static_cast<std::size_t>(cells.outputs() * cells.inputs()), 0.0);
-  std::fill_n(bias.begin() + output * cells.inputs(), cells.inputs(), 1.0);
+  require<InputError>(wires.current_from_input && output >= 0 && output < cells.outputs(),
+                      "adjoint drops exist for the outputs of arrays with an input source");
+  const std::int64_t count = cells.outputs() * cells.inputs();
+  Values bias(static_cast<std::size_t>(cells.sets() * count), 0.0);
+  for (std::int64_t k = 0; k < cells.sets(); ++k)
+    std::fill_n(bias.begin() + k * count + output * cells.inputs(), cells.inputs(), 1.0);
   Solver solver(cells, wires, std::move(bias), all_open(cells.inputs()), LinearCell{});
   CellVoltages counts;
   solver.solve(counts);
-  return {cells.outputs(), cells.inputs(), solver.voltage()};
+  std::vector<RealMatrix> drops;
+  for (std::int64_t k = 0; k < cells.sets(); ++k)
+    drops.emplace_back(
+        cells.outputs(), cells.inputs(),
+        std::span(solver.voltage()).subspan(static_cast<std::size_t>(k * count), static_cast<std::size_t>(count)));
+  return drops;
+}
+
+std::vector<double> series_source_currents(const Cells& cells, const Wires& wires, std::span<const double> v) {
+  check_input(cells, v);
+  Values bias;
+  for (std::int64_t k = 0; k < cells.sets(); ++k)
+    for (std::int64_t j = 0; j < cells.outputs(); ++j)
+      for (const double volt : v) bias.push_back(k == 0 ? volt : -volt);
+  Solver solver(cells, wires, std::move(bias), Values(v.begin(), v.end()), LinearCell{});
+  CellVoltages counts;
+  solver.solve(counts);
+  return line_sums(cells, solver.currents());
 }
 
 }  // namespace tessera::circuit

@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "circuit/modern_hdf5.hpp"
 #include "tessera/circuit/wires.hpp"
 #include "tessera/h5/file.hpp"
 
@@ -10,7 +11,9 @@ namespace tessera::circuit::testing {
 
 inline h5::File golden_file() {
   const char* folder = std::getenv("TESSERA_GOLDEN_DIR");
-  return h5::File::open((folder != nullptr ? folder : TESSERA_SOURCE_DIR + "/tests/data/golden") + "/crossbar.h5");
+  static const ReadableCopy copy((folder != nullptr ? folder : TESSERA_SOURCE_DIR + "/tests/data/golden") +
+                                 "/crossbar.h5");
+  return h5::File::open(copy.path());
 }
 
 inline RealMatrix read_matrix(const h5::Group& group, const std::string& name) {

@@ -33,8 +33,12 @@ CellVoltages cell_voltages(const Cells& cells, const Wires& wires, std::span<con
 RealMatrix nonlinear_currents(const Cells& cells, const Wires& wires, ConstRealView inputs, const CellLaw& law,
                               Parallel parallel = {});
 
-/// The voltage across every cell [outputs, inputs] when all drivers are at 0 and only sense node `output` is at -1 V
-/// (linear cells, one set, input source): the adjoint of the sensed current.
-RealMatrix adjoint_drops(const Cells& cells, const Wires& wires, std::int64_t output);
+/// Voltages (output side minus input side) across every cell [outputs, inputs] of each set when all drivers are at 0
+/// and only sense node `output` is at 1 V, cells linear: the adjoint of the sensed current. Input source.
+std::vector<RealMatrix> adjoint_drops(const Cells& cells, const Wires& wires, std::int64_t output);
+
+/// Currents [outputs] of CrossSim's model of signed gates: every open cell has a source v_i in series, on a supply line
+/// held at 0 (a circuit that cannot be built; compat.gated_signed CROSSSIM). Separate source.
+std::vector<double> series_source_currents(const Cells& cells, const Wires& wires, std::span<const double> v);
 
 }  // namespace tessera::circuit

@@ -52,6 +52,13 @@ enum class Purpose : std::uint32_t {
   calibration_sample = 0x405,
   dropout = 0x406,
   validation_chip = 0x407,
+  // crossbars as circuits
+  cell_programming = 0x500,
+  cell_drift = 0x501,
+  cell_read_noise = 0x502,
+  converter_capacitors = 0x510,
+  converter_offsets = 0x511,
+  converter_rounding = 0x512,
   // tests and benchmarks
   test = 0xF00,
 };

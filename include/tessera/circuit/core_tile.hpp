@@ -1,0 +1,77 @@
+#pragma once
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "tessera/circuit/converters.hpp"
+#include "tessera/circuit/weight_cells.hpp"
+
+/// One tile of a crossbar: cells of all weight slices, their wires, converters and digital recombination.
+///
+/// Order of one product (gr = 1 - g0): inputs are scaled, converted by the DAC and cut into slices; for every input
+/// slice k and weight slice s: line currents (wires, nonlinear cells, read noise), clipped to Icol_max, subtracted in
+/// the array or not, converted now (adc_per_ibit) or after the shift-and-add over k with c_k; then, with v the DAC's
+/// output,
+///
+///     BALANCED   u = (I+ - I-)/gr                     OFFSET   u = 2 (I - (gl + gr'/2) sum v)/gr', unit column
+///     BITSLICED  u_s = (I+_s - I-_s)/gr or (I_s - g0 sum v)/gr or (I_js - I_0s)/gr,                2 (I_j - I_0)/gr'
+///                u = [ (2^b - 1) sum_s 2^(b s) u_s - 2^(B-1) sum v (OFFSET, digital) ] / (2^(B-1) - 1)
+///     y = u limit (max - min)/f,                      f = 2 if dac.signed else 1
+namespace tessera::circuit {
+
+/// How currents are summed.
+enum class Precision {
+  single,  ///< float32, on the packed product: for networks
+  real     ///< double: the definition
+};
+
+/// Programmed conductances of one tile, slice by slice.
+struct CellState {
+  std::vector<SliceCells> slices;
+};
+
+/// Programs target weights w [outputs, inputs] in [-1, 1]: cell levels, programming error and drift at
+/// `parameters.device.time` (programming error always applies; the peer drops it with time > 0). Each chip (address)
+/// draws its own errors.
+CellState program_cells(const CrossbarParameters& parameters, ConstRealView w, const random::Address& address);
+
+/// What one call met, weight slice by weight slice.
+struct TileCounts {
+  std::vector<ConversionCounts> slices;
+  std::int64_t line_clipped = 0;  ///< currents beyond Icol_max
+  void add(const TileCounts& other);
+};
+
+/// Addresses of the draws of a call: vector r has the number first_vector + r in the data set.
+struct CallAddress {
+  std::uint64_t first_vector = 0;
+  std::uint32_t pass = 0;
+};
+
+class CoreTile {
+ public:
+  /// Parameters are valid; `address` names the chip and tile for mismatch and read noise.
+  CoreTile(const CrossbarParameters& parameters, const CellState& state, const WeightLimits& limits,
+           const random::Address& address, Precision precision, Parallel parallel = {});
+  ~CoreTile();
+  CoreTile(CoreTile&&) noexcept;
+  CoreTile& operator=(CoreTile&&) noexcept;
+
+  std::int64_t inputs() const;
+  std::int64_t outputs() const;
+  std::int64_t bytes() const;
+
+  /// y = the tile's outputs for inputs x, [vectors, outputs] and [vectors, inputs]. Precision::single computes in
+  /// float32 whatever the views are. Throws InputError for a voltage beyond a nonlinear law's range.
+  void multiply(ConstMatrixView x, MatrixView y, const CallAddress& call, TileCounts* counts = nullptr) const;
+  void multiply(ConstRealView x, RealView y, const CallAddress& call, TileCounts* counts = nullptr) const;
+
+  /// The currents that the converters of a weight slice see, one after the other: what ranges are calibrated from.
+  std::vector<float> converter_inputs(ConstMatrixView x, int slice) const;
+
+ private:
+  struct Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace tessera::circuit

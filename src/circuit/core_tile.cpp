@@ -1,0 +1,316 @@
+#include "tessera/circuit/core_tile.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "circuit/input_slices.hpp"
+#include "circuit/line_currents.hpp"
+#include "tessera/circuit/adc_range.hpp"
+
+namespace tessera::circuit {
+namespace {
+
+using namespace detail;
+
+template <class T>
+using Owning = std::conditional_t<std::is_same_v<T, float>, Matrix, RealMatrix>;
+
+/// Lines whose currents meet before a converter, and that converter.
+struct Branch {
+  std::vector<LineCurrents> lines;  ///< subtracted in the array: the second from the first
+  std::optional<Converters> converters;
+  double sign = 1.0;
+};
+
+/// One weight slice.
+struct Slice {
+  std::vector<Branch> branches;  ///< added digitally with their signs
+};
+
+template <class T>
+void accumulate(BasicMatrixView<T> sum, BasicMatrixView<const T> part, double factor) {
+  const T f = static_cast<T>(factor);
+  for (std::int64_t r = 0; r < sum.rows; ++r)
+    for (std::int64_t j = 0; j < sum.cols; ++j) sum(r, j) += f * part(r, j);
+}
+
+}  // namespace
+
+void TileCounts::add(const TileCounts& other) {
+  if (slices.size() < other.slices.size()) slices.resize(other.slices.size());
+  for (std::size_t s = 0; s < other.slices.size(); ++s) slices[s].add(other.slices[s]);
+  line_clipped += other.line_clipped;
+}
+
+struct CoreTile::Implementation {
+  CrossbarParameters parameters;
+  WeightLimits limits;
+  InputConverter input;
+  std::int64_t inputs = 0, outputs = 0, lines = 0;
+  std::vector<Slice> slices;
+  random::Stream noise, rounding;
+  bool baseline = false;
+  bool two_passes = false;  ///< gates: positive inputs, then negative ones
+
+  Implementation(const CrossbarParameters& p, const WeightLimits& l) : parameters(p), limits(l), input(p) {}
+
+  void build_slice(const SliceCells& cells, int index, const random::Address& address, Precision precision,
+                   Parallel parallel);
+  template <class T>
+  void clip(BasicMatrixView<T> currents, TileCounts* counts) const;
+  /// The currents in front of a branch's converter for one input slice.
+  template <class T>
+  void branch_currents(const Branch& branch, BasicMatrixView<const T> v, ConversionDraws draws, BasicMatrixView<T> out,
+                       TileCounts* counts) const;
+  template <class T>
+  void convert_branch(const Branch& branch, std::size_t slice, std::uint32_t event, BasicMatrixView<const T> v,
+                      const CallAddress& call, BasicMatrixView<T> sum, TileCounts* counts) const;
+  template <class T, class Visit>
+  void input_slices(BasicMatrixView<const T> v, const Visit& visit) const;
+  template <class T>
+  void recombine(std::size_t slice, BasicMatrixView<const T> u, std::span<const double> sums, RealView y) const;
+  template <class T>
+  void multiply(BasicMatrixView<const T> x, BasicMatrixView<T> y, const CallAddress& call, TileCounts* counts) const;
+};
+
+void CoreTile::Implementation::build_slice(const SliceCells& cells, int index, const random::Address& address,
+                                           Precision precision, Parallel parallel) {
+  Wires wires = normalised_wires(parameters, inputs);
+  const auto& off = parameters.array.parasitics.disable_slices;
+  if (std::find(off.begin(), off.end(), index) != off.end())
+    wires = Wires{.current_from_input = wires.current_from_input};
+  const auto lines_of = [&](ArrayCells array, bool separate) {
+    return LineCurrents(parameters, std::move(array), separate, wires, precision, parallel);
+  };
+  Slice slice;
+  const auto add_branch = [&](std::vector<LineCurrents> lines_in_branch, double sign) {
+    Branch branch{.lines = std::move(lines_in_branch), .converters = {}, .sign = sign};
+    if (parameters.adc.converts())
+      branch.converters.emplace(parameters.adc, parameters.compat, converter_range(parameters, inputs, index), lines,
+                                address, static_cast<std::uint32_t>(2 * index) + (sign < 0.0 ? 1U : 0U));
+    slice.branches.push_back(std::move(branch));
+  };
+  std::vector<LineCurrents> both;
+  if (!parameters.has_pairs()) {
+    both.push_back(lines_of({cells.positive, {}}, false));
+    add_branch(std::move(both), 1.0);
+  } else if (parameters.core.balanced.interleaved_posneg) {
+    both.push_back(lines_of({cells.positive, cells.negative}, false));
+    add_branch(std::move(both), 1.0);
+  } else if (parameters.subtracts_in_array() && parameters.array.Icol_max == 0.0) {
+    both.push_back(lines_of({cells.positive, cells.negative}, true));
+    add_branch(std::move(both), 1.0);
+  } else if (parameters.subtracts_in_array()) {
+    both.push_back(lines_of({cells.positive, {}}, false));
+    both.push_back(lines_of({cells.negative, {}}, false));
+    add_branch(std::move(both), 1.0);
+  } else {
+    both.push_back(lines_of({cells.positive, {}}, false));
+    add_branch(std::move(both), 1.0);
+    std::vector<LineCurrents> negative;
+    negative.push_back(lines_of({cells.negative, {}}, false));
+    add_branch(std::move(negative), -1.0);
+  }
+  slices.push_back(std::move(slice));
+}
+
+template <class T>
+void CoreTile::Implementation::clip(BasicMatrixView<T> currents, TileCounts* counts) const {
+  if (!(parameters.array.Icol_max > 0.0)) return;
+  const T limit = static_cast<T>(parameters.array.Icol_max);
+  std::int64_t clipped = 0;
+  for (std::int64_t r = 0; r < currents.rows; ++r)
+    for (T& i : currents.row_span(r)) {
+      clipped += i > limit || i < -limit ? 1 : 0;
+      i = std::clamp(i, -limit, limit);
+    }
+  if (counts != nullptr) counts->line_clipped += clipped;
+}
+
+template <class T>
+void CoreTile::Implementation::branch_currents(const Branch& branch, BasicMatrixView<const T> v, ConversionDraws draws,
+                                               BasicMatrixView<T> out, TileCounts* counts) const {
+  branch.lines[0].run(v, draws, out);
+  clip(out, counts);
+  if (branch.lines.size() == 1) return;
+  Owning<T> other(out.rows, out.cols);
+  draws.event ^= 1U << 30;
+  branch.lines[1].run(v, draws, other.view());
+  clip(other.view(), counts);
+  accumulate(out, BasicMatrixView<const T>(other.view()), -1.0);
+}
+
+// Calls visit(k, passes' sign, v_k) for every input slice and, of signed gates, for positive and negative inputs.
+template <class T, class Visit>
+void CoreTile::Implementation::input_slices(BasicMatrixView<const T> v, const Visit& visit) const {
+  if (!parameters.dac.input_bitslicing) {
+    visit(0, 1.0, v);
+    return;
+  }
+  Owning<T> part(v.rows, v.cols);
+  for (int pass = 0; pass < (two_passes ? 2 : 1); ++pass)
+    for (int k = 0; k < input.slices(); ++k) {
+      input.slice(v, k, part.view());
+      const double sign = pass == 0 ? 1.0 : -1.0;
+      if (two_passes)
+        for (T& x : part.values()) x = std::max(static_cast<T>(sign) * x, T{0});
+      visit(k, sign, BasicMatrixView<const T>(part.view()));
+    }
+}
+
+template <class T>
+void CoreTile::Implementation::convert_branch(const Branch& branch, std::size_t slice, std::uint32_t event,
+                                              BasicMatrixView<const T> v, const CallAddress& call,
+                                              BasicMatrixView<T> sum, TileCounts* counts) const {
+  const bool each = parameters.adc.adc_per_ibit;
+  Owning<T> current(v.rows, lines);
+  std::array<Owning<T>, 2> held;  // charge of the positive and the negative pass
+  const auto convert = [&](BasicMatrixView<T> values, std::uint32_t at) {
+    if (branch.converters)
+      branch.converters->convert(values, {rounding, event + at, call.first_vector},
+                                 counts != nullptr ? &counts->slices[slice] : nullptr);
+  };
+  input_slices<T>(v, [&](int k, double pass, BasicMatrixView<const T> part) {
+    const std::uint32_t at = static_cast<std::uint32_t>(k) + (pass < 0.0 ? 128U : 0U);
+    branch_currents(branch, part, {noise, event + at, call.first_vector}, current.view(), counts);
+    if (baseline) {
+      const double g0 = parameters.device.g0();
+      for (std::int64_t r = 0; r < part.rows; ++r) {
+        double total = 0.0;
+        for (std::int64_t i = 0; i < part.cols; ++i) total += static_cast<double>(part(r, i));
+        for (T& value : current.view().row_span(r)) value -= static_cast<T>(g0 * total);
+      }
+    }
+    if (each) {
+      convert(current.view(), at);
+      accumulate(sum, BasicMatrixView<const T>(current.view()), pass * branch.sign * input.weight(k));
+    } else {
+      Owning<T>& charge = held[pass < 0.0 ? 1 : 0];
+      if (charge.rows() == 0) charge = Owning<T>(v.rows, lines);
+      accumulate(charge.view(), BasicMatrixView<const T>(current.view()), input.weight(k));
+    }
+  });
+  for (std::size_t pass = 0; !each && pass < 2; ++pass) {
+    if (held[pass].rows() == 0) continue;
+    convert(held[pass].view(), pass == 0 ? 0U : 128U);
+    accumulate(sum, BasicMatrixView<const T>(held[pass].view()), pass == 0 ? branch.sign : -branch.sign);
+  }
+}
+
+// Adds a slice's share of u (section "BITSLICED" and its kin above) to y.
+template <class T>
+void CoreTile::Implementation::recombine(std::size_t slice, BasicMatrixView<const T> u, std::span<const double> sums,
+                                         RealView y) const {
+  const double g0 = parameters.device.g0(), gr = 1.0 - g0;
+  double factor = 1.0 / gr, offset = 0.0;  // share = factor (I - I_unit) - offset sum v
+  if (parameters.core.style == CoreStyle::OFFSET) {
+    const double range = offset_range(parameters);
+    factor = 2.0 / range;
+    offset = factor * ((1.0 - range) + 0.5 * range - (baseline ? g0 : 0.0));
+  } else if (parameters.core.style == CoreStyle::BITSLICED) {
+    const double half = std::exp2(parameters.core.weight_bits - 1), s = parameters.slice_bits();
+    factor = (std::exp2(s) - 1.0) * std::exp2(s * static_cast<double>(slice)) / (half - 1.0) / gr;
+    offset = parameters.has_pairs() || baseline ? 0.0 : factor * g0;
+    if (!parameters.has_pairs() && slice == 0) offset += half / (half - 1.0);
+  }
+  const bool unit = parameters.has_unit_column();
+  for (std::int64_t r = 0; r < y.rows; ++r) {
+    const double taken = unit ? factor * static_cast<double>(u(r, 0)) : offset * sums[static_cast<std::size_t>(r)];
+    const T* from = u.row(r) + (unit ? 1 : 0);
+    for (std::int64_t j = 0; j < y.cols; ++j) y(r, j) += factor * static_cast<double>(from[j]) - taken;
+  }
+}
+
+template <class T>
+void CoreTile::Implementation::multiply(BasicMatrixView<const T> x, BasicMatrixView<T> y, const CallAddress& call,
+                                        TileCounts* counts) const {
+  require<InputError>(x.cols == inputs && y.cols == outputs && x.rows == y.rows,
+                      "a block of {}x{} inputs and {}x{} outputs does not fit a tile of {} inputs and {} outputs",
+                      x.rows, x.cols, y.rows, y.cols, inputs, outputs);
+  if (counts != nullptr && counts->slices.size() < slices.size()) counts->slices.resize(slices.size());
+  Owning<T> v(x.rows, x.cols), u(x.rows, lines);
+  input.convert(x, v.view());
+  std::vector<double> sums(static_cast<std::size_t>(x.rows), 0.0);
+  for (std::int64_t r = 0; r < x.rows; ++r) {
+    for (std::int64_t i = 0; i < x.cols; ++i) sums[static_cast<std::size_t>(r)] += static_cast<double>(v(r, i));
+  }
+  RealMatrix total(y.rows, y.cols);  // an offset cancels most of a sum: float32 would show
+  for (std::size_t s = 0; s < slices.size(); ++s) {
+    std::fill(u.values().begin(), u.values().end(), T{0});
+    for (std::size_t b = 0; b < slices[s].branches.size(); ++b) {
+      const auto event = static_cast<std::uint32_t>((call.pass << 16) | ((2 * s + b) << 8));
+      convert_branch<T>(slices[s].branches[b], s, event, v.view(), call, u.view(), counts);
+    }
+    recombine<T>(s, u.view(), sums, total.view());
+  }
+  const double scale = limits.scale() * input.output_scale();
+  for (std::int64_t r = 0; r < y.rows; ++r)
+    for (std::int64_t j = 0; j < y.cols; ++j) y(r, j) = static_cast<T>(scale * total(r, j));
+}
+
+CoreTile::~CoreTile() = default;
+CoreTile::CoreTile(CoreTile&&) noexcept = default;
+CoreTile& CoreTile::operator=(CoreTile&&) noexcept = default;
+
+CoreTile::CoreTile(const CrossbarParameters& parameters, const CellState& state, const WeightLimits& limits,
+                   const random::Address& address, Precision precision, Parallel parallel)
+    : implementation_(std::make_unique<Implementation>(parameters, limits)) {
+  Implementation& own = *implementation_;
+  own.inputs = state.slices.front().positive.cols();
+  own.lines = state.slices.front().positive.rows();
+  own.outputs = own.lines - (parameters.has_unit_column() ? 1 : 0);
+  own.noise = random::Stream(address, random::Purpose::cell_read_noise);
+  own.rounding = random::Stream(address, random::Purpose::converter_rounding);
+  own.baseline = subtracts_baseline(parameters);
+  own.two_passes = !parameters.array.parasitics.current_from_input && parameters.array.parasitics.enable &&
+                   parameters.dac.is_signed && parameters.compat.gated_signed == GatedSigned::TWO_PASS;
+  for (std::size_t s = 0; s < state.slices.size(); ++s)
+    own.build_slice(state.slices[s], static_cast<int>(s), address, precision, parallel);
+}
+
+std::int64_t CoreTile::inputs() const {
+  return implementation_->inputs;
+}
+std::int64_t CoreTile::outputs() const {
+  return implementation_->outputs;
+}
+std::int64_t CoreTile::bytes() const {
+  std::int64_t sum = 0;
+  for (const Slice& slice : implementation_->slices)
+    for (const Branch& branch : slice.branches)
+      for (const LineCurrents& lines : branch.lines) sum += lines.bytes();
+  return sum;
+}
+
+void CoreTile::multiply(ConstMatrixView x, MatrixView y, const CallAddress& call, TileCounts* counts) const {
+  implementation_->multiply(x, y, call, counts);
+}
+void CoreTile::multiply(ConstRealView x, RealView y, const CallAddress& call, TileCounts* counts) const {
+  implementation_->multiply(x, y, call, counts);
+}
+
+std::vector<float> CoreTile::converter_inputs(ConstMatrixView x, int slice) const {
+  const Implementation& own = *implementation_;
+  const Slice& wanted = own.slices.at(static_cast<std::size_t>(slice));
+  Matrix v(x.rows, x.cols), current(x.rows, own.lines);
+  own.input.convert(x, v.view());
+  std::vector<float> seen;
+  const bool each = own.parameters.adc.adc_per_ibit;
+  for (const Branch& branch : wanted.branches) {
+    std::array<Matrix, 2> held;
+    own.input_slices<float>(v.view(), [&](int k, double pass, ConstMatrixView part) {
+      own.branch_currents<float>(branch, part, {own.noise, static_cast<std::uint32_t>(k), 0}, current.view(), nullptr);
+      if (each) {
+        seen.insert(seen.end(), current.values().begin(), current.values().end());
+      } else {
+        Matrix& charge = held[pass < 0.0 ? 1 : 0];
+        if (charge.rows() == 0) charge = Matrix(x.rows, own.lines);
+        accumulate<float>(charge.view(), ConstMatrixView(current.view()), own.input.weight(k));
+      }
+    });
+    for (const Matrix& charge : held) seen.insert(seen.end(), charge.values().begin(), charge.values().end());
+  }
+  return seen;
+}
+
+}  // namespace tessera::circuit
