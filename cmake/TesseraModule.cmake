@@ -76,7 +76,9 @@ function(tessera_install_package)
   install(TARGETS ${targets} EXPORT tesseraTargets
           ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
   install(EXPORT tesseraTargets NAMESPACE tessera:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/tessera)
-  install(DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/include/tessera DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  install(CODE "set(TESSERA_ROOT \"${CMAKE_CURRENT_SOURCE_DIR}\")
+                set(TESSERA_INCLUDE_DESTINATION \"${CMAKE_INSTALL_INCLUDEDIR}\")")
+  install(SCRIPT ${CMAKE_CURRENT_SOURCE_DIR}/cmake/PublicHeaders.cmake)
   configure_package_config_file(${CMAKE_CURRENT_SOURCE_DIR}/cmake/tesseraConfig.cmake.in
     ${CMAKE_BINARY_DIR}/tesseraConfig.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/tessera)
   write_basic_package_version_file(${CMAKE_BINARY_DIR}/tesseraConfigVersion.cmake COMPATIBILITY SameMinorVersion)

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cli/format.hpp"
 #include "cli/text_table.hpp"
+#include "tessera/core/format.hpp"
 
 namespace tessera::cli {
 

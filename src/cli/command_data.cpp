@@ -1,5 +1,5 @@
 #include "cli/commands.hpp"
-#include "cli/format.hpp"
+#include "tessera/core/format.hpp"
 #include "tessera/io/dataset.hpp"
 #include "tessera/io/export_data.hpp"
 #include "tessera/spec/run_config.hpp"
@@ -32,8 +32,9 @@ void add_data_command(CLI::App& app, Invocation& invocation) {
       const spec::RunConfig config = spec::read_run_config(options->file, options->common.overrides());
       const io::DataSet data(config.data);
       io::export_data(data, options->output, options->common.parallel());
-      invocation.console.out << format_count(data.size()) << " samples of shape " << to_string(data.sample_shape())
-                             << " written to " << options->output << "\n";
+      invocation.summary(options->common)
+          << format_count(data.size()) << " samples of shape " << to_string(data.sample_shape()) << " written to "
+          << options->output << "\n";
     };
   });
 }

@@ -2,16 +2,12 @@
 
 #include "cli/commands.hpp"
 #include "cli/console_environment.hpp"
-#include "cli/format.hpp"
 #include "cli/interrupt.hpp"
-#include "cli/load.hpp"
-#include "cli/provenance.hpp"
 #include "cli/text_table.hpp"
+#include "tessera/app/simulation.hpp"
 #include "tessera/core/atomic_file.hpp"
-#include "tessera/random/stream.hpp"
+#include "tessera/core/format.hpp"
 #include "tessera/results/diagnosis_record.hpp"
-#include "tessera/sim/doctor.hpp"
-#include "tessera/spec/layers.hpp"
 
 namespace tessera::cli {
 
@@ -138,27 +134,6 @@ bool is_hdf5_name(const std::string& name) {
   return name.ends_with(".h5") || name.ends_with(".hdf5") || name.ends_with(".nc");
 }
 
-results::DiagnosisRun record_of(const sim::DoctorRun& run) {
-  return {run.accuracy, run.sqnr_db, run.alone_db, run.clipped_in, run.clipped_out, run.adc_bits};
-}
-
-results::DiagnosisRecord record_of(const sim::Diagnosis& diagnosis, const sim::EvaluationRequest& request) {
-  results::DiagnosisRecord record;
-  record.seed = request.seed;
-  record.rng_layout = random::rng_layout;
-  record.chips = request.evaluation.repeats;
-  record.samples = request.data.size();
-  if (request.data.has_labels()) record.reference_accuracy = diagnosis.reference.accuracy();
-  record.ideal_deviation = diagnosis.ideal_deviation;
-  record.layers = diagnosis.layers;
-  record.mechanisms.push_back({"none", "", true, record_of(diagnosis.ideal), record_of(diagnosis.configured)});
-  for (const sim::DoctorStage& stage : diagnosis.stages)
-    record.mechanisms.push_back(
-        {stage.name, stage.keys, stage.removable, record_of(stage.only), record_of(stage.without)});
-  record.warnings = diagnosis.warnings;
-  return record;
-}
-
 void write_markdown(const std::string& output, const std::string& name, const std::vector<std::string>& sentences,
                     const std::vector<Table>& tables, const std::vector<std::string>& warnings) {
   std::string text = "# " + name + "\n";
@@ -171,36 +146,24 @@ void write_markdown(const std::string& output, const std::string& name, const st
 void doctor(const DoctorArguments& arguments, const Invocation& invocation) {
   ConsoleEnvironment console(invocation.console, arguments.common);
   const InterruptGuard interrupt;
-  const Environment environment = console.environment(interrupt.flag());
-  const Parallel parallel = arguments.common.parallel();
-  config::Report report;
-  const spec::RunConfig config = spec::read_run_config(arguments.config, arguments.common.overrides(), &report);
-  if (const std::string note = spec::unused_note(report); !note.empty()) environment.note(note);
-  const io::DataSet data(config.data);
-  const nn::Executor executor = load_executor(config, data.sample_shape(), environment);
-  spec::resolve_layers(config, layer_names(executor));
-  const sim::EvaluationRequest request = make_request(config, executor, data);
-
-  const sim::Diagnosis diagnosis = sim::diagnose(request, parallel, environment);
+  const app::Execution execution = console.execution(invocation, arguments.common, interrupt.flag());
+  const app::DiagnosisResult result =
+      app::Simulation::load(arguments.config, arguments.common.overrides()).diagnose(execution);
   console.finish_progress();
-  if (diagnosis.configured.sqnr_db.empty()) throw RunError("interrupted");
-  std::vector<std::string> sentences{ideal_text(diagnosis), accuracy_text(diagnosis, request), verdict(diagnosis)};
+  const sim::Diagnosis& diagnosis = result.diagnosis;
+  std::vector<std::string> sentences{ideal_text(diagnosis), accuracy_text(diagnosis, result.setup->request),
+                                     verdict(diagnosis)};
   std::erase(sentences, "");
   const std::vector<Table> tables{stage_table(diagnosis), layer_table(diagnosis)};
-  std::ostream& out = invocation.console.out;
+  std::ostream& out = invocation.summary(arguments.common);
   for (const std::string& sentence : sentences) out << sentence << "\n";
   for (const Table& table : tables) out << "\n" << plain_text(table);
-  for (const std::string& warning : diagnosis.warnings) environment.warn(warning);
+  for (const std::string& warning : diagnosis.warnings) execution.environment.warn(warning);
   for (const std::string& output : arguments.outputs) {
-    if (is_hdf5_name(output)) {
-      results::DiagnosisRecord record = record_of(diagnosis, request);
-      record.command = neutral_command("doctor", arguments.config, arguments.common);
-      record.config_text = read_text_file(arguments.config);
-      record.resolved_text = neutral_resolved_text(config);
-      results::write_diagnosis(record, output);
-    } else {
-      write_markdown(output, config.name, sentences, tables, diagnosis.warnings);
-    }
+    if (is_hdf5_name(output))
+      results::write_diagnosis(result.record, output);
+    else
+      write_markdown(output, result.setup->config.name, sentences, tables, diagnosis.warnings);
     out << "\nresults: " << output << "\n";
   }
   require<RunError>(diagnosis.ideal_is_ideal(),

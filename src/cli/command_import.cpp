@@ -1,9 +1,9 @@
 #include "cli/commands.hpp"
 #include "cli/console_environment.hpp"
-#include "cli/format.hpp"
-#include "cli/load.hpp"
+#include "tessera/core/format.hpp"
 #include "tessera/io/model_file.hpp"
 #include "tessera/io/onnx_import.hpp"
+#include "tessera/nn/linear.hpp"
 #include "tessera/nn/passes.hpp"
 
 namespace tessera::cli {
@@ -17,15 +17,16 @@ struct ImportOptions {
   CommonOptions common;
 };
 
-void import_model(const ImportOptions& options, const Console& console) {
-  ConsoleEnvironment console_environment(console, options.common);
+void import_model(const ImportOptions& options, const Invocation& invocation) {
+  ConsoleEnvironment console_environment(invocation.console, options.common);
   nn::Graph graph = io::import_onnx(options.model, console_environment.environment());
   const int folded = options.fold_batchnorm ? nn::fold_batchnorm(graph) : 0;
   io::save_model(graph, options.output);
-  console.out << options.model << ": " << graph.nodes.size() << " nodes, " << nn::linear_layers(graph).size()
-              << " weighted layers";
-  if (options.fold_batchnorm) console.out << ", " << folded << " batch normalizations folded";
-  console.out << "; written to " << options.output << "\n";
+  std::ostream& out = invocation.summary(options.common);
+  out << options.model << ": " << graph.nodes.size() << " nodes, " << nn::linear_layers(graph).size()
+      << " weighted layers";
+  if (options.fold_batchnorm) out << ", " << folded << " batch normalizations folded";
+  out << "; written to " << options.output << "\n";
 }
 
 }  // namespace
@@ -39,9 +40,8 @@ void add_import_command(CLI::App& app, Invocation& invocation) {
                     "Fold batch normalization into the weights of the layer before it");
   command->add_flag("-q,--quiet", options->common.quiet, "Say nothing but errors");
   command->footer("Operators: docs/onnx_ops.md. Example: tessera import net.onnx -o net.h5");
-  command->callback([&invocation, options] {
-    invocation.action = [&invocation, options] { import_model(*options, invocation.console); };
-  });
+  command->callback(
+      [&invocation, options] { invocation.action = [&invocation, options] { import_model(*options, invocation); }; });
 }
 
 }  // namespace tessera::cli

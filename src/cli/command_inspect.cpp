@@ -1,12 +1,11 @@
-#include <array>
-#include <filesystem>
-#include <fstream>
+#include <charconv>
+#include <sstream>
 
 #include "cli/commands.hpp"
 #include "cli/console_environment.hpp"
 #include "cli/inspect.hpp"
+#include "tessera/app/inspect.hpp"
 #include "tessera/core/error.hpp"
-#include "tessera/h5/file.hpp"
 
 namespace tessera::cli {
 
@@ -14,38 +13,43 @@ namespace {
 
 struct InspectOptions {
   std::string file;
+  std::vector<std::string> shapes;
   CommonOptions common;
 };
 
-bool has_extension(const std::string& path, std::initializer_list<const char*> extensions) {
-  const std::string extension = std::filesystem::path(path).extension().string();
-  return std::find(extensions.begin(), extensions.end(), extension) != extensions.end();
-}
-
-void inspect_hdf5(const std::string& path, const Console& console, const Environment& environment) {
-  const std::string filetype = h5::File::open(path).attribute<std::string>("filetype", "unknown");
-  if (filetype == "tessera-results")
-    inspect_results(path, console.out);
-  else if (filetype == "tessera-model")
-    inspect_model(path, console.out, environment);
-  else
-    throw InputError(
-        fmt::format("{}: HDF5, but neither results nor a model of tessera (its filetype is '{}')", path, filetype));
+/// "3x32x32" -> {3, 32, 32}.
+Shape parse_shape(const std::string& text) {
+  Shape shape;
+  std::stringstream stream(text);
+  for (std::string part; std::getline(stream, part, 'x');) {
+    std::int64_t extent = 0;
+    const auto end = part.data() + part.size();
+    const auto [stop, error] = std::from_chars(part.data(), end, extent);
+    if (error != std::errc() || stop != end || extent < 1)
+      throw UsageError(fmt::format("--shape {}: takes the extents of one sample, e.g. 3x32x32", text));
+    shape.push_back(extent);
+  }
+  return shape;
 }
 
 void inspect(const InspectOptions& options, const Console& console) {
-  require<InputError>(std::filesystem::exists(options.file), "{}: no such file", options.file);
   ConsoleEnvironment console_environment(console, options.common);
   const Environment environment = console_environment.environment();
-  if (has_extension(options.file, {".yaml", ".yml"}))
-    inspect_config(options.file, console.out, environment);
-  else if (has_extension(options.file, {".h5", ".hdf5", ".nc"}))
-    inspect_hdf5(options.file, console, environment);
-  else if (has_extension(options.file, {".onnx"}))
-    inspect_model(options.file, console.out, environment);
-  else
-    throw InputError(fmt::format(
-        "{}: cannot tell what this is; .onnx, .h5 (model or results) and .yaml can be inspected", options.file));
+  std::vector<Shape> shapes;
+  for (const std::string& text : options.shapes) shapes.push_back(parse_shape(text));
+  std::string filetype;
+  switch (app::kind_of(options.file, &filetype)) {
+    case app::FileKind::configuration:
+      return inspect_config(options.file, console.out, environment);
+    case app::FileKind::onnx:
+    case app::FileKind::model:
+      return inspect_model(options.file, shapes, console.out, environment);
+    case app::FileKind::results:
+      return inspect_results(options.file, console.out);
+    case app::FileKind::other:
+      throw InputError(fmt::format("{}: HDF5, but neither results nor a model of tessera (its filetype is '{}')",
+                                   options.file, filetype));
+  }
 }
 
 }  // namespace
@@ -54,9 +58,16 @@ void add_inspect_command(CLI::App& app, Invocation& invocation) {
   CLI::App* command = app.add_subcommand("inspect", "Show what is in a model, result or configuration file");
   auto options = std::make_shared<InspectOptions>();
   command->add_option("FILE", options->file, ".onnx, .h5 (model or results) or .yaml")->required();
+  command
+      ->add_option(
+          "--shape", options->shapes,
+          "Shape of one sample where a network leaves it open, without the batch: 3x32x32, or 20 for a sequence "
+          "of 20 steps; once for each input")
+      ->type_name("AxBxC")
+      ->allow_extra_args(false);
   command->add_flag("-v,--verbose", options->common.verbose, "Say more");
-  command->add_flag("-q,--quiet", options->common.quiet, "Say nothing but errors");
-  command->footer("Example: tessera inspect configs/models/glyphs_cnn.onnx");
+  command->add_flag("-q,--quiet", options->common.quiet, "No notes");
+  command->footer("Example: tessera inspect configs/models/glyphs_cnn.onnx; tessera inspect lstm.onnx --shape 20x16");
   command->callback([&invocation, options] {
     invocation.action = [&invocation, options] { inspect(*options, invocation.console); };
   });

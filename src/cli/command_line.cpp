@@ -4,19 +4,10 @@
 
 #include "cli/commands.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/format.hpp"
 #include "tessera/core/version.hpp"
 
 namespace tessera::cli {
-
-std::string shell_quoted(const std::string& word) {
-  const bool plain = !word.empty() && word.find_first_not_of(
-                                          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                          "._-/=,:+@%") == std::string::npos;
-  if (plain) return word;
-  std::string result = "'";
-  for (const char c : word) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return result + "'";
-}
 
 namespace {
 
@@ -63,7 +54,7 @@ void add_common_flags(CLI::App& command, CommonOptions& options) {
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
   command.add_flag("-v,--verbose", options.verbose, "Say more");
-  command.add_flag("-q,--quiet", options.quiet, "Say nothing but errors");
+  command.add_flag("-q,--quiet", options.quiet, "Say nothing but errors: no notes, no summary");
   command.add_flag("--no-progress", options.no_progress, "No progress bar");
 }
 
@@ -78,7 +69,7 @@ int run_command_line(const std::vector<std::string>& arguments, const Console& c
       "Exit codes: 0 ok, 2 usage, 3 bad configuration or input, 4 failed while running.\n"
       "Start with: tessera run configs/quickstart.yaml -o results.h5");
 
-  Invocation invocation{console, "tessera", {}};
+  Invocation invocation(console);
   for (const std::string& argument : arguments) invocation.command_line += " " + shell_quoted(argument);
   add_run_command(app, invocation);
   add_sweep_command(app, invocation);

@@ -1,25 +1,17 @@
-#include <chrono>
-#include <deque>
+#include <cstdio>
 #include <exception>
-#include <filesystem>
-#include <map>
 #include <optional>
 #include <tuple>
 #include <utility>
 
 #include "cli/commands.hpp"
 #include "cli/console_environment.hpp"
-#include "cli/format.hpp"
 #include "cli/interrupt.hpp"
-#include "cli/load.hpp"
 #include "cli/mpi_team.hpp"
-#include "cli/provenance.hpp"
 #include "cli/sweep_summary.hpp"
-#include "tessera/core/hash.hpp"
+#include "tessera/app/simulation.hpp"
+#include "tessera/core/format.hpp"
 #include "tessera/results/assemble.hpp"
-#include "tessera/sim/sweep.hpp"
-#include "tessera/spec/layers.hpp"
-#include "tessera/spec/sweep.hpp"
 
 namespace tessera::cli {
 
@@ -46,78 +38,6 @@ std::pair<std::int64_t, std::int64_t> parse_shard(const std::string& text) {
   return {shard - 1, shards};
 }
 
-/// Networks with their calibrations and data sets of a sweep, each loaded once.
-class Loaded {
- public:
-  explicit Loaded(const Environment& environment) : environment_(environment) {}
-
-  /// Before executor(): what is put on tiles in any of the points can be put there in all.
-  void prepare_for(const std::vector<spec::SweepPoint>& points) {
-    for (const spec::SweepPoint& point : points) configs_.push_back(&point.config);
-  }
-
-  const io::DataSet& data(io::DataParameters parameters) {
-    parameters.batch_size = 1;
-    for (const auto& [known, data] : data_)
-      if (known == parameters) return data;
-    return data_.emplace_back(parameters, io::DataSet(parameters)).second;
-  }
-  const nn::Executor& executor(const sim::ModelParameters& model, const Shape& sample_shape) {
-    for (const auto& [known, executor] : executors_)
-      if (known.first == model && known.second == sample_shape) return executor;
-    return executors_
-        .emplace_back(std::make_pair(model, sample_shape), load_executor(model, sample_shape, environment_, configs_))
-        .second;
-  }
-  const ModelRanges& calibration(const sim::ModelParameters& model, const nn::Executor& executor) {
-    const auto known = calibrations_.find({&executor, model.use_calibration});
-    if (known != calibrations_.end()) return known->second;
-    return calibrations_.emplace(std::pair(&executor, model.use_calibration), load_ranges(model, executor))
-        .first->second;
-  }
-
- private:
-  const Environment& environment_;
-  std::vector<const spec::RunConfig*> configs_;
-  std::map<std::pair<const nn::Executor*, bool>, ModelRanges> calibrations_;
-  std::deque<std::pair<io::DataParameters, io::DataSet>> data_;
-  std::deque<std::pair<std::pair<sim::ModelParameters, Shape>, nn::Executor>> executors_;
-};
-
-std::vector<sim::SweepJob> make_jobs(const spec::SweepPlan& plan, Loaded& loaded) {
-  std::vector<sim::SweepJob> jobs;
-  FileContents contents;
-  loaded.prepare_for(plan.points);
-  for (const spec::SweepPoint& point : plan.points) {
-    const io::DataSet& data = loaded.data(point.config.data);
-    const nn::Executor& executor = loaded.executor(point.config.model, data.sample_shape());
-    spec::resolve_layers(point.config, layer_names(executor));
-    if (!point.config.output.chips.empty())
-      throw UsageError("output.chips is for tessera run: a sweep programs chips for every point");
-    sim::SweepJob job;
-    job.index = point.index;
-    job.resolved_text = neutral_resolved_text(point.config);
-    job.id = chip_identity(point.config, plan.isolated, contents);
-    job.label = fmt::format("{}", fmt::join(point.settings, ", "));
-    job.record = point.config.output.record;
-    job.request = [&config = point.config, &executor, &data, isolated = plan.isolated,
-                   &calibration = loaded.calibration(point.config.model, executor)] {
-      sim::EvaluationRequest request = make_request(config, executor, data, calibration);
-      request.isolated = isolated;
-      return request;
-    };
-    jobs.push_back(std::move(job));
-  }
-  return jobs;
-}
-
-std::string task_of(const spec::SweepPlan& plan, const std::vector<sim::SweepJob>& jobs) {
-  std::string all = fmt::format("repeats {}", plan.points.front().config.evaluation.repeats);
-  if (plan.stop) all += fmt::format(", stop {} {}", plan.stop->half_width, plan.stop->max_repeats);
-  for (const sim::SweepJob& job : jobs) all += "\n" + job.id;
-  return sha256_hex(all);
-}
-
 std::string duration_text(double seconds) {
   if (seconds < 90.0) return fmt::format("{:.0f} s", std::max(1.0, seconds));
   if (seconds < 5400.0) return fmt::format("{:.0f} min", seconds / 60.0);
@@ -128,7 +48,7 @@ void announce(const spec::SweepPlan& plan, const std::vector<sim::SweepJob>& job
   for (const results::Axis& axis : plan.axes)
     out << "  " << axis.name << ": " << axis.size() << " values of " << axis.long_name << "\n";
   out << "  " << format_count(std::ssize(plan.points)) << " points, " << format_count(sim::count_images(jobs))
-      << (plan.isolated ? " images through single analog layers" : " images through analog networks");
+      << (plan.isolated ? " samples through single analog layers" : " samples through analog networks");
   if (plan.stop)
     out << " at first; further chips until ± " << plan.stop->half_width << " percentage points, at most "
         << plan.stop->max_repeats;
@@ -144,47 +64,23 @@ void announce_time(const std::vector<sim::SweepJob>& jobs, bool share, Parallel 
   out << ", if nothing is there yet" << std::endl;
 }
 
-/// What all processes of a sweep know before the first point.
-struct Prepared {
-  spec::SweepPlan plan;
-  std::vector<sim::SweepJob> jobs;
-  results::Header header;
-};
-
-Prepared prepare(const SweepArguments& arguments, Loaded& loaded, const Environment& environment) {
-  config::Report report;
-  Prepared prepared{spec::read_sweep(arguments.config, arguments.common.overrides(), &report), {}, {}};
-  const spec::SweepPlan& plan = prepared.plan;
-  if (const std::string note = spec::unused_note(report); !note.empty()) environment.note(note);
-  prepared.jobs = make_jobs(plan, loaded);
-  if (arguments.output.empty() && !arguments.dry_run) throw UsageError("where should the results go? Give -o sweep.h5");
-  results::Header& header = prepared.header;
-  header.command = neutral_command("sweep", arguments.config, arguments.common);
-  header.config_text = read_text_file(arguments.config);
-  header.task_id = task_of(plan, prepared.jobs);
-  header.swept = plan.axes;
-  header.resolved_text = neutral_resolved_text(plan.points.front().config);
-  sim::describe_sweep(header, prepared.jobs, plan.stop);
-  return prepared;
-}
-
 void sweep(const SweepArguments& arguments, const Invocation& invocation) {
-  const auto start = std::chrono::steady_clock::now();
   MpiTeam team;
   const bool leads = team.rank() == 0;
   CommonOptions common = arguments.common;
   common.quiet |= !leads;
   ConsoleEnvironment console(invocation.console, common);
   const InterruptGuard interrupt;
-  const Environment environment = console.environment(interrupt.flag());
+  const app::Execution execution = console.execution(invocation, common, interrupt.flag());
 
-  sim::SweepOptions options;
-  std::optional<Prepared> prepared;
-  Loaded loaded(environment);
+  app::SweepOptions options;
+  std::optional<app::Sweep> sweep;
   std::exception_ptr trouble;
   try {
     std::tie(options.shard, options.shards) = parse_shard(arguments.shard);
-    prepared.emplace(prepare(arguments, loaded, environment));
+    sweep.emplace(app::Simulation::load(arguments.config, common.overrides()), execution.environment);
+    if (arguments.output.empty() && !arguments.dry_run)
+      throw UsageError("where should the results go? Give -o sweep.h5");
   } catch (...) {
     trouble = std::current_exception();
   }
@@ -193,24 +89,19 @@ void sweep(const SweepArguments& arguments, const Invocation& invocation) {
   if (agreement == MpiTeam::Agreement::other_failed && leads) throw RunError("another rank could not start");
   if (agreement != MpiTeam::Agreement::all_ready) return;
 
-  const auto& [plan, jobs, header] = *prepared;
-  const Parallel parallel = common.parallel();
   if (leads && (!common.quiet || arguments.dry_run)) {
     std::ostream& out = arguments.dry_run ? invocation.console.out : invocation.console.err;
-    announce(plan, jobs, out);
-    announce_time(jobs, !arguments.no_share, parallel, team.ranks(), out);
+    announce(sweep->plan(), sweep->jobs(), out);
+    announce_time(sweep->jobs(), !arguments.no_share, execution.parallel, team.ranks(), out);
   }
   if (arguments.dry_run) return;
 
-  options.folder = sim::points_folder(arguments.output);
+  options.file = arguments.output;
   options.share = !arguments.no_share;
-  options.stop = plan.stop;
-  options.provenance.command = header.command;
-  options.provenance.config_text = header.config_text;
   options.team = team.team();
-  sim::SweepSummary summary;
+  app::SweepResult result;
   try {
-    summary = sim::run_sweep(jobs, options, parallel, environment);
+    result = sweep->run(options, execution);
   } catch (const std::exception& error) {
     if (team.ranks() > 1) invocation.console.err << "rank " << team.rank() << ": " << error.what() << std::endl;
     team.abort_if_many(static_cast<int>(ExitCode::run_failed));
@@ -218,17 +109,14 @@ void sweep(const SweepArguments& arguments, const Invocation& invocation) {
   }
   console.finish_progress();
   if (!leads) return;
-
-  results::Writer writer(arguments.output, header);
-  sim::collect_points(writer, jobs, options);
-  writer.write_runtime(make_runtime(invocation, parallel, plan.points.front().config.data.batch_size, start));
-  writer.commit();
-  if (summary.missing == 0 && !summary.cancelled) std::filesystem::remove_all(options.folder);
-  print_sweep_summary(invocation.console.out, arguments.output);
-  invocation.console.out << "\n  " << summary.computed << " points computed, " << summary.reused << " found or shared, "
-                         << summary.missing << " missing\n  results: " << arguments.output << "\n";
+  const sim::SweepSummary& summary = result.summary;
+  std::ostream& out = invocation.summary(common);
+  if (!common.quiet) print_sweep_summary(out, arguments.output);
+  out << "\n  " << summary.computed << " points computed, " << summary.reused << " found or shared, " << summary.missing
+      << " missing\n  results: " << arguments.output << "\n";
   if (summary.cancelled)
-    throw RunError(fmt::format("interrupted; the same command continues with the chips kept in {}", options.folder));
+    throw RunError(fmt::format("interrupted; the same command continues with the chips kept in {}",
+                               sim::points_folder(arguments.output)));
 }
 
 struct MergeOptions {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -32,17 +33,23 @@ void add_common_flags(CLI::App& command, CommonOptions& options);
 /// --set and the flags that stand for overrides, without --threads and progress: for commands that only read.
 void add_override_flags(CLI::App& command, CommonOptions& options);
 
-/// A word as a shell would need it: quoted where it has to be.
-std::string shell_quoted(const std::string& word);
-
 /// What a chosen command does after parsing. Set by the callbacks of the commands below.
 using Action = std::function<void()>;
 
-/// The words of the command line, for the provenance of result files.
-struct Invocation {
+/// The words of the command line, for the provenance of result files, and where the command writes.
+class Invocation {
+ public:
+  explicit Invocation(const Console& to) : console(to) {}
+
   const Console& console;
-  std::string command_line;
+  std::string command_line = "tessera";
   Action action;
+
+  /// For summaries: standard output, or nowhere with -q.
+  std::ostream& summary(const CommonOptions& options) const { return options.quiet ? nowhere_ : console.out; }
+
+ private:
+  mutable std::ostream nowhere_{nullptr};
 };
 
 void add_run_command(CLI::App& app, Invocation& invocation);

@@ -5,6 +5,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/progress_bar.hpp"
+#include "tessera/app/execution.hpp"
 #include "tessera/core/messages.hpp"
 
 namespace spdlog {
@@ -25,6 +26,10 @@ class ConsoleEnvironment {
 
   /// Refers to this object.
   Environment environment(CancelFlag cancel = nullptr);
+  /// The same with threads, and the words of the command line.
+  app::Execution execution(const Invocation& invocation, const CommonOptions& options, CancelFlag cancel = nullptr) {
+    return {options.parallel(), environment(cancel), invocation.command_line};
+  }
   void finish_progress() { bar_.clear(); }
 
  private:

@@ -3,16 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+
+#include "tessera/core/format.hpp"
 
 namespace tessera::cli {
-
-std::string format_duration(double seconds) {
-  const auto whole = static_cast<std::int64_t>(std::llround(std::max(0.0, seconds)));
-  if (whole < 60) return fmt::format("{} s", whole);
-  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
-  return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
-}
 
 std::string ProgressBar::line(std::int64_t done, std::int64_t total, const char* unit, double seconds) {
   constexpr int width = 30;
@@ -23,7 +17,7 @@ std::string ProgressBar::line(std::int64_t done, std::int64_t total, const char*
                   std::string(width - std::min<std::size_t>(filled, width), ' '), share * 100.0, done, total, unit);
   if (seconds > 0.2 && done > 0) {
     const double rate = static_cast<double>(done) / seconds;
-    text += fmt::format("  {:.0f} {}/s", rate, unit);
+    text += fmt::format("  {} {}/s", format_rate(rate), unit);
     if (done < total) text += fmt::format("  {} left", format_duration(static_cast<double>(total - done) / rate));
   }
   return text;

@@ -31,7 +31,4 @@ class ProgressBar {
   Clock::time_point last_{};
 };
 
-/// "3 s", "2 min 05 s", "1 h 02 min".
-std::string format_duration(double seconds);
-
 }  // namespace tessera::cli

@@ -58,7 +58,7 @@ struct DatasetReader final : detail::RawReader {
 };
 
 /// Text of variable length is looked at before libhdf5 reads it, where it can be: stored contiguously, in a file of the
-/// usual layout, that is not being written by this process.
+/// usual layout on a disk, that is not being written by this process.
 void check_references(const Dataset& dataset) {
   const Handle file(H5Iget_file_id(dataset.hid()));
   const Handle properties(H5Fget_create_plist(file.id()));
@@ -69,8 +69,11 @@ void check_references(const Dataset& dataset) {
   H5Fget_intent(file.id(), &intent);
   H5Pget_userblock(properties.id(), &user_block);
   H5Pget_sizes(properties.id(), &address_size, &length_size);
+  const Handle access(H5Fget_access_plist(file.id()));
+  const bool on_disk = H5Pget_driver(access.id()) != H5FD_CORE;
   const haddr_t offset = H5Dget_offset(dataset.hid());
-  if (intent == H5F_ACC_RDONLY && user_block == 0 && address_size == 8 && length_size == 8 && offset != HADDR_UNDEF) {
+  if (on_disk && intent == H5F_ACC_RDONLY && user_block == 0 && address_size == 8 && length_size == 8 &&
+      offset != HADDR_UNDEF) {
     detail::check_text_references(dataset.location(), offset, static_cast<std::uint64_t>(dataset.size()));
   }
 }

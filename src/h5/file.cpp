@@ -1,6 +1,8 @@
 #include "tessera/h5/file.hpp"
 
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -102,6 +104,19 @@ File File::create(const AtomicFile& target, Format format) {
   return {std::move(file), target.partial_path(), std::move(failure)};
 }
 
+File File::open_image(const Image& image, const std::string& name) {
+  const detail::QuietErrors quiet;
+  const Handle access(H5Pcreate(H5P_FILE_ACCESS));
+  H5Pset_fclose_degree(access.id(), H5F_CLOSE_STRONG);
+  H5Pset_fapl_core(access.id(), std::size_t{1} << 20, false);
+  H5Pset_file_image(access.id(), const_cast<std::byte*>(image.data()), image.size());
+  // HDF5 takes files in memory of one name for one file.
+  const std::string unique = fmt::format("{} {}", name, access.id());
+  Handle file(H5Fopen(unique.c_str(), H5F_ACC_RDONLY, access.id()));
+  if (!file.valid()) throw InputError(fmt::format("cannot open '{}' in memory ({})", name, detail::hdf5_reason()));
+  return {std::move(file), name};
+}
+
 File File::resume(const AtomicFile& target) {
   const std::string& path = target.partial_path();
   require<InputError>(is_hdf5(path), "cannot continue '{}' (it is not an HDF5 file)", path);
@@ -132,6 +147,58 @@ void File::close() {
   handle_.close();
   require<RunError>(file_.close(), "cannot close '{}' ({})", file_name(), detail::hdf5_reason());
   require_written();
+}
+
+/// A file of the system that has no name and lies in no folder. (HDF5 has files in memory of its own, but the images
+/// that H5Fget_file_image() of 1.10 gives have wrong checksums.)
+class NewFile::Memory {
+ public:
+  explicit Memory(const std::string& name) : descriptor_(::memfd_create(name.c_str(), MFD_CLOEXEC)) {
+    require<RunError>(descriptor_ >= 0, "cannot keep '{}' in memory ({})", name, std::strerror(errno));
+  }
+  ~Memory() { ::close(descriptor_); }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+
+  std::string path() const { return fmt::format("/proc/self/fd/{}", descriptor_); }
+  Image image() const {
+    struct stat status {};
+    ::fstat(descriptor_, &status);
+    Image bytes(static_cast<std::size_t>(status.st_size));
+    std::size_t filled = 0;
+    while (filled < bytes.size()) {
+      const ssize_t count =
+          ::pread(descriptor_, bytes.data() + filled, bytes.size() - filled, static_cast<off_t>(filled));
+      require<RunError>(count > 0, "a file in memory cannot be read ({})", std::strerror(errno));
+      filled += static_cast<std::size_t>(count);
+    }
+    return bytes;
+  }
+
+ private:
+  int descriptor_;
+};
+
+NewFile::NewFile(std::unique_ptr<Memory> memory, const std::string& name)
+    : File(File::create(memory->path())), name_(name), memory_(std::move(memory)) {}
+
+NewFile::NewFile(std::unique_ptr<AtomicFile> target, Format format)
+    : File(File::create(*target, format)), name_(target->path()), target_(std::move(target)) {}
+
+NewFile::NewFile(const std::string& path, Format format) : NewFile(std::make_unique<AtomicFile>(path), format) {}
+
+NewFile NewFile::in_memory(const std::string& name) {
+  return {std::make_unique<Memory>(name), name};
+}
+
+NewFile::NewFile(NewFile&&) noexcept = default;
+NewFile::~NewFile() = default;
+
+Image NewFile::commit() {
+  close();
+  if (memory_) return memory_->image();
+  target_->commit();
+  return {};
 }
 
 bool is_hdf5(const std::string& path) {

@@ -8,7 +8,6 @@
 #include <tuple>
 
 #include "io/model_contents.hpp"
-#include "tessera/core/atomic_file.hpp"
 
 namespace tessera::io {
 
@@ -120,12 +119,11 @@ bool ChipTile::operator==(const ChipTile& other) const {
 struct ChipFileWriter::Impl {
   using Key = std::tuple<std::string, std::uint32_t, std::uint32_t>;  ///< part, tile, chip
 
-  explicit Impl(const std::string& path) : target(path), file(h5::File::create(target, h5::Format::checked)) {}
+  explicit Impl(const std::string& path) : file(path, h5::Format::checked) {}
 
   static Key key(const ChipTile& tile) { return {tile.part, tile.chip.tile, tile.chip.repeat}; }
 
-  AtomicFile target;
-  h5::File file;
+  h5::NewFile file;
   std::optional<h5::Group> chips;
   std::int64_t times = 0;
   std::int64_t reads = 0;
@@ -195,8 +193,7 @@ void ChipFileWriter::add_drifted(const std::string& part, std::uint32_t tile, st
 void ChipFileWriter::commit() {
   impl_->groups.clear();
   impl_->chips.reset();
-  impl_->file.close();
-  impl_->target.commit();
+  impl_->file.commit();
 }
 
 std::vector<ChipTile> read_chips(const std::string& path) {

@@ -40,8 +40,7 @@ std::vector<std::uint8_t> as_bytes(std::span<const float> values) {
 }
 
 void export_hdf5(const DataSet& data, const std::string& path, Parallel parallel, const Environment& environment) {
-  AtomicFile target(path);
-  h5::File file = h5::File::create(target);
+  h5::NewFile file(path);
   const bool bytes = data.reads_unchanged_bytes();
   h5::Dataset inputs = file.create_dataset("inputs", bytes ? h5::ElementType::uint8 : h5::ElementType::float32,
                                            with_samples(data.size(), data.sample_shape()));
@@ -56,8 +55,7 @@ void export_hdf5(const DataSet& data, const std::string& path, Parallel parallel
   });
   if (data.has_labels()) file.write<std::int32_t>("labels", {data.size()}, data.labels());
   if (data.has_targets()) file.write("labels", data.read_targets(0, data.size()));
-  file.close();
-  target.commit();
+  file.commit();
 }
 
 void export_npy(const DataSet& data, const std::string& path, Parallel parallel, const Environment& environment) {

@@ -257,11 +257,9 @@ void write_contents(h5::File& file, const Model& model) {
 
 void write_model(const Model& model, const std::string& path) {
   nn::validate(model.graph);
-  AtomicFile target(path);
-  h5::File file = h5::File::create(target, h5::Format::checked);
+  h5::NewFile file(path, h5::Format::checked);
   write_contents(file, model);
-  file.close();
-  target.commit();
+  file.commit();
 }
 
 Model read_model(const std::string& path) {

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "results/layout.hpp"
-#include "tessera/core/atomic_file.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/statistics.hpp"
 #include "tessera/core/version.hpp"
@@ -56,9 +55,9 @@ DiagnosisRecord::Difference DiagnosisRecord::gain_without(std::size_t mechanism)
   return difference(mechanisms[mechanism].without.accuracy, mechanisms.front().without.accuracy);
 }
 
-void write_diagnosis(const DiagnosisRecord& record, const std::string& path) {
-  AtomicFile target(path);
-  h5::File file = h5::File::create(target);
+namespace {
+
+void write_contents(h5::File& file, const DiagnosisRecord& record) {
   file.set_attribute("filetype", diagnosis_filetype);
   file.set_attribute("schema_version", diagnosis_schema_version);
   file.set_attribute("tessera_version", version());
@@ -117,8 +116,20 @@ void write_diagnosis(const DiagnosisRecord& record, const std::string& path) {
     h5::attach_scale(dataset, 1, variant_scale);
     h5::attach_scale(dataset, 2, row.by_chip ? chip_scale : layer_scale);
   }
-  file.close();
-  target.commit();
+}
+
+}  // namespace
+
+void write_diagnosis(const DiagnosisRecord& record, const std::string& path) {
+  h5::NewFile file(path);
+  write_contents(file, record);
+  file.commit();
+}
+
+h5::Image diagnosis_image(const DiagnosisRecord& record) {
+  h5::NewFile file = h5::NewFile::in_memory("diagnosis");
+  write_contents(file, record);
+  return file.commit();
 }
 
 DiagnosisRecord read_diagnosis(const std::string& path) {

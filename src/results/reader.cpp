@@ -51,7 +51,10 @@ Axis read_axis(const h5::Dataset& dataset) {
 
 }  // namespace
 
-Reader::Reader(const std::string& path) : file_(h5::File::open(path)) {
+Reader::Reader(const std::string& path) : Reader(h5::File::open(path)) {}
+
+Reader::Reader(h5::File file) : file_(std::move(file)) {
+  const std::string path = file_.file_name();
   require<InputError>(file_.attribute<std::string>("filetype", "") == filetype,
                       "'{}' is not a result file of tessera (it has no attribute filetype = {})", path, filetype);
   const SchemaVersion version = parse_version(file_.attribute<std::string>("schema_version"), path);

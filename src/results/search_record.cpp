@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "results/layout.hpp"
-#include "tessera/core/atomic_file.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/statistics.hpp"
 #include "tessera/core/version.hpp"
@@ -165,10 +164,10 @@ std::vector<double> SearchRecord::accuracy(std::size_t point) const {
   return means;
 }
 
-void write_search(const SearchRecord& record, const std::string& path) {
+namespace {
+
+void write_contents(h5::File& file, const SearchRecord& record) {
   check(record);
-  AtomicFile target(path);
-  h5::File file = h5::File::create(target);
   file.set_attribute("filetype", search_filetype);
   file.set_attribute("schema_version", search_schema_version);
   file.set_attribute("tessera_version", version());
@@ -204,8 +203,20 @@ void write_search(const SearchRecord& record, const std::string& path) {
   for (h5::Dataset* scale : {&scales.point, &scales.layer, &scales.key}) h5::make_scale(*scale);
   write_knobs(file, record, scales);
   write_points(file, record, scales);
-  file.close();
-  target.commit();
+}
+
+}  // namespace
+
+void write_search(const SearchRecord& record, const std::string& path) {
+  h5::NewFile file(path);
+  write_contents(file, record);
+  file.commit();
+}
+
+h5::Image search_image(const SearchRecord& record) {
+  h5::NewFile file = h5::NewFile::in_memory("search");
+  write_contents(file, record);
+  return file.commit();
 }
 
 SearchRecord read_search_record(const std::string& path) {

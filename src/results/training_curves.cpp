@@ -4,7 +4,6 @@
 #include <functional>
 
 #include "results/layout.hpp"
-#include "tessera/core/atomic_file.hpp"
 #include "tessera/core/version.hpp"
 #include "tessera/h5/file.hpp"
 
@@ -103,9 +102,9 @@ void write_variables(h5::File& file, const TrainingCurves& curves) {
 
 }  // namespace
 
-void write_training_curves(const TrainingCurves& curves, const std::string& path) {
-  AtomicFile target(path);
-  h5::File file = h5::File::create(target);
+namespace {
+
+void write_contents(h5::File& file, const TrainingCurves& curves) {
   file.set_attribute("filetype", training_filetype);
   file.set_attribute("schema_version", training_schema_version);
   file.set_attribute("tessera_version", version());
@@ -117,8 +116,20 @@ void write_training_curves(const TrainingCurves& curves, const std::string& path
   config.write_text("text", curves.config_text);
   config.write_text("resolved", curves.resolved_text);
   write_variables(file, curves);
-  file.close();
-  target.commit();
+}
+
+}  // namespace
+
+void write_training_curves(const TrainingCurves& curves, const std::string& path) {
+  h5::NewFile file(path);
+  write_contents(file, curves);
+  file.commit();
+}
+
+h5::Image training_curves_image(const TrainingCurves& curves) {
+  h5::NewFile file = h5::NewFile::in_memory("training curves");
+  write_contents(file, curves);
+  return file.commit();
 }
 
 TrainingCurves read_training_curves(const std::string& path) {

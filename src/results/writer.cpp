@@ -8,7 +8,9 @@
 namespace tessera::results {
 
 Writer::Writer(const std::string& path, Header header, FileUse use)
-    : impl_(std::make_unique<Impl>(path, std::move(header), use)) {}
+    : impl_(std::make_unique<Impl>(h5::NewFile(path), std::move(header), use)) {}
+Writer::Writer(Header header, FileUse use)
+    : impl_(std::make_unique<Impl>(h5::NewFile::in_memory("results"), std::move(header), use)) {}
 Writer::~Writer() = default;
 Writer::Writer(Writer&&) noexcept = default;
 
@@ -67,15 +69,14 @@ void Writer::write_point(const PointIndex& index, const Point& point) {
   }
   impl_->put_populations(at, point.populations);
   // First the numbers, then the mark that they are there.
-  impl_->file->flush();
+  impl_->file.flush();
   impl_->put("/", "finished", at, std::uint8_t{1});
-  impl_->file->flush();
+  impl_->file.flush();
 }
 
-void Writer::copy_point(const std::vector<std::int64_t>& swept, const std::string& point_file,
-                        std::int64_t first_repeat) {
+void Writer::copy_point(const std::vector<std::int64_t>& swept, const h5::File& point, std::int64_t first_repeat) {
   impl_->swept_place(swept);
-  PointCopier(impl_->targets).copy(h5::File::open(point_file), swept, first_repeat);
+  PointCopier(impl_->targets).copy(point, swept, first_repeat);
 }
 
 void Writer::write_chips(const std::vector<std::int64_t>& swept, std::int64_t chips) {
@@ -102,15 +103,14 @@ std::int64_t Writer::finished() const {
   return std::count(marks.begin(), marks.end(), 1);
 }
 
-void Writer::commit() {
-  impl_->file->flush();
-  impl_->file->set_attribute(
-      "complete", impl_->header.stopped ? missing_places(*impl_->file) == 0 : finished() == impl_->point_count());
+h5::Image Writer::commit() {
+  impl_->file.flush();
+  impl_->file.set_attribute(
+      "complete", impl_->header.stopped ? missing_places(impl_->file) == 0 : finished() == impl_->point_count());
   impl_->targets.clear();
   impl_->datasets.clear();
   impl_->scales.clear();
-  impl_->file->close();
-  impl_->target.commit();
+  return impl_->file.commit();
 }
 
 }  // namespace tessera::results

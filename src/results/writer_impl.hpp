@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "results/layout.hpp"
-#include "tessera/core/atomic_file.hpp"
 #include "tessera/h5/file.hpp"
 #include "tessera/results/assemble.hpp"
 #include "tessera/results/writer.hpp"
@@ -17,7 +16,7 @@
 namespace tessera::results {
 
 struct Writer::Impl {
-  Impl(const std::string& path, Header given, FileUse use);
+  Impl(h5::NewFile to, Header given, FileUse use);
 
   // --- variables -----------------------------------------------------------------------------------------------------
 
@@ -92,8 +91,7 @@ struct Writer::Impl {
 
   Header header;
   FileUse use;
-  AtomicFile target;
-  std::unique_ptr<h5::File> file;
+  h5::NewFile file;
   std::vector<CopyTarget> targets;  ///< of the values of points
   std::vector<std::string> layer_groups;
   std::map<std::string, h5::Dataset> datasets;

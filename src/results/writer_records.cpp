@@ -27,7 +27,7 @@ Shape Writer::Impl::swept_place(const std::vector<std::int64_t>& swept) const {
   bool inside = swept.size() == header.swept.size();
   for (std::size_t i = 0; inside && i < swept.size(); ++i) inside = swept[i] >= 0 && swept[i] < header.swept[i].size();
   require<RunError>(inside, "the index ({}) is outside the {} swept axes of '{}'", fmt::join(swept, ", "),
-                    header.swept.size(), target.path());
+                    header.swept.size(), file.target());
   return swept;
 }
 
@@ -36,7 +36,7 @@ Shape Writer::Impl::place(const PointIndex& index) const {
   require<RunError>(index.time >= 0 && index.time < static_cast<std::int64_t>(header.times.size()) &&
                         index.repeat >= 0 && index.repeat < header.repeats,
                     "time {} and repeat {} are outside the {} times and {} repeats of '{}'", index.time, index.repeat,
-                    header.times.size(), header.repeats, target.path());
+                    header.times.size(), header.repeats, file.target());
   at.push_back(index.time);
   at.push_back(index.repeat);
   return at;

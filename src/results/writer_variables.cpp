@@ -42,10 +42,9 @@ std::vector<T> counting(std::int64_t length) {
 
 }  // namespace
 
-Writer::Impl::Impl(const std::string& path, Header given, FileUse file_use)
-    : header(std::move(given)), use(file_use), target(path) {
+Writer::Impl::Impl(h5::NewFile to, Header given, FileUse file_use)
+    : header(std::move(given)), use(file_use), file(std::move(to)) {
   validate(header);
-  file = std::make_unique<h5::File>(h5::File::create(target));
   std::vector<std::string> names;
   for (const LayerHeader& layer : header.layers) names.push_back(layer.name);
   for (const std::string& name : group_names(names)) layer_groups.push_back("/layers/" + name);
@@ -60,27 +59,27 @@ Writer::Impl::Impl(const std::string& path, Header given, FileUse file_use)
   put_repeats();
   put_population_table();
   if (datasets.contains("/label")) put("/", "label", {}, header.labels);
-  file->flush();
+  file.flush();
 }
 
 void Writer::Impl::write_attributes() {
-  file->set_attribute("filetype", filetype);
-  file->set_attribute("schema_version", fmt::format("{}.{}", schema_major, schema_minor));
-  file->set_attribute("tessera_version", version());
-  file->set_attribute("created_utc", header.created_utc.empty() ? utc_now() : header.created_utc);
-  file->set_attribute("seed", header.seed);
-  file->set_attribute("rng_layout", header.rng_layout);
-  file->set_attribute("task_id", header.task_id);
-  file->set_attribute("command", header.command);
-  file->set_attribute("complete", false);
+  file.set_attribute("filetype", filetype);
+  file.set_attribute("schema_version", fmt::format("{}.{}", schema_major, schema_minor));
+  file.set_attribute("tessera_version", version());
+  file.set_attribute("created_utc", header.created_utc.empty() ? utc_now() : header.created_utc);
+  file.set_attribute("seed", header.seed);
+  file.set_attribute("rng_layout", header.rng_layout);
+  file.set_attribute("task_id", header.task_id);
+  file.set_attribute("command", header.command);
+  file.set_attribute("complete", false);
   std::vector<std::string> swept;
   for (const Axis& axis : header.swept) swept.push_back(axis.name);
-  if (!swept.empty()) file->set_attribute("swept", swept);
+  if (!swept.empty()) file.set_attribute("swept", swept);
 }
 
 void Writer::Impl::create_layer(std::size_t index) {
   const LayerHeader& layer = header.layers[index];
-  Group group = file->create_group(layer_groups[index]);
+  Group group = file.create_group(layer_groups[index]);
   group.set_attribute("name", layer.name);
   group.set_attribute("index", static_cast<std::int32_t>(index));
   group.set_attribute("op", layer.op);
@@ -91,7 +90,7 @@ void Writer::Impl::create_layer(std::size_t index) {
 /// The variables of a group. Those along tiles wait for the first LayerHardware where the header does not say how
 /// many.
 void Writer::Impl::create_group(const std::string& path, const LayerHeader* layer) {
-  file->require_group(path);
+  file.require_group(path);
   for (const Variable& row : variables()) {
     if (row.group != schema_group(path) || !is_present(row.presence, header, layer)) continue;
     const bool tiled = along_tiles(row);
@@ -125,10 +124,10 @@ void Writer::Impl::create_variable(const std::string& path, const Variable& row,
   }
   if (use == FileUse::point) {
     datasets.emplace(full_name(path, row.name),
-                     file->require_group(path).create_dataset(std::string(row.name), row.type, shape, options));
+                     file.require_group(path).create_dataset(std::string(row.name), row.type, shape, options));
     return;
   }
-  Group group = file->group(path);
+  Group group = file.group(path);
   Dataset dataset = group.create_dataset(std::string(row.name), row.type, shape, options);
   dataset.set_attribute("units", row.units);
   dataset.set_attribute("long_name", row.long_name);
@@ -246,7 +245,7 @@ Dataset& Writer::Impl::dataset(const std::string& group, std::string_view name, 
     if (is_present(row.presence, header, layer)) create_variable(group, row, layer, extent, extent);
     found = datasets.find(full_name(group, name));
   }
-  require<RunError>(found != datasets.end(), "the header of '{}' does not announce {}", target.path(),
+  require<RunError>(found != datasets.end(), "the header of '{}' does not announce {}", file.target(),
                     full_name(group, name));
   return found->second;
 }

@@ -20,17 +20,13 @@ namespace {
 /// Points in flight together: what they share is computed once, and a killed process loses one chip of each.
 constexpr std::size_t most_together = 16;
 
-std::string chip_file(const std::string& folder, const SweepJob& job, std::int64_t program) {
-  return (std::filesystem::path(folder) / fmt::format("{}.{}.h5", job.id, program)).string();
-}
-
-bool has_chip(const std::string& folder, const SweepJob& job, std::int64_t program) {
-  return std::filesystem::exists(chip_file(folder, job, program));
+std::string chip_name(const SweepJob& job, std::int64_t program) {
+  return fmt::format("{}.{}.h5", job.id, program);
 }
 
 /// The accuracy of a chip by time, mean over its reads.
-std::vector<double> accuracies(const std::string& file) {
-  const results::Reader reader(file);
+std::vector<double> accuracies(h5::File file) {
+  const results::Reader reader(std::move(file));
   const results::NamedArray accuracy = reader.read("/accuracy");
   const auto reads = static_cast<std::size_t>(accuracy.shape.back());
   std::vector<double> means;
@@ -48,7 +44,7 @@ struct Need {
   bool complete = false;
 };
 
-/// Looks at the files of the folder again and again: what a finished file says does not change, so it is kept.
+/// Looks at the store again and again: what a finished chip says does not change, so it is kept.
 class Progress {
  public:
   Progress(const std::vector<SweepJob>& jobs, const SweepOptions& options) : jobs_(jobs), options_(options) {
@@ -62,7 +58,7 @@ class Progress {
     if (stop) need.chips = std::clamp<std::int64_t>(need.chips, 2, stop->max_repeats);
     std::int64_t there = 0;
     const auto count = [&] {
-      while (there < need.chips && has_chip(options_.folder, job, there)) ++there;
+      while (there < need.chips && options_.store.has(chip_name(job, there))) ++there;
       return there >= need.chips;
     };
     while (count() && stop && need.chips < stop->max_repeats && !precise(job, need.chips)) ++need.chips;
@@ -73,7 +69,8 @@ class Progress {
  private:
   bool precise(const SweepJob& job, std::int64_t chips) {
     std::vector<std::vector<double>>& known = known_[job.id];
-    while (std::ssize(known) < chips) known.push_back(accuracies(chip_file(options_.folder, job, std::ssize(known))));
+    while (std::ssize(known) < chips)
+      known.push_back(accuracies(options_.store.open(chip_name(job, std::ssize(known)))));
     for (std::size_t time = 0; time < known.front().size(); ++time) {
       std::vector<double> values;
       for (std::int64_t chip = 0; chip < chips; ++chip) values.push_back(known[static_cast<std::size_t>(chip)][time]);
@@ -148,7 +145,7 @@ std::vector<ChipTask> next_tasks(const std::vector<SweepJob>& jobs, const std::v
     for (const std::size_t j : block) {
       const Need need = progress.need(j);
       for (std::int64_t program = 0; program < need.chips; ++program) {
-        if (has_chip(options.folder, jobs[j], program)) continue;
+        if (options.store.has(chip_name(jobs[j], program))) continue;
         by_program[program].program = program;
         by_program[program].jobs.push_back(static_cast<std::int64_t>(j));
       }
@@ -188,7 +185,7 @@ class Worker {
       header.task_id = job.id;
       header.resolved_text = job.resolved_text;
       describe_run(header, request, job.record);
-      writers.emplace_back(chip_file(options_.folder, job, task.program), std::move(header), results::FileUse::point);
+      writers.push_back(options_.store.create(chip_name(job, task.program), std::move(header)));
       sinks.push_back(recording_sink(writers.back(), request, {}, parallel_));
       tasks.push_back({request, sinks.back()});
       labels += (labels.empty() ? "" : "; ") + job.label;
@@ -209,7 +206,8 @@ class Worker {
       throw RunError(
           fmt::format("at the sweep's point{} {}: {}", task.jobs.size() > 1 ? "s" : "", labels, failure.what()));
     }
-    for (results::Writer& writer : writers) writer.commit();
+    for (std::size_t i = 0; i < writers.size(); ++i)
+      options_.store.keep(chip_name(jobs_[static_cast<std::size_t>(task.jobs[i])], task.program), writers[i]);
     return true;
   }
 
@@ -237,6 +235,42 @@ std::string points_folder(const std::string& output) {
   return output + ".points";
 }
 
+std::string ChipStore::file(const std::string& name) const {
+  return (std::filesystem::path(folder_) / name).string();
+}
+
+void ChipStore::prepare() const {
+  if (images_) return;
+  std::error_code error;
+  std::filesystem::create_directories(folder_, error);
+  require<RunError>(!error, "cannot create the folder {}: {}", folder_, error.message());
+}
+
+bool ChipStore::has(const std::string& name) const {
+  return images_ ? images_->contains(name) : std::filesystem::exists(file(name));
+}
+
+results::Writer ChipStore::create(const std::string& name, results::Header header) const {
+  return images_ ? results::Writer(std::move(header), results::FileUse::point)
+                 : results::Writer(file(name), std::move(header), results::FileUse::point);
+}
+
+void ChipStore::keep(const std::string& name, results::Writer& writer) const {
+  h5::Image image = writer.commit();
+  if (images_) images_->insert_or_assign(name, std::move(image));
+}
+
+h5::File ChipStore::open(const std::string& name) const {
+  return images_ ? h5::File::open_image(images_->at(name), name) : h5::File::open(file(name));
+}
+
+void ChipStore::remove() const {
+  if (images_)
+    images_->clear();
+  else
+    std::filesystem::remove_all(folder_);
+}
+
 bool is_precise_enough(const StopParameters& stop, const std::vector<double>& accuracies) {
   Moments moments;
   for (const double accuracy : accuracies) moments.add(accuracy);
@@ -246,9 +280,7 @@ bool is_precise_enough(const StopParameters& stop, const std::vector<double>& ac
 SweepSummary run_sweep(const std::vector<SweepJob>& jobs, const SweepOptions& options, Parallel parallel,
                        const Environment& environment) {
   SweepSummary summary;
-  std::error_code error;
-  std::filesystem::create_directories(options.folder, error);
-  require<RunError>(!error, "cannot create the folder {}: {}", options.folder, error.message());
+  options.store.prepare();
   const std::vector<std::size_t> own = own_jobs(jobs, options);
   Progress progress(jobs, options);
   std::set<std::string> before;
@@ -342,8 +374,8 @@ void collect_points(results::Writer& writer, const std::vector<SweepJob>& jobs, 
   for (std::size_t j = 0; j < jobs.size(); ++j) {
     const Need need = progress.need(j);
     for (std::int64_t program = 0; program < need.chips; ++program)
-      if (has_chip(options.folder, jobs[j], program))
-        writer.copy_point(jobs[j].index, chip_file(options.folder, jobs[j], program), program * reads);
+      if (options.store.has(chip_name(jobs[j], program)))
+        writer.copy_point(jobs[j].index, options.store.open(chip_name(jobs[j], program)), program * reads);
     if (options.stop && need.complete) writer.write_chips(jobs[j].index, need.chips);
   }
 }

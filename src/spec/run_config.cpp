@@ -223,15 +223,19 @@ Node load_run_document(const std::string& path, const std::vector<std::string>& 
   return root;
 }
 
+Node load_run_document(const config::Source& source, std::string_view text, const std::vector<std::string>& overrides) {
+  Node root = config::load_text(text, source);
+  config::apply_overrides(root, overrides, rule_lists);
+  return root;
+}
+
 RunConfig read_run_config(const std::string& path, const std::vector<std::string>& overrides, Report* report) {
   return read_run_config(load_run_document(path, overrides), report);
 }
 
 RunConfig read_run_config_text(std::string_view text, const std::string& name, const std::string& directory,
                                const std::vector<std::string>& overrides, Report* report) {
-  Node root = config::load_text(text, {name, directory});
-  config::apply_overrides(root, overrides, rule_lists);
-  return read_run_config(root, report);
+  return read_run_config(load_run_document({name, directory}, text, overrides), report);
 }
 
 std::string resolved_text(const RunConfig& config) {

@@ -173,12 +173,16 @@ double value_with(const std::string& key, double bits) {
 }
 
 SearchPlan read_search(const std::string& path, const std::vector<std::string>& overrides, config::Report* report) {
+  return read_search(load_run_document(path, overrides), report);
+}
+
+SearchPlan read_search(config::Node document, config::Report* report) {
   SearchPlan plan;
-  plan.document = load_run_document(path, overrides);
+  plan.document = std::move(document);
   const RunConfig whole = read_run_config(plan.document, report);
   if (!whole.search)
-    throw ConfigError(
-        {Problem{path, 0, 0, "search", "the configuration has no search: section; see docs/guide/search.md"}});
+    throw ConfigError({Problem{plan.document.position.file(), 0, 0, "search",
+                               "the configuration has no search: section; see docs/guide/search.md"}});
   plan.section = *whole.search;
   plan.document.erase("search");
   plan.document.erase("sweep");

@@ -221,11 +221,14 @@ void add_points(SweepPlan& plan, PointReader& reader, const std::vector<std::vec
 }  // namespace
 
 SweepPlan read_sweep(const std::string& path, const std::vector<std::string>& overrides, config::Report* report) {
-  Node document = load_run_document(path, overrides);
+  return read_sweep(load_run_document(path, overrides), report);
+}
+
+SweepPlan read_sweep(Node document, config::Report* report) {
   const RunConfig base = read_run_config(document, report);
   if (!base.sweep)
-    throw ConfigError(
-        {Problem{path, 0, 0, "sweep", "the configuration has no sweep: section; see docs/guide/sweeps.md"}});
+    throw ConfigError({Problem{document.position.file(), 0, 0, "sweep",
+                               "the configuration has no sweep: section; see docs/guide/sweeps.md"}});
   const Node section = *document.find("sweep");
   document.erase("sweep");
   const SweepParameters& sweep = *base.sweep;

@@ -2,9 +2,9 @@
 #include <gmock/gmock.h>
 
 #include "cli/command_fixture.hpp"
-#include "cli/format.hpp"
 #include "cli/progress_bar.hpp"
 #include "cli/text_table.hpp"
+#include "tessera/core/format.hpp"
 
 namespace tessera::cli {
 namespace {

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "tessera/h5/group.hpp"
+#include "tessera/h5/image.hpp"
 
 namespace tessera {
 class AtomicFile;
@@ -35,6 +36,9 @@ class File : public Group {
   static File create(const std::string& path);
   /// Creates the file under its temporary name. Close it before AtomicFile::commit().
   static File create(const AtomicFile& target, Format format = Format::survives_kill);
+  /// Opens a file in memory, which is copied. InputError as for open(); made for images of this library: heaps of
+  /// damaged text are not looked at first.
+  static File open_image(const Image& image, const std::string& name);
   /// Opens the temporary file of an AtomicFile that continues an earlier one, for reading and writing.
   static File resume(const AtomicFile& target);
 
@@ -54,6 +58,31 @@ class File : public Group {
   void require_written() const;
   std::unique_ptr<detail::WriteFailure> failure_;  // outlives file_
   Handle file_;
+};
+
+/// A new file that is complete when commit() was called: under a name, where it appears only then (AtomicFile), or in
+/// memory. Not committed: nothing is left of it.
+class NewFile : public File {
+ public:
+  /// RunError at once if the place is not writable.
+  explicit NewFile(const std::string& path, Format format = Format::survives_kill);
+  /// `name` stands for the file in messages.
+  static NewFile in_memory(const std::string& name);
+  NewFile(NewFile&&) noexcept;
+  ~NewFile();
+
+  /// The name asked for.
+  const std::string& target() const { return name_; }
+  /// Closes the file; gives it its name, or returns what is in memory.
+  Image commit();
+
+ private:
+  class Memory;
+  NewFile(std::unique_ptr<Memory> memory, const std::string& name);
+  NewFile(std::unique_ptr<AtomicFile> target, Format format);
+  std::string name_;
+  std::unique_ptr<AtomicFile> target_;
+  std::unique_ptr<Memory> memory_;  ///< one of the two
 };
 
 /// Does the file begin with HDF5's signature (at 0, 512, 1024, ...)? InputError if it cannot be read.

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tessera/h5/image.hpp"
 #include "tessera/results/records.hpp"
 
 /// What a diagnosis found: an HDF5 file of its own that xarray opens (docs/formats/diagnosis.md, which is written from
@@ -54,6 +55,8 @@ struct DiagnosisRecord {
 
 /// Writes the file under its name only when it is complete. RunError where that fails, or sizes do not fit.
 void write_diagnosis(const DiagnosisRecord& record, const std::string& path);
+/// The same file in memory.
+h5::Image diagnosis_image(const DiagnosisRecord& record);
 /// InputError for a file that is missing, damaged, or of another type.
 DiagnosisRecord read_diagnosis(const std::string& path);
 /// The text of docs/formats/diagnosis.md.

@@ -38,6 +38,8 @@ class Reader {
  public:
   /// InputError if the file is no result file, damaged, or of another major version.
   explicit Reader(const std::string& path);
+  /// The same for a file that is open, on a disk or in memory.
+  explicit Reader(h5::File file);
 
   const std::string& path() const { return file_.file_name(); }
   int schema_minor() const { return schema_minor_; }

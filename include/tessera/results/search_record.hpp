@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tessera/h5/image.hpp"
 #include "tessera/results/records.hpp"
 
 /// What a search for the fewest bits evaluated: an HDF5 file of its own that xarray opens (docs/formats/search.md,
@@ -68,6 +69,8 @@ struct SearchRecord {
 
 /// Writes the file under its name only when it is complete. RunError where that fails, or sizes do not fit.
 void write_search(const SearchRecord& record, const std::string& path);
+/// The same file in memory.
+h5::Image search_image(const SearchRecord& record);
 /// InputError for a file that is missing, damaged, or of another type.
 SearchRecord read_search_record(const std::string& path);
 /// The text of docs/formats/search.md.

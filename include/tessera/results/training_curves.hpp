@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tessera/h5/image.hpp"
 #include "tessera/results/records.hpp"
 
 /// How a training went, epoch by epoch: an HDF5 file of its own that xarray opens (docs/formats/training.md, which is
@@ -46,6 +47,8 @@ struct TrainingCurves {
 /// Writes the file under its name only when it is complete. RunError where that fails, or validations do not have
 /// times x chips values.
 void write_training_curves(const TrainingCurves& curves, const std::string& path);
+/// The same file in memory.
+h5::Image training_curves_image(const TrainingCurves& curves);
 /// InputError for a file that is missing, damaged, or of another type.
 TrainingCurves read_training_curves(const std::string& path);
 /// The text of docs/formats/training.md.

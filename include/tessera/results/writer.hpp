@@ -4,7 +4,12 @@
 #include <span>
 #include <string>
 
+#include "tessera/h5/image.hpp"
 #include "tessera/results/records.hpp"
+
+namespace tessera::h5 {
+class File;
+}
 
 namespace tessera::results {
 
@@ -26,6 +31,8 @@ class Writer {
  public:
   /// Creates the file with everything the header declares. RunError at once if the place is not writable.
   Writer(const std::string& path, Header header, FileUse use = FileUse::results);
+  /// A file in memory with the same contents.
+  explicit Writer(Header header, FileUse use = FileUse::results);
   ~Writer();
   Writer(Writer&&) noexcept;
   Writer& operator=(Writer&&) = delete;
@@ -51,15 +58,16 @@ class Writer {
 
   /// Copies a finished point from a file of its own (without swept axes, of either use) to `swept`; its repeats go to
   /// `first_repeat` and on.
-  void copy_point(const std::vector<std::int64_t>& swept, const std::string& point_file, std::int64_t first_repeat = 0);
+  void copy_point(const std::vector<std::int64_t>& swept, const h5::File& point, std::int64_t first_repeat = 0);
   /// How many chips the point has when it is complete; with Header::stopped only.
   void write_chips(const std::vector<std::int64_t>& swept, std::int64_t chips);
 
   void write_runtime(const Runtime& runtime);
   /// Points finished so far.
   std::int64_t finished() const;
-  /// Gives the file its name. Missing points stay fill values, and the attribute `complete` is 1 only without any.
-  void commit();
+  /// Gives the file its name, or returns the one in memory. Missing points stay fill values, and the attribute
+  /// `complete` is 1 only without any.
+  h5::Image commit();
 
  private:
   struct Impl;

@@ -1,11 +1,14 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "tessera/core/messages.hpp"
+#include "tessera/h5/image.hpp"
 #include "tessera/results/writer.hpp"
 #include "tessera/sim/evaluate.hpp"
 
@@ -46,8 +49,35 @@ struct SweepTeam {
   std::function<void(std::int64_t count, const std::function<bool(std::int64_t)>& run)> distribute = {};
 };
 
+/// Where the chips of a sweep are kept until they are put together: each a result file of its own, in a folder or in
+/// memory. Copies share what is in memory.
+class ChipStore {
+ public:
+  /// In memory.
+  ChipStore() : images_(std::make_shared<std::map<std::string, h5::Image>>()) {}
+  /// A folder, which is made if it is not there; seen by all processes.
+  explicit ChipStore(std::string folder) : folder_(std::move(folder)) {}
+
+  /// "" in memory.
+  const std::string& folder() const { return folder_; }
+  /// RunError where the folder cannot be made.
+  void prepare() const;
+  bool has(const std::string& name) const;
+  results::Writer create(const std::string& name, results::Header header) const;
+  /// What create() gave is complete.
+  void keep(const std::string& name, results::Writer& writer) const;
+  h5::File open(const std::string& name) const;
+  /// Forgets all.
+  void remove() const;
+
+ private:
+  std::string file(const std::string& name) const;
+  std::string folder_;
+  std::shared_ptr<std::map<std::string, h5::Image>> images_;
+};
+
 struct SweepOptions {
-  std::string folder;                  ///< of the files of chips; seen by all processes
+  ChipStore store;
   std::int64_t shard = 0, shards = 1;  ///< this one computes its part of the points, in their order
   /// Evaluate points together that share layers (evaluate_together); never changes a result.
   bool share = true;
@@ -68,7 +98,7 @@ struct SweepSummary {
 /// Where the chips of a sweep with this output are kept until they are put together: "<output>.points".
 std::string points_folder(const std::string& output);
 
-/// Computes what has no file in the folder yet. Points of the same id are computed once. Every chip is a result file of
+/// Computes what is not in the store yet. Points of the same id are computed once. Every chip is a result file of
 /// its own, committed when it is finished; points that share layers are in flight together, one chip of each at a time.
 SweepSummary run_sweep(const std::vector<SweepJob>& jobs, const SweepOptions& options, Parallel parallel,
                        const Environment& environment);
@@ -82,7 +112,7 @@ double estimate_seconds(const std::vector<SweepJob>& jobs, bool share, Parallel 
 void describe_sweep(results::Header& header, const std::vector<SweepJob>& jobs,
                     const std::optional<StopParameters>& stop = std::nullopt);
 
-/// Writes all chips that are in the folder (and that a stop rule wants) to `writer`.
+/// Writes all chips that are in the store (and that a stop rule wants) to `writer`.
 void collect_points(results::Writer& writer, const std::vector<SweepJob>& jobs, const SweepOptions& options);
 
 }  // namespace tessera::sim

@@ -107,6 +107,9 @@ RunConfig read_run_config(const config::Node& root, config::Report* report = nul
 
 /// The document before it is read: bases merged and overrides applied.
 config::Node load_run_document(const std::string& path, const std::vector<std::string>& overrides = {});
+/// The same for text.
+config::Node load_run_document(const config::Source& source, std::string_view text,
+                               const std::vector<std::string>& overrides = {});
 
 /// The resolved configuration: every key with its value, presets expanded, paths absolute. Reading it gives an equal
 /// RunConfig, so this text alone reproduces a run.

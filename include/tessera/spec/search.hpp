@@ -52,6 +52,8 @@ struct SearchPlan {
 /// positions for keys that are no bit widths, values that are illegal, and budgets and confidences out of range.
 SearchPlan read_search(const std::string& path, const std::vector<std::string>& overrides = {},
                        config::Report* report = nullptr);
+/// The same for a merged document, overrides applied.
+SearchPlan read_search(config::Node document, config::Report* report = nullptr);
 
 /// A knob with its names and values.
 struct NamedKnob {

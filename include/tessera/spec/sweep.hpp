@@ -46,5 +46,7 @@ inline constexpr std::int64_t most_sweep_points = 1'000'000;
 /// illegal values with the point they occur at, empty axes, axes of unequal length in zip mode, and too many points.
 SweepPlan read_sweep(const std::string& path, const std::vector<std::string>& overrides = {},
                      config::Report* report = nullptr);
+/// The same for a merged document, overrides applied.
+SweepPlan read_sweep(config::Node document, config::Report* report = nullptr);
 
 }  // namespace tessera::spec

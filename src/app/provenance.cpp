@@ -1,19 +1,20 @@
-#include "cli/provenance.hpp"
+#include "app/provenance.hpp"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
 #include <filesystem>
 #include <fstream>
 
-#include "cli/load.hpp"
+#include "tessera/core/format.hpp"
 #include "tessera/core/hash.hpp"
 #include "tessera/kernels/product.hpp"
 #include "tessera/sim/layer_calibration.hpp"
 #include "tessera/spec/glob.hpp"
 #include "tessera/spec/layers.hpp"
 
-namespace tessera::cli {
+namespace tessera::app {
 
 namespace {
 
@@ -22,12 +23,18 @@ std::string host_name() {
   return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
 }
 
+/// Most memory that the process had at one time, bytes.
+std::int64_t peak_memory() {
+  rusage usage{};
+  return getrusage(RUSAGE_SELF, &usage) == 0 ? std::int64_t{usage.ru_maxrss} * 1024 : 0;
+}
+
 }  // namespace
 
-std::string neutral_command(const std::string& command, const std::string& config, CommonOptions common) {
-  common.batch_size.reset();
-  std::string text = "tessera " + command + " " + shell_quoted(config);
-  for (const std::string& override_text : common.overrides()) text += " --set " + shell_quoted(override_text);
+std::string neutral_command(const std::string& command, const Source& source) {
+  std::string text = "tessera " + command + " " + shell_quoted(source.name);
+  for (const std::string& given : source.overrides)
+    if (!given.starts_with("data.batch_size=")) text += " --set " + shell_quoted(given);
   return text;
 }
 
@@ -93,16 +100,17 @@ sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Exe
   return request;
 }
 
-results::Runtime make_runtime(const Invocation& invocation, Parallel parallel, std::int64_t batch_size,
+results::Runtime make_runtime(const Execution& execution, std::int64_t batch_size,
                               std::chrono::steady_clock::time_point start) {
   results::Runtime runtime;
   runtime.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  runtime.command = invocation.command_line;
-  runtime.threads = parallel.threads;
+  runtime.command = execution.command_line;
+  runtime.threads = execution.parallel.threads;
   runtime.batch_size = batch_size;
   runtime.instruction_set = kernels::instruction_set();
+  runtime.peak_memory_bytes = peak_memory();
   runtime.host = host_name();
   return runtime;
 }
 
-}  // namespace tessera::cli
+}  // namespace tessera::app

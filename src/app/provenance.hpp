@@ -3,17 +3,18 @@
 #include <map>
 #include <string>
 
-#include "cli/commands.hpp"
-#include "cli/load.hpp"
+#include "app/load.hpp"
+#include "tessera/app/execution.hpp"
+#include "tessera/app/setup.hpp"
 #include "tessera/results/records.hpp"
 #include "tessera/sim/evaluate.hpp"
 #include "tessera/sim/layer_calibration.hpp"
 #include "tessera/spec/run_config.hpp"
 
-namespace tessera::cli {
+namespace tessera::app {
 
 /// A command without what cannot change a result: output, threads, batch size, verbosity.
-std::string neutral_command(const std::string& command, const std::string& config, CommonOptions common);
+std::string neutral_command(const std::string& command, const Source& source);
 
 /// The resolved configuration with the default batch size, which changes no result, no output file and no sweep.
 std::string neutral_resolved_text(spec::RunConfig config);
@@ -26,7 +27,7 @@ sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Exe
                                     const io::DataSet& data, ModelRanges ranges);
 
 /// Who computed how, without the seconds of the passes.
-results::Runtime make_runtime(const Invocation& invocation, Parallel parallel, std::int64_t batch_size,
+results::Runtime make_runtime(const Execution& execution, std::int64_t batch_size,
                               std::chrono::steady_clock::time_point start);
 
 /// What files hold, each read once.
@@ -43,4 +44,4 @@ class FileContents {
 /// files by content, not by place, and without name, batch size and how many chips there are.
 std::string chip_identity(spec::RunConfig config, bool isolated, FileContents& contents);
 
-}  // namespace tessera::cli
+}  // namespace tessera::app

@@ -12,7 +12,7 @@
 #include "tessera/sim/spiking_parameters.hpp"
 #include "tessera/spec/layers.hpp"
 
-namespace tessera::cli {
+namespace tessera::app {
 
 /// The whole text of a file; InputError if it cannot be read.
 std::string read_text_file(const std::string& path);
@@ -45,10 +45,14 @@ ModelRanges load_ranges(const sim::ModelParameters& model, const nn::Executor& e
 /// The neurons, with what the model file says of those that learned.
 sim::SpikingParameters load_neurons(const sim::SpikingParameters& spiking, const sim::ModelParameters& model);
 
+/// A note if no layer is on tiles: everything that follows is about digital arithmetic.
+void note_without_tiles(const std::vector<spec::LayerConfig>& layers, const nn::Executor& executor,
+                        const Environment& environment);
+
 /// The layers of the executor, then the products of two activations that are not among them.
 std::vector<spec::LayerName> layer_names(const nn::Executor& executor);
 
 /// The products of two activations of a network.
 std::vector<spec::LayerName> product_names(const nn::Graph& graph);
 
-}  // namespace tessera::cli
+}  // namespace tessera::app

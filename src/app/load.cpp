@@ -1,4 +1,4 @@
-#include "cli/load.hpp"
+#include "app/load.hpp"
 
 #include <algorithm>
 #include <fstream>
@@ -12,7 +12,7 @@
 #include "tessera/sim/folding.hpp"
 #include "tessera/sim/spiking_network.hpp"
 
-namespace tessera::cli {
+namespace tessera::app {
 
 std::string read_text_file(const std::string& path) {
   std::ifstream stream(path, std::ios::binary);
@@ -71,6 +71,14 @@ sim::SpikingParameters load_neurons(const sim::SpikingParameters& spiking, const
   return sim::with_learned_neurons(spiking, io::read_calibration(model.file));
 }
 
+void note_without_tiles(const std::vector<spec::LayerConfig>& layers, const nn::Executor& executor,
+                        const Environment& environment) {
+  if (std::any_of(layers.begin(), layers.end(), [](const spec::LayerConfig& layer) { return layer.analog; })) return;
+  environment.note(executor.layers().empty()
+                       ? "no layer of this network is on tiles: it has no product with constant weights"
+                       : "no layer of this network is on tiles: all of them are digital as configured");
+}
+
 std::vector<spec::LayerName> layer_names(const nn::Executor& executor) {
   std::vector<spec::LayerName> names;
   for (const nn::LinearLayer& layer : executor.layers())
@@ -88,4 +96,4 @@ std::vector<spec::LayerName> product_names(const nn::Graph& graph) {
   return names;
 }
 
-}  // namespace tessera::cli
+}  // namespace tessera::app

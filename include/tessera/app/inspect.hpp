@@ -1,0 +1,52 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tessera/app/setup.hpp"
+#include "tessera/nn/executor.hpp"
+#include "tessera/sim/layer_calibration.hpp"
+#include "tessera/sim/quantizer_ranges.hpp"
+#include "tessera/tile/parameters.hpp"
+
+namespace tessera::app {
+
+/// One weighted layer, and how it is placed on tiles.
+struct LayerSize {
+  bool analog = true;
+  std::int64_t parameters = 0;  ///< weights and biases
+  std::int64_t macs = 0;        ///< for one sample
+  std::int64_t tiles = 0;       ///< 0 for a digital layer
+  double utilisation = 0.0;     ///< weights over the cells of the tiles
+};
+
+/// `mapping`: none for a digital layer.
+LayerSize layer_size(const nn::Executor& executor, std::size_t layer,
+                     const std::optional<tile::MappingParameter>& mapping);
+
+/// By layer, as a configuration has them.
+std::vector<LayerSize> layer_sizes(const Setup& setup);
+
+/// What is in a model file.
+struct ModelInspection {
+  nn::Executor executor;
+  std::vector<LayerSize> sizes;         ///< by layer, on tiles of at most 512x512
+  std::vector<std::string> products;    ///< products of two activations, digital unless a rule says otherwise
+  sim::NetworkCalibration calibration;  ///< ranges that the file holds
+  sim::QuantizerRanges quantizers;
+};
+
+/// An ONNX file or a native model. `sample_shapes`: of one sample of each input, where the file leaves extents free;
+/// may be empty.
+ModelInspection inspect_model(const std::string& path, std::vector<Shape> sample_shapes = {},
+                              const Environment& environment = {});
+
+enum class FileKind { configuration, onnx, model, results, other };
+
+/// What a file is, by its name and, for HDF5, by what it says of itself. InputError if there is no such file or nothing
+/// is known of its kind; `other` is HDF5 with another filetype, which goes to `filetype` if one is given.
+FileKind kind_of(const std::string& path, std::string* filetype = nullptr);
+
+}  // namespace tessera::app

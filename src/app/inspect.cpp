@@ -1,0 +1,85 @@
+#include "tessera/app/inspect.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <initializer_list>
+
+#include "app/load.hpp"
+#include "tessera/core/error.hpp"
+#include "tessera/h5/file.hpp"
+#include "tessera/nn/passes.hpp"
+#include "tessera/tile/mapping.hpp"
+
+namespace tessera::app {
+
+namespace {
+
+bool has_extension(const std::string& path, std::initializer_list<const char*> extensions) {
+  const std::string extension = std::filesystem::path(path).extension().string();
+  return std::find(extensions.begin(), extensions.end(), extension) != extensions.end();
+}
+
+}  // namespace
+
+LayerSize layer_size(const nn::Executor& executor, std::size_t index,
+                     const std::optional<tile::MappingParameter>& placed) {
+  const nn::LinearLayer& layer = executor.layers()[index];
+  const tile::MappingParameter mapping = placed.value_or(tile::MappingParameter{});
+  LayerSize size;
+  size.analog = placed.has_value();
+  std::int64_t weights = 0;
+  std::int64_t cells = 0;
+  for (const nn::LinearPart& part : layer.parts) {
+    const std::int64_t part_weights = part.weight.rows() * part.weight.cols();
+    weights += part_weights;
+    if (layer.kind != nn::LinearKind::product) size.parameters += part_weights + std::ssize(part.bias);
+    if (!placed) continue;
+    const auto places = tile::place_tiles(part.weight.rows(), part.weight.cols(), mapping);
+    size.tiles += std::ssize(places);
+    for (const tile::TilePlace& place : places)
+      cells += (mapping.max_input_size > 0 ? mapping.max_input_size : place.inputs) *
+               (mapping.max_output_size > 0 ? mapping.max_output_size : place.outputs);
+  }
+  size.macs = weights * executor.vectors_per_sample(index);
+  size.utilisation = cells > 0 ? static_cast<double>(weights) / static_cast<double>(cells) : 0.0;
+  return size;
+}
+
+std::vector<LayerSize> layer_sizes(const Setup& setup) {
+  const std::vector<spec::LayerConfig> layers = spec::resolve_layers(setup.config, layer_names(setup.executor));
+  std::vector<LayerSize> sizes;
+  for (std::size_t l = 0; l < setup.executor.layers().size(); ++l)
+    sizes.push_back(layer_size(
+        setup.executor, l,
+        layers[l].analog ? std::optional(layers[l].rpu_config.tile.mapping) : std::optional<tile::MappingParameter>()));
+  return sizes;
+}
+
+ModelInspection inspect_model(const std::string& path, std::vector<Shape> sample_shapes,
+                              const Environment& environment) {
+  nn::ExecutorOptions options;
+  options.sample_shapes = std::move(sample_shapes);
+  ModelInspection model{nn::Executor(load_model(path, environment), std::move(options)), {}, {}, {}, {}};
+  for (std::size_t l = 0; l < model.executor.layers().size(); ++l)
+    model.sizes.push_back(layer_size(model.executor, l, tile::MappingParameter{}));
+  model.products = nn::activation_products(model.executor.graph());
+  if (!h5::is_hdf5(path)) return model;
+  const auto numbers = io::read_calibration(path);
+  model.calibration = sim::read_calibration(model.executor.layers(), numbers);
+  model.quantizers = sim::read_quantizer_ranges(numbers);
+  return model;
+}
+
+FileKind kind_of(const std::string& path, std::string* filetype) {
+  require<InputError>(std::filesystem::exists(path), "{}: no such file", path);
+  if (has_extension(path, {".yaml", ".yml"})) return FileKind::configuration;
+  if (has_extension(path, {".onnx"})) return FileKind::onnx;
+  require<InputError>(has_extension(path, {".h5", ".hdf5", ".nc"}),
+                      "{}: cannot tell what this is; .onnx, .h5 (model or results) and .yaml can be inspected", path);
+  const std::string type = h5::File::open(path).attribute<std::string>("filetype", "unknown");
+  if (filetype != nullptr) *filetype = type;
+  if (type == "tessera-results") return FileKind::results;
+  return type == "tessera-model" ? FileKind::model : FileKind::other;
+}
+
+}  // namespace tessera::app
