@@ -25,7 +25,9 @@ std::vector<std::string> topics(const CLI::App& app) {
 
 void print_help(CLI::App& app, const std::string& topic, std::ostream& out) {
   if (topic.empty()) {
-    out << app.help() << "\nOther topics: tessera help presets\n";
+    // App::help() would show the help of the chosen command, which is this one.
+    out << app.get_formatter()->make_help(&app, app.get_name(), CLI::AppFormatMode::Normal)
+        << "\nOther topics: tessera help presets\n";
   } else if (topic == "presets") {
     print_presets(out);
   } else {

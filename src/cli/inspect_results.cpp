@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cli/format.hpp"
 #include "cli/inspect.hpp"
 #include "cli/text_table.hpp"
+#include "tessera/core/format.hpp"
 #include "tessera/core/statistics.hpp"
 #include "tessera/results/reader.hpp"
 
@@ -46,6 +46,9 @@ void print_layers(const results::Reader& reader, std::ostream& out) {
                    std::isnan(bits) ? "-" : fmt::format("{:.1f}", bits)});
   }
   out << table.text();
+  std::int64_t points = 1;
+  for (const results::Axis& axis : reader.axes()) points *= axis.size();
+  if (points > 1) out << "  means over all points: swept values, times and repeats\n";
 }
 
 }  // namespace

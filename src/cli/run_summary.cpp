@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "cli/calibration_text.hpp"
-#include "cli/format.hpp"
 #include "cli/text_table.hpp"
+#include "tessera/core/format.hpp"
 #include "tessera/core/statistics.hpp"
 #include "tessera/sim/recording.hpp"
 #include "tessera/sim/variance.hpp"
@@ -33,9 +34,11 @@ struct LayerMeans {
   Moments cumulative, isolated, clipped, saturated, rounds;
 };
 
-LayerMeans layer_means(const sim::EvaluationResult& result, std::size_t layer) {
+/// `time`: over the points at that time only.
+LayerMeans layer_means(const sim::EvaluationResult& result, std::size_t layer, std::optional<std::int64_t> time = {}) {
   LayerMeans means;
   for (const sim::PointResult& point : result.points) {
+    if (time && point.index.time != *time) continue;
     const sim::LayerResult& seen = point.layers[layer];
     means.cumulative.add(seen.cumulative.sqnr_db());
     if (!seen.analog) continue;
@@ -47,27 +50,69 @@ LayerMeans layer_means(const sim::EvaluationResult& result, std::size_t layer) {
   return means;
 }
 
+/// "1 s", "90 s", "1 h", "2 days", "1 year": a unit where it goes in evenly.
+std::string duration(double seconds) {
+  struct Unit {
+    double seconds;
+    const char* one;
+    const char* many;
+  };
+  for (const Unit& unit :
+       {Unit{365.0 * 86400.0, "year", "years"}, Unit{86400.0, "day", "days"}, Unit{3600.0, "h", "h"}})
+    if (seconds >= unit.seconds && std::fmod(seconds, unit.seconds) == 0.0)
+      return fmt::format("{} {}", seconds / unit.seconds, seconds == unit.seconds ? unit.one : unit.many);
+  return fmt::format("{} s", seconds);
+}
+
+/// The times that have columns of their own: all of them, or the first, one between and the last of many.
+std::vector<std::int64_t> shown_times(const sim::EvaluationParameters& evaluation) {
+  const std::int64_t count = std::max<std::int64_t>(1, std::ssize(evaluation.times));
+  std::vector<std::int64_t> shown;
+  if (count > 3) return {0, count / 2, count - 1};
+  for (std::int64_t time = 0; time < count; ++time) shown.push_back(time);
+  return shown;
+}
+
 void print_layers(std::ostream& out, const sim::EvaluationRequest& request, const sim::EvaluationResult& result) {
+  const std::vector<std::int64_t> times = shown_times(request.evaluation);
+  const auto heading = [&](const char* what, std::int64_t time) {
+    return times.size() == 1
+               ? std::string(what)
+               : fmt::format("{}, {}", what, duration(request.evaluation.times[static_cast<std::size_t>(time)]));
+  };
   TextTable table;
   table.add_column("layer", TextTable::Align::left);
   table.add_column("kind", TextTable::Align::left);
   table.add_column("tiles (in x out)", TextTable::Align::left);
-  table.add_column("SQNR dB");
-  table.add_column("alone dB");
+  for (const std::int64_t time : times) table.add_column(heading("SQNR dB", time));
+  for (const std::int64_t time : times) table.add_column(heading("alone dB", time));
   table.add_column("clipped in");
   table.add_column("saturated out");
   for (std::size_t l = 0; l < request.executor.layers().size(); ++l) {
     const nn::LinearLayer& layer = request.executor.layers()[l];
     const std::string& op = request.executor.graph().nodes[static_cast<std::size_t>(layer.node)].op;
     const sim::LayerParameters parameters = request.resolve(layer.name, op);
-    const LayerMeans means = layer_means(result, l);
     const bool analog = parameters.analog;
-    table.add_row({layer.name, op, analog ? tiles_text(layer, parameters.rpu.mapping) : "digital",
-                   format_decibel(means.cumulative.mean()), analog ? format_decibel(means.isolated.mean()) : "",
-                   analog ? format_percent(means.clipped.mean()) : "",
-                   analog ? format_percent(means.saturated.mean()) : ""});
+    std::vector<std::string> cells{layer.name, op, analog ? tiles_text(layer, parameters.rpu.mapping) : "digital"};
+    std::vector<std::string> alone;
+    for (const std::int64_t time : times) {
+      const LayerMeans means = layer_means(result, l, time);
+      cells.push_back(format_decibel(means.cumulative.mean()));
+      alone.push_back(analog ? format_decibel(means.isolated.mean()) : "");
+    }
+    cells.insert(cells.end(), alone.begin(), alone.end());
+    const LayerMeans means = layer_means(result, l);
+    cells.push_back(analog ? format_percent(means.clipped.mean()) : "");
+    cells.push_back(analog ? format_percent(means.saturated.mean()) : "");
+    table.add_row(std::move(cells));
   }
-  out << table.text() << "\n";
+  out << table.text();
+  if (request.evaluation.times.size() > 1)
+    out << fmt::format("  {}times after programming; clipped and saturated are means over all of them\n",
+                       times.size() < request.evaluation.times.size()
+                           ? fmt::format("{} of {} ", times.size(), request.evaluation.times.size())
+                           : "");
+  out << "\n";
 }
 
 /// How much the neurons of each population fire, over all points.
@@ -87,20 +132,6 @@ void print_populations(std::ostream& out, const sim::EvaluationRequest& request,
     ++row;
   }
   if (row > 0) out << table.text() << "\n";
-}
-
-/// "1 s", "90 s", "1 h", "2 days", "1 year": a unit where it goes in evenly.
-std::string duration(double seconds) {
-  struct Unit {
-    double seconds;
-    const char* one;
-    const char* many;
-  };
-  for (const Unit& unit :
-       {Unit{365.0 * 86400.0, "year", "years"}, Unit{86400.0, "day", "days"}, Unit{3600.0, "h", "h"}})
-    if (seconds >= unit.seconds && std::fmod(seconds, unit.seconds) == 0.0)
-      return fmt::format("{} {}", seconds / unit.seconds, seconds == unit.seconds ? unit.one : unit.many);
-  return fmt::format("{} s", seconds);
 }
 
 std::string time_text(const sim::EvaluationParameters& evaluation, std::int64_t time) {
@@ -245,9 +276,7 @@ sim::NetworkCalibration calibration_in_use(const sim::EvaluationRequest& request
 }
 
 std::string rate(std::int64_t samples, double seconds) {
-  return seconds > 0.0 ? fmt::format("{} images/s",
-                                     format_count(static_cast<std::int64_t>(static_cast<double>(samples) / seconds)))
-                       : "-";
+  return seconds > 0.0 ? format_rate(static_cast<double>(samples) / seconds) + " samples/s" : "-";
 }
 
 }  // namespace

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cli/format.hpp"
 #include "cli/text_table.hpp"
+#include "tessera/core/format.hpp"
 #include "tessera/core/statistics.hpp"
 #include "tessera/results/reader.hpp"
 
@@ -123,7 +123,7 @@ void print_sensitivity(std::ostream& out, const results::Reader& reader) {
     }
     table.add_row(std::move(cells));
   }
-  out << "  SQNR (dB) of each layer alone, fed with float32 inputs\n" << table.text();
+  out << "  SQNR (dB) of each layer alone, fed with float32 inputs; mean over times and repeats\n" << table.text();
   if (count > most_rows) out << "  ... and " << format_count(count - most_rows) << " more\n";
 }
 

@@ -198,7 +198,7 @@ class Calibration {
       request_.executor.apply_linear(l, layers_[l].collectors, input, first_sample, parallel_);
       for (const auto& part : layers_[l].parts) finish_batch(*part, layers_[l].most_updates);
     };
-    for_each_batch("images", [&](const Tensor& batch, std::uint64_t first) {
+    for_each_batch("samples", [&](const Tensor& batch, std::uint64_t first) {
       request_.executor.run(batch, {.first_sample = first,
                                     .parallel = parallel_,
                                     .overrides = pass_ == CalibrationPass::tiles ? &overrides : nullptr,
@@ -266,7 +266,7 @@ class Calibration {
     ProgrammedChip estimated = chip(resolver(found));
     if (!estimated.needs_activation_ranges()) return;
     std::vector<Tensor> batches;
-    for_each_batch("images", [&](Tensor batch, std::uint64_t) { batches.push_back(std::move(batch)); });
+    for_each_batch("samples", [&](Tensor batch, std::uint64_t) { batches.push_back(std::move(batch)); });
     estimated.estimate_activation_ranges(request_.executor, batches);
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       const auto at = found.find(name_of(l));
@@ -280,7 +280,7 @@ class Calibration {
   /// Counts of one pass of all samples over the calibrated tiles.
   std::vector<tile::LayerStatistics> counts(const LayerResolver& resolve) {
     const AnalogNetwork network = chip(resolve).at(std::nullopt, calibration_event, parallel_);
-    for_each_batch("images", [&](const Tensor& batch, std::uint64_t first) {
+    for_each_batch("samples", [&](const Tensor& batch, std::uint64_t first) {
       request_.executor.run(
           batch, {.first_sample = first, .parallel = parallel_, .overrides = &network.overrides(), .observer = {}});
     });

@@ -52,7 +52,7 @@ bool Evaluation::run_group(PointGroup& group, bool first_group) {
     const auto alone = std::count_if(group.points.begin(), group.points.end(),
                                      [this](const Point& point) { return tasks_[point.task].request.isolated; });
     done_ += count * alone;
-    if (alone > 0 && environment_.progress) environment_.progress(done_, total_, "images");
+    if (alone > 0 && environment_.progress) environment_.progress(done_, total_, "samples");
     try {
       for (std::size_t s = 0; s < quantized_.size(); ++s) run_networks(group, s, batch, first);
     } catch (const Cancelled&) {
@@ -200,7 +200,7 @@ void Evaluation::run_networks(PointGroup& group, std::size_t simulated_index, co
         task.sink.predictions(group.points[n].index, first, predicted_classes(rows_of(output)));
     }
     done_ += output.dim(0) * std::ssize(networks);
-    if (environment_.progress) environment_.progress(done_, total_, "images");
+    if (environment_.progress) environment_.progress(done_, total_, "samples");
     if (environment_.cancelled()) throw Cancelled{};
   };
   const Stopwatch watch;

@@ -216,7 +216,7 @@ class Trainer {
       if (environment_.cancelled()) return false;
       record.learning_rate = learning_rate(phase_epochs);
       run_step(epoch, step, record.learning_rate, sums);
-      if (environment_.progress) environment_.progress(progress(epoch, step), progress_total(), "images");
+      if (environment_.progress) environment_.progress(progress(epoch, step), progress_total(), "samples");
     }
     const auto samples = static_cast<double>(batches_.samples());
     record.loss = sums.loss / samples;

@@ -84,6 +84,7 @@ std::vector<bool> select_names(const std::vector<std::string>& patterns, const s
 std::string matches_nothing(const std::string& pattern, const std::string& what, std::vector<std::string> names) {
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
+  if (names.empty()) return fmt::format("'{}' matches no {}; this network has none", pattern, what);
   const std::string near = nearest_word(pattern, names);
   if (!near.empty()) return fmt::format("'{}' matches no {}; did you mean '{}'?", pattern, what, near);
   constexpr std::size_t most = 30;

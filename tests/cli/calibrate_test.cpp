@@ -37,7 +37,7 @@ double accuracy(const std::string& file) {
 }
 
 TEST_F(CalibrateTest, RunUsesTheRangesAndSaysSo) {
-  const CommandResult made = run_command({"calibrate", narrow_config(), "-o", path("m.h5"), "--quiet"});
+  const CommandResult made = run_command({"calibrate", narrow_config(), "-o", path("m.h5")});
   ASSERT_EQ(made.code, 0) << made.err;
   EXPECT_THAT(made.out, AllOf(HasSubstr("CACHE_QUANTILE, quantile 0.99995"), HasSubstr("conv2"),
                               HasSubstr("output peak"), HasSubstr("128 samples")));
@@ -63,7 +63,7 @@ calibration:
   data: {{format: glyphs, scale: 0.01, limit: 64}}
 )",
                                                           config("digital_int8.yaml")));
-  const CommandResult made = run_command({"calibrate", file, "-o", path("m.h5"), "--quiet"});
+  const CommandResult made = run_command({"calibrate", file, "-o", path("m.h5")});
   ASSERT_EQ(made.code, 0) << made.err;
   EXPECT_THAT(made.out, AllOf(HasSubstr("digital quantizers: 64 samples"), HasSubstr("conv1")));
   EXPECT_THAT(run_command({"inspect", path("m.h5")}).out, HasSubstr("Ranges of digital quantizers"));
