@@ -20,7 +20,7 @@ struct InspectOptions {
 /// "3x32x32" -> {3, 32, 32}.
 Shape parse_shape(const std::string& text) {
   Shape shape;
-  std::stringstream stream(text);
+  std::stringstream stream(text + (text.empty() || text.back() == 'x' ? "x" : ""));
   for (std::string part; std::getline(stream, part, 'x');) {
     std::int64_t extent = 0;
     const auto end = part.data() + part.size();

@@ -282,7 +282,9 @@ int fold_batchnorm(Graph& graph) {
 void simplify(Graph& graph, const Environment& environment) {
   fold_constants(graph);
   remove_dead_nodes(graph);
+  straighten_products(graph);
   merge_bias(graph);
+  remove_dead_nodes(graph);
   if (graph.batch == BatchMode::any) make_batchable(graph, environment);
   validate(graph);
 }

@@ -12,6 +12,7 @@ namespace {
 
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 class RunTest : public CommandTest {
  protected:
@@ -36,8 +37,7 @@ TEST_F(RunTest, EveryShippedConfigurationRuns) {
   for (const auto& entry : std::filesystem::directory_iterator(config(""))) {
     if (entry.path().extension() != ".yaml") continue;
     const std::string name = entry.path().filename().string();
-    std::vector<std::string> arguments{"run",    entry.path().string(), "-o", path(name + ".h5"), "--limit", "48",
-                                       "--quiet"};
+    std::vector<std::string> arguments{"run", entry.path().string(), "-o", path(name + ".h5"), "--limit", "48"};
     // Data that is not shipped: network, inputs, labels.
     using Files = std::vector<std::pair<std::string, std::string>>;
     Files files;
@@ -53,7 +53,7 @@ TEST_F(RunTest, EveryShippedConfigurationRuns) {
     const CommandResult result = run_command(arguments);
     EXPECT_EQ(result.code, 0) << name << "\n" << result.err;
     EXPECT_THAT(result.out, HasSubstr("float32")) << name;
-    EXPECT_THAT(result.err, IsEmpty()) << name;
+    EXPECT_THAT(result.err, Not(HasSubstr("warning"))) << name;
     ASSERT_TRUE(std::filesystem::exists(path(name + ".h5"))) << name;
     EXPECT_THAT(results::check_schema(h5::File::open(path(name + ".h5"))), IsEmpty()) << name;
     ++ran;

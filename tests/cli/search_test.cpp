@@ -54,7 +54,7 @@ TEST_F(SearchTest, TheFoundConfigurationRunsAndIsAsAccurateAsItSays) {
   EXPECT_THAT(text(path("found.yaml")),
               AllOf(HasSubstr("# accuracy "), HasSubstr("match: conv1"), Not(HasSubstr("search:"))));
 
-  const CommandResult run = run_command({"run", path("found.yaml"), "-o", path("again.h5"), "--quiet"});
+  const CommandResult run = run_command({"run", path("found.yaml"), "-o", path("again.h5")});
   ASSERT_EQ(run.code, 0) << run.err;
   const std::vector<double> again = accuracies(path("again.h5"));
   const std::vector<double> said = record.accuracy(static_cast<std::size_t>(record.found));

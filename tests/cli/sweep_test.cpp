@@ -103,7 +103,7 @@ TEST_F(SweepTest, ZipGoesAlongTheAxesTogether) {
 TEST_F(SweepTest, ADryRunComputesNothing) {
   const CommandResult result = run_command({"sweep", periphery(), "--dry-run"});
   EXPECT_EQ(result.code, 0) << result.err;
-  EXPECT_THAT(result.out, AllOf(HasSubstr("6 points"), HasSubstr("480 images")));
+  EXPECT_THAT(result.out, AllOf(HasSubstr("6 points"), HasSubstr("480 samples")));
 }
 
 TEST_F(SweepTest, BadAxesAreRefusedBeforeAnythingRuns) {

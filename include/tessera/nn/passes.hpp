@@ -52,7 +52,13 @@ void merge_bias(Graph& graph);
 /// output, evaluated in double. Returns the number of folded nodes; others stay digital.
 int fold_batchnorm(Graph& graph);
 
-/// The passes every import ends with: fold_constants, remove_dead_nodes, merge_bias, and make_batchable (batching.hpp).
+/// Products with a constant that is a matrix in another form become MatMul with a matrix as second operand, which can go
+/// to tiles: a constant [1, .., 1, k, n] behind a value of as many axes, and a constant in front, C x, which is
+/// transpose(transpose(x) C^T). Graphs whose inputs leave extents open stay as they are.
+void straighten_products(Graph& graph);
+
+/// The passes every import ends with: fold_constants, remove_dead_nodes, straighten_products, merge_bias, and
+/// make_batchable (batching.hpp).
 void simplify(Graph& graph, const Environment& environment);
 
 }  // namespace tessera::nn
