@@ -1,0 +1,33 @@
+#pragma once
+#include <functional>
+#include <vector>
+
+#include "tessera/cost/components.hpp"
+
+/// How the intervals of the coefficients reach a result (docs/models/cost.md, "Uncertainty").
+namespace tessera::cost {
+
+/// low <= nominal <= high.
+struct Interval {
+  double low = 0.0;
+  double nominal = 0.0;
+  double high = 0.0;
+
+  bool operator==(const Interval&) const = default;
+};
+
+/// Any number of quantities, always as many and in the same order.
+using Quantities = std::function<std::vector<double>(const ComponentValues&)>;
+
+/// Each coefficient at its ends while all others are nominal. With independent errors decreases and increases add up in
+/// squares, each side for itself:
+///     low = max(nominal - sqrt(sum of squared decreases), value with all coefficients at low),
+///     high = nominal + sqrt(sum of squared increases).
+/// The bound on `low` holds for quantities that grow with every coefficient; it is left out with `monotone` false
+/// (ratios).
+std::vector<Interval> intervals(const ComponentTable& table, const Quantities& quantities, bool monotone = true);
+
+/// factor / interval: a large energy is a small efficiency. 0 where the interval is 0.
+Interval reversed(double factor, const Interval& interval);
+
+}  // namespace tessera::cost
