@@ -97,6 +97,8 @@ sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Exe
   request.quantization = config.quantization;
   if (request.quantization) request.quantization->ranges = std::move(ranges.quantizers);
   if (config.spiking) request.spiking = load_neurons(*config.spiking, config.model);
+  if (std::optional<sim::CostModel> cost = spec::cost_model(config, layer_names(executor)))
+    request.cost = std::make_shared<const sim::CostModel>(*std::move(cost));
   return request;
 }
 

@@ -108,9 +108,10 @@ void apply_faults(ProgrammedState& state, double g_max) {
       state.conductances[i] = state.faults[i] == Fault::stuck_at_zero ? 0.0F : static_cast<float>(g_max);
 }
 
+/// `sums`: of the conductances of every block; may be null.
 template <class Law>
 Matrix read_devices(const Law& law, const DeviceParameters& parameters, const ProgrammedState& state, double time_s,
-                    std::uint32_t read, Parallel parallel) {
+                    std::uint32_t read, Parallel parallel, std::vector<double>* sums = nullptr) {
   const ConductanceConverter cells = converter(parameters.noise_model);
   const std::int64_t count = state.weight_count();
   const auto law_at = law.at(time_s);
@@ -121,7 +122,8 @@ Matrix read_devices(const Law& law, const DeviceParameters& parameters, const Pr
   const Conversion conversion = from_weights ? make_conversion(cells, reconverted.values()) : state.conversion;
 
   Matrix result = Matrix::uninitialized(state.outputs(), state.inputs());
-  parallel_for_blocks(parallel, count, block_size, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+  if (sums != nullptr) sums->assign(static_cast<std::size_t>((count + block_size - 1) / block_size), 0.0);
+  parallel_for_blocks(parallel, count, block_size, [&](std::int64_t block, std::int64_t begin, std::int64_t end) {
     const std::int64_t n = end - begin;
     const auto size = static_cast<std::size_t>(n);
     AlignedVector<float> target(size), start(size), buffer, read_out(static_cast<std::size_t>(state.devices) * size);
@@ -142,6 +144,8 @@ Matrix read_devices(const Law& law, const DeviceParameters& parameters, const Pr
         for (std::size_t i = 0; i < size; ++i)
           if (state.faults[static_cast<std::size_t>(first) + i] != Fault::none) out[i] = programmed[i];
     }
+    if (sums != nullptr)
+      for (const float g : read_out) (*sums)[static_cast<std::size_t>(block)] += static_cast<double>(g);
     const std::span<float> weights(result.data() + begin, size);
     to_weights(cells, conversion, read_out, n, weights);
     require<RunError>(all_finite(weights), "layer {}, tile {}: a weight is not finite {} s after programming ({})",
@@ -225,6 +229,21 @@ Matrix weights_at(const DeviceParameters& parameters, const ProgrammedState& sta
   validate_times(parameters.noise_model, {&time_s, 1}, "time");
   return std::visit([&](const auto& law) { return read_devices(law, parameters, state, time_s, read, parallel); },
                     laws::make_law(parameters.noise_model));
+}
+
+double mean_conductance(const DeviceParameters& parameters, const ProgrammedState& state, std::optional<double> time_s,
+                        std::uint32_t read, Parallel parallel) {
+  double sum = 0.0;
+  if (time_s) {
+    std::vector<double> sums;
+    std::visit([&](const auto& law) { read_devices(law, parameters, state, *time_s, read, parallel, &sums); },
+               laws::make_law(parameters.noise_model));
+    for (const double part : sums) sum += part;
+  } else {
+    for (const float g : state.conductances) sum += static_cast<double>(g);
+  }
+  const auto devices = static_cast<double>(state.devices * state.weight_count());
+  return devices > 0.0 ? sum / devices : 0.0;
 }
 
 std::uint32_t read_event(double time_s, std::uint32_t read) {

@@ -13,10 +13,11 @@ bool is_netcdf_name(const std::string& name) {
 
 /// Names that a swept axis cannot have: those of variables and of the other axes.
 std::set<std::string> taken_names(const Header& header) {
-  std::set<std::string> taken{"config", "reference", "layers", "spiking", "runtime"};
+  std::set<std::string> taken{"config", "reference", "layers", "spiking", "cost", "runtime"};
   for (const Variable& row : variables()) taken.emplace(row.name);
-  for (const Dim dim : {Dim::time, Dim::repeat, Dim::sample, Dim::layer, Dim::tile, Dim::tile_column, Dim::output,
-                        Dim::conductance, Dim::population, Dim::class_label, Dim::predicted_class}) {
+  for (const Dim dim :
+       {Dim::time, Dim::repeat, Dim::sample, Dim::layer, Dim::tile, Dim::tile_column, Dim::output, Dim::conductance,
+        Dim::population, Dim::component, Dim::area_component, Dim::action, Dim::class_label, Dim::predicted_class}) {
     taken.emplace(to_string(dim));
   }
   for (const LayerHeader& layer : header.layers) {
@@ -81,6 +82,10 @@ bool is_present(Presence presence, const Header& header, const LayerHeader* laye
       return layer->record_output;
     case Presence::spiking:
       return !header.populations.empty();
+    case Presence::cost:
+      return header.costs();
+    case Presence::analog_cost:
+      return header.costs() && layer->analog;
   }
   return false;
 }
@@ -112,6 +117,12 @@ std::vector<NamedExtent> extents(Dim dim, const Header& header, const LayerHeade
       return {{name, conductance_bins}};
     case Dim::population:
       return {{name, static_cast<std::int64_t>(header.populations.size())}};
+    case Dim::component:
+      return {{name, static_cast<std::int64_t>(header.energy_components.size())}};
+    case Dim::area_component:
+      return {{name, static_cast<std::int64_t>(header.area_components.size())}};
+    case Dim::action:
+      return {{name, static_cast<std::int64_t>(header.actions.size())}};
     case Dim::class_label:
     case Dim::predicted_class:
       return {{name, header.classes}};
@@ -127,7 +138,9 @@ std::vector<NamedExtent> extents(Dim dim, const Header& header, const LayerHeade
 
 std::string schema_group(const std::string& group) {
   constexpr std::string_view layers = "/layers/";
-  return group.starts_with(layers) ? "/layers/<layer>" : group;
+  if (!group.starts_with(layers)) return group;
+  const std::size_t below = group.find('/', layers.size());
+  return "/layers/<layer>" + (below == std::string::npos ? std::string() : group.substr(below));
 }
 
 void validate(const Header& header) {

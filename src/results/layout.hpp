@@ -19,7 +19,7 @@ bool is_present(Presence presence, const Header& header, const LayerHeader* laye
 std::vector<NamedExtent> extents(Dim dim, const Header& header, const LayerHeader* layer, std::int64_t tiles,
                                  std::int64_t columns);
 
-/// "/layers/conv1" -> "/layers/<layer>"; other groups are themselves.
+/// "/layers/conv1" -> "/layers/<layer>", "/layers/conv1/cost" -> "/layers/<layer>/cost"; other groups are themselves.
 std::string schema_group(const std::string& group);
 
 /// Sets the attributes that every variable has.

@@ -3,6 +3,8 @@
 #include <limits>
 #include <set>
 
+#include "results/schema_cost.hpp"
+
 namespace tessera::results {
 namespace {
 
@@ -253,6 +255,12 @@ std::string_view to_string(Dim dim) {
       return "conductance";
     case Dim::population:
       return "population";
+    case Dim::component:
+      return "component";
+    case Dim::area_component:
+      return "area_component";
+    case Dim::action:
+      return "action";
     case Dim::class_label:
       return "class";
     case Dim::predicted_class:
@@ -325,12 +333,20 @@ std::string_view to_string(Presence presence) {
       return "layers whose tensors are recorded";
     case Presence::spiking:
       return "with spiking neurons";
+    case Presence::cost:
+      return "with a cost: section";
+    case Presence::analog_cost:
+      return "analog layers, with a cost: section";
   }
   return "";
 }
 
 const std::vector<Variable>& variables() {
-  static const std::vector<Variable> table = make_variables();
+  static const std::vector<Variable> table = [] {
+    std::vector<Variable> rows = make_variables();
+    for (Variable& row : cost_variables()) rows.push_back(std::move(row));
+    return rows;
+  }();
   return table;
 }
 

@@ -60,9 +60,10 @@ struct Checker {
   }
 
   bool is_axis(const std::string& name, const std::string& group) const {
-    static const std::set<Dim> everywhere{Dim::time,       Dim::repeat,      Dim::sample,         Dim::layer,
-                                          Dim::tile,       Dim::tile_column, Dim::output,         Dim::conductance,
-                                          Dim::population, Dim::class_label, Dim::predicted_class};
+    static const std::set<Dim> everywhere{Dim::time,        Dim::repeat,         Dim::sample,         Dim::layer,
+                                          Dim::tile,        Dim::tile_column,    Dim::output,         Dim::conductance,
+                                          Dim::population,  Dim::component,      Dim::area_component, Dim::action,
+                                          Dim::class_label, Dim::predicted_class};
     if (std::find(swept.begin(), swept.end(), name) != swept.end()) return true;
     if (std::any_of(everywhere.begin(), everywhere.end(), [&](Dim dim) { return to_string(dim) == name; })) return true;
     const h5::Group parent = file.group(group);
@@ -124,8 +125,9 @@ struct Checker {
       if (kind == h5::Kind::dataset) {
         check_dataset(file.dataset(full), group);
       } else if (kind == h5::Kind::group) {
-        static const std::set<std::string> groups{"/config", "/reference", "/layers", "/spiking", "/runtime"};
-        if (!groups.contains(full) && group != "/layers") return problem("the group {} is not declared", full);
+        static const std::set<std::string> groups{"/config", "/reference", "/layers", "/spiking", "/cost", "/runtime"};
+        const bool of_layer = group == "/layers" || schema_group(full) == "/layers/<layer>/cost";
+        if (!groups.contains(full) && !of_layer) return problem("the group {} is not declared", full);
         check_group_attributes(file.group(full));
       } else {
         problem("{} is neither a group nor a variable", full);

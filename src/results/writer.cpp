@@ -68,6 +68,10 @@ void Writer::write_point(const PointIndex& index, const Point& point) {
     }
   }
   impl_->put_populations(at, point.populations);
+  if (impl_->header.costs()) {
+    require<RunError>(point.cost.has_value(), "a point has no costs, which the header announces");
+    impl_->put_cost(at, *point.cost);
+  }
   // First the numbers, then the mark that they are there.
   impl_->file.flush();
   impl_->put("/", "finished", at, std::uint8_t{1});

@@ -87,6 +87,8 @@ struct Writer::Impl {
   void put_populations(const Shape& at, const std::vector<PopulationPoint>& populations);
   void put_hardware(const Shape& at, std::size_t i, const LayerHardware& hardware);
   void put_programming(const Shape& swept, std::int64_t repeat, std::size_t i, const LayerProgramming& programming);
+  void put_cost(const Shape& at, const CostRecord& cost);
+  void put_layer_cost(std::size_t i, const Shape& at, const Shape& swept, const LayerCostRecord& layer);
   void put_weights(const Shape& at, std::size_t i, const LayerWeights& weights);
 
   Header header;

@@ -52,12 +52,14 @@ Writer::Impl::Impl(h5::NewFile to, Header given, FileUse file_use)
   if (use == FileUse::point) return;
   for (const char* group : {"/", "/config", "/reference", "/layers", "/runtime"}) create_group(group, nullptr);
   if (!header.populations.empty()) create_group("/spiking", nullptr);
+  if (header.costs()) create_group("/cost", nullptr);
   for (std::size_t i = 0; i < header.layers.size(); ++i) create_layer(i);
   put_text("/config", "text", header.config_text);
   put_text("/config", "resolved", header.resolved_text);
   put_layer_table();
   put_repeats();
   put_population_table();
+  if (header.costs()) put_text("/cost", "component_table", header.component_table);
   if (datasets.contains("/label")) put("/", "label", {}, header.labels);
   file.flush();
 }
@@ -85,6 +87,7 @@ void Writer::Impl::create_layer(std::size_t index) {
   group.set_attribute("op", layer.op);
   group.set_attribute("analog", layer.analog);
   create_group(layer_groups[index], &layer);
+  if (header.costs()) create_group(layer_groups[index] + "/cost", &layer);
 }
 
 /// The variables of a group. Those along tiles wait for the first LayerHardware where the header does not say how
@@ -189,6 +192,12 @@ Dataset Writer::Impl::create_scale(Group& group, const NamedExtent& axis) const 
     for (const LayerHeader& layer : header.layers) names.push_back(layer.name);
     return coordinate(group.write(name, names), "1", "layer");
   }
+  if (name == to_string(Dim::component))
+    return coordinate(group.write(name, header.energy_components), "1", "part of an energy");
+  if (name == to_string(Dim::area_component))
+    return coordinate(group.write(name, header.area_components), "1", "part of an area");
+  if (name == to_string(Dim::action))
+    return coordinate(group.write(name, header.actions), "1", "what happens during an inference");
   if (name == to_string(Dim::population)) {
     std::vector<std::string> names;
     for (const PopulationHeader& population : header.populations) names.push_back(population.name);
@@ -232,7 +241,8 @@ void Writer::Impl::put_population_table() {
 }
 
 const LayerHeader* Writer::Impl::layer_of(const std::string& group) const {
-  const auto found = std::find(layer_groups.begin(), layer_groups.end(), group);
+  const std::string_view own = std::string_view(group).substr(0, group.find('/', std::string_view("/layers/").size()));
+  const auto found = std::find(layer_groups.begin(), layer_groups.end(), own);
   return found == layer_groups.end() ? nullptr : &header.layers[static_cast<std::size_t>(found - layer_groups.begin())];
 }
 

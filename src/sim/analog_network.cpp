@@ -18,6 +18,11 @@ void AnalogNetwork::count_statistics(bool count) {
     for (auto& part : parts) part->count_statistics(count);
 }
 
+void AnalogNetwork::count_activity(bool count) {
+  for (auto& parts : operators_)
+    for (auto& part : parts) part->count_activity(count);
+}
+
 tile::LayerStatistics AnalogNetwork::statistics(std::size_t layer) const {
   tile::LayerStatistics sum;
   for (const auto& part : operators_.at(layer)) sum += part->statistics();

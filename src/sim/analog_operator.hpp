@@ -56,6 +56,8 @@ class AnalogOperator final : public nn::LinearOperator {
   const tile::AnalogLayer& layer() const { return *layer_; }
   const std::shared_ptr<const tile::AnalogLayer>& shared_layer() const { return layer_; }
   void count_statistics(bool count) { count_ = count; }
+  /// Whether activity of the DACs is counted, too.
+  void count_activity(bool count) { activity_ = count; }
   tile::LayerStatistics statistics() const {
     const std::lock_guard lock(mutex_);
     return statistics_;
@@ -68,6 +70,7 @@ class AnalogOperator final : public nn::LinearOperator {
   template <class Call>
   void counted(std::uint64_t first_vector, Parallel parallel, const Call& run) const {
     tile::LayerStatistics statistics;
+    statistics.activity = activity_;
     try {
       run({first_vector, parallel, count_ ? &statistics : nullptr, event_, false});
     } catch (const RunError& error) {
@@ -84,6 +87,7 @@ class AnalogOperator final : public nn::LinearOperator {
   std::uint32_t event_;
   std::shared_ptr<const device::DeviceParameters> written_;
   bool count_ = true;
+  bool activity_ = false;
   // Counts are integers and maxima: the order in which threads add theirs cannot change them.
   mutable std::mutex mutex_;
   mutable tile::LayerStatistics statistics_;

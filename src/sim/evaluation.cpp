@@ -1,4 +1,5 @@
 #include "evaluation.hpp"
+#include "conductance_activity.hpp"
 
 #include <algorithm>
 #include <set>
@@ -63,6 +64,7 @@ Evaluation::Evaluation(std::span<const EvaluationTask> tasks, Parallel parallel,
                             &task.request.data == &common_.data && task.request.batch_size == common_.batch_size,
                         "requests that are evaluated together need the same network, data and batch size");
     statistics_ |= task.request.statistics || task.request.isolated;
+    activity_ |= task.request.counts_activity();
     tasks_.push_back({task.request, task.sink, read_fault_maps(task.request.executor, task.request.resolve),
                       StoredChips(task.request.evaluation.chips)});
     tasks_.back().simulated = simulated_network(tasks_.size() - 1);
@@ -137,13 +139,19 @@ PointGroup Evaluation::open_group(std::size_t next) {
     const Point& point = points_[next];
     number_layers(group, point);
     AnalogNetwork network = network_at(group, point);
-    network.count_statistics(statistics_ || group.watched);
+    network.count_statistics(statistics_ || activity_ || group.watched);
+    network.count_activity(activity_);
     const std::int64_t more = network.bytes();
     if (tasks_[point.task].sink.begin) tasks_[point.task].sink.begin(point.index, network);
     PointResult result;
     result.index = point.index;
     result.layers.resize(layer_count_);
-    for (std::size_t l = 0; l < layer_count_; ++l) result.layers[l].analog = network.is_analog(l);
+    for (std::size_t l = 0; l < layer_count_; ++l) {
+      result.layers[l].analog = network.is_analog(l);
+      if (tasks_[point.task].request.counts_activity() && network.is_analog(l))
+        result.layers[l].conductance_mean = conductance_mean(*tasks_[point.task].chip, network, l, time_of(point),
+                                                             static_cast<std::uint32_t>(read_of(point)), parallel_);
+    }
     group.overrides.push_back(overrides_of(point.task, network));
     group.networks.push_back(std::move(network));
     group.results.push_back(std::move(result));

@@ -132,6 +132,7 @@ class Evaluation {
   std::vector<Point> points_;
   LayerClasses classes_;
   bool statistics_ = false;  ///< some request wants them
+  bool activity_ = false;    ///< likewise
   std::vector<Job> tasks_;
   std::vector<std::optional<QuantizedNetwork>> quantized_;  ///< by Job::simulated; none: float32
   std::vector<std::optional<SpikingNetwork>> spiking_;      ///< likewise

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "tessera/kernels/converter.hpp"
+#include "tessera/sim/cost_recording.hpp"
 #include "tessera/sim/layer_calibration.hpp"
 
 namespace tessera::sim {
@@ -181,6 +182,7 @@ void describe_run(results::Header& header, const EvaluationRequest& request, con
     header.classes = 0;
     header.labels.clear();
   }
+  if (request.cost && !request.isolated) describe_costs(header, *request.cost);
   header.populations.clear();
   if (request.spiking)
     for (const Population& population : spiking_populations(request.executor, *request.spiking))
@@ -252,6 +254,7 @@ EvaluationSink recording_sink(results::Writer& writer, const EvaluationRequest& 
     if (request.statistics || request.isolated)
       for (std::size_t l = 0; l < result.layers.size(); ++l)
         point.layers.push_back(layer_point(result.layers[l], parameters_of(request, l).rpu.forward));
+    if (request.cost && !request.isolated) point.cost = cost_record(request, result);
     for (std::size_t p = 0; p < result.spikes.size(); ++p)
       point.populations.push_back(
           population_point(result.spikes[p], writer.header().populations[p].units, request.spiking->steps));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cost_tables.hpp"
 #include "names.hpp"
 #include "rpu_table.hpp"
 #include "tessera/spec/glob.hpp"
@@ -21,11 +22,16 @@ class Resolver {
 
   LayerConfig resolve(const LayerName& layer) {
     LayerConfig result{!layer.product, config_.rpu_config};
+    if (config_.cost) result.hardware = config_.cost->hardware;
     std::vector<std::size_t> used;
     for (std::size_t i = 0; i < config_.layers.size(); ++i) {
       const LayerRule& rule = config_.layers[i];
       if (!applies(rule, layer)) continue;
       if (rule.analog) result.analog = *rule.analog;
+      if (result.hardware && !rule.cost.is_null()) {
+        hardware_keys().read(rule.cost, fmt::format("layers.{}.cost", i), *result.hardware, report_);
+        check_hardware(layer, *result.hardware, rule, i);
+      }
       if (rule.rpu_config.is_null()) continue;
       table_.read(rule.rpu_config, fmt::format("layers.{}.rpu_config", i), result.rpu_config, report_);
       used.push_back(i);
@@ -76,6 +82,17 @@ class Resolver {
   const config::Report& report() const { return report_; }
 
  private:
+  void check_hardware(const LayerName& layer, const cost::HardwareParameters& hardware, const LayerRule& rule,
+                      std::size_t index) {
+    try {
+      cost::validate(hardware);
+    } catch (const ConfigError& error) {
+      for (const Problem& problem : error.problems())
+        report_.problem(config::locate(rule.cost, problem.key), fmt::format("layers.{}.cost.{}", index, problem.key),
+                        fmt::format("{} (layer '{}')", problem.message, layer.name));
+    }
+  }
+
   void check(const LayerName& layer, const RpuConfig& rpu_config, const std::vector<std::size_t>& used) {
     try {
       validate(rpu_config);
@@ -138,6 +155,34 @@ sim::LayerResolver layer_resolver(const RunConfig& config, const std::vector<std
     }
     return parameters;
   };
+}
+
+std::optional<sim::CostModel> cost_model(const RunConfig& config, const std::vector<LayerName>& layers) {
+  if (!config.cost) return std::nullopt;
+  sim::CostModel model;
+  model.parameters = *config.cost;
+  model.hardware = [config](const std::string& name, const std::string& op) {
+    return *resolve_layer(config, {name, op}).hardware;
+  };
+  if (config.spiking) model.steps = config.spiking->steps;
+  std::vector<std::string> names;
+  for (const LayerName& layer : layers) names.push_back(layer.name);
+  std::vector<Problem> problems;
+  for (const auto& [pattern, count] : config.cost->copies) {
+    const std::string key = "cost.copies." + pattern;
+    bool any = false;
+    for (const LayerName& layer : layers) {
+      if (!glob_matches(pattern, layer.name)) continue;
+      any = true;
+      if (resolve_layer(config, layer).analog)
+        model.copies[layer.name] = count;
+      else if (pattern == layer.name)
+        problems.push_back({{}, 0, 0, key, fmt::format("layer '{}' is digital and has no tiles", layer.name)});
+    }
+    if (!any) problems.push_back({{}, 0, 0, key, matches_nothing(pattern, "layer", names)});
+  }
+  if (!problems.empty()) throw ConfigError(std::move(problems));
+  return model;
 }
 
 }  // namespace tessera::spec

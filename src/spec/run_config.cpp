@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 
+#include "cost_tables.hpp"
 #include "ineffective_keys.hpp"
 #include "quantization_tables.hpp"
 #include "rpu_table.hpp"
@@ -34,7 +35,9 @@ Type<LayerRule> layer_rule() {
           .field("op", &LayerRule::op, {.help = "pattern for its operator type: Conv, Gemm, MatMul, ..."})
           .field("analog", &LayerRule::analog, {.help = "false: digital float32; null: as before"})
           .field("rpu_config", &LayerRule::rpu_config, config::anything(rpu_config_type().info),
-                 {.help = "keys read over what is there for this layer"});
+                 {.help = "keys read over what is there for this layer"})
+          .field("cost", &LayerRule::cost, config::anything(hardware_keys().info),
+                 {.help = "keys of `cost:` read over what is there for this layer"});
   return {table.info,
           [table](const Node& node, const std::string& key, LayerRule& rule, Report& report) {
             const std::size_t before = report.problems().size();
@@ -91,16 +94,26 @@ Node canonical(const Node& partial, const Node& full, const config::TypeInfo& in
 /// Reads the partial configurations of the rules over the global one, each over those before it, and makes them
 /// canonical.
 void check_rules(RunConfig& config, Report& report) {
-  const Type<RpuConfig>& table = rpu_config_keys();
-  RpuConfig accumulated = config.rpu_config;
-  for (std::size_t i = 0; i < config.layers.size(); ++i) {
-    Node& partial = config.layers[i].rpu_config;
-    if (partial.is_null()) continue;
-    refuse_without_product(partial, fmt::format("layers.{}.rpu_config", i), report);
-    const std::size_t before = report.problems().size();
-    table.read(partial, fmt::format("layers.{}.rpu_config", i), accumulated, report);
-    if (report.problems().size() == before) partial = canonical(partial, table.write(accumulated), *table.info);
-  }
+  for (std::size_t i = 0; i < config.layers.size(); ++i)
+    if (const Node& partial = config.layers[i].rpu_config; !partial.is_null())
+      refuse_without_product(partial, fmt::format("layers.{}.rpu_config", i), report);
+  const auto check = [&](const auto& table, auto accumulated, Node LayerRule::*part, const char* name) {
+    for (std::size_t i = 0; i < config.layers.size(); ++i) {
+      Node& partial = config.layers[i].*part;
+      if (partial.is_null()) continue;
+      const std::size_t before = report.problems().size();
+      table.read(partial, fmt::format("layers.{}.{}", i, name), accumulated, report);
+      if (report.problems().size() == before) partial = canonical(partial, table.write(accumulated), *table.info);
+    }
+  };
+  check(rpu_config_keys(), config.rpu_config, &LayerRule::rpu_config, "rpu_config");
+  const cost::HardwareParameters hardware = config.cost ? config.cost->hardware : cost::HardwareParameters{};
+  check(hardware_keys(), hardware, &LayerRule::cost, "cost");
+  if (config.cost) return;
+  for (std::size_t i = 0; i < config.layers.size(); ++i)
+    if (const Node& partial = config.layers[i].cost; !partial.is_null())
+      report.problem(partial.position, fmt::format("layers.{}.cost", i),
+                     "has no effect without a `cost:` section at the top; `cost: {}` counts with the default hardware");
 }
 
 /// Times at which the global noise model has no meaning, and what has none without any noise model.
@@ -186,6 +199,8 @@ Type<RunConfig> make_run_config_type() {
              {.help = "spiking neurons over time; null: the network as it is"})
       .field("evaluation", &RunConfig::evaluation, evaluation_parameters(), {.help = "repeats and times"})
       .field("output", &RunConfig::output, output_parameters(), {.help = "what is written"})
+      .field("cost", &RunConfig::cost, config::optional(cost_parameters()),
+             {.help = "hardware, for energy, latency and area; null: nothing is counted"})
       .field("calibration", &RunConfig::calibration, config::optional(calibration_parameters()),
              {.help = "how ranges are found (tessera calibrate)"})
       .field("sweep", &RunConfig::sweep, config::optional(sweep_parameters()), {.help = "many runs (tessera sweep)"})

@@ -87,7 +87,8 @@ void for_each_block(const Layer& layer, std::int64_t vectors, Parallel wanted, L
   const std::int64_t rows = block_rows(widest, vectors, parallel);
   const std::int64_t pieces = (vectors + rows - 1) / rows * layer.output_parts;
   const std::int64_t tasks = parallel.threads <= 1 ? 1 : std::min<std::int64_t>(pieces, 8 * parallel.threads);
-  std::vector<LayerStatistics> statistics(counted != nullptr ? static_cast<std::size_t>(tasks) : 0);
+  std::vector<LayerStatistics> statistics(counted != nullptr ? static_cast<std::size_t>(tasks) : 0,
+                                          counted != nullptr ? counted->blank() : LayerStatistics{});
   parallel_for(parallel, tasks, [&](std::int64_t task) {
     BlockMemory memory;
     LayerStatistics* own = statistics.empty() ? nullptr : &statistics[static_cast<std::size_t>(task)];
@@ -180,7 +181,8 @@ void AnalogLayer::read_out(std::int64_t t, ConstMatrixView x, MatrixView y, cons
       "read-out of a tile of {} lines and {} outputs cannot take {}x{} vectors to {}x{}", tile.product.inputs(),
       tile.product.outputs(), x.rows, x.cols, y.rows, y.cols);
   const std::int64_t rows = block_rows(2 * (x.cols + y.cols), x.rows, call.parallel);
-  std::vector<LayerStatistics> statistics(static_cast<std::size_t>((x.rows + rows - 1) / rows));
+  std::vector<LayerStatistics> statistics(static_cast<std::size_t>((x.rows + rows - 1) / rows),
+                                          call.statistics != nullptr ? call.statistics->blank() : LayerStatistics{});
   parallel_for_blocks(call.parallel, x.rows, rows, [&](std::int64_t b, std::int64_t first, std::int64_t last) {
     ProductScratch scratch;
     ProductCall product;

@@ -6,6 +6,7 @@
 
 #include "tessera/core/error.hpp"
 #include "tile/blocks.hpp"
+#include "tile/code_counts.hpp"
 #include "tile/packed_engine.hpp"
 
 // Managements, rounds and draws; the passes of one round are in analog_passes.cpp.
@@ -375,6 +376,7 @@ ConstMatrixView AnalogProduct::convert_inputs(const Block& block, ConstMatrixVie
   statistics->dac_conversions += x.rows * x.cols;
   statistics->dac_clipped += counts.clipped;
   statistics->dac_peak = std::max(statistics->dac_peak, counts.peak);
+  if (statistics->activity) count_codes(dac.z, dac_, *statistics);
   statistics->bound_management_rounds += x.rows;
   return dac.z;
 }

@@ -23,6 +23,9 @@ LayerStatistics& LayerStatistics::operator+=(const LayerStatistics& other) {
   tile_vectors += other.tile_vectors;
   bound_management_rounds += other.bound_management_rounds;
   bound_management_failed += other.bound_management_failed;
+  activity = activity || other.activity;
+  dac_code_sum += other.dac_code_sum;
+  dac_bit_sum += other.dac_bit_sum;
   dac_peak = std::max(dac_peak, other.dac_peak);
   adc_peak = std::max(adc_peak, other.adc_peak);
   return *this;
@@ -39,6 +42,12 @@ double LayerStatistics::adc_saturation_fraction() const {
 }
 double LayerStatistics::mean_bound_management_rounds() const {
   return fraction(bound_management_rounds, tile_vectors);
+}
+double LayerStatistics::mean_dac_code(std::int64_t largest_code) const {
+  return fraction(dac_code_sum, dac_conversions * largest_code);
+}
+double LayerStatistics::mean_dac_bits(int planes) const {
+  return fraction(dac_bit_sum, dac_conversions * planes);
 }
 
 double effective_bits(double peak, double step) {

@@ -72,7 +72,8 @@ void AnalogLayer::Impl::observe_periphery() {
 void AnalogLayer::Impl::tile_pass(std::int64_t t, ConstMatrixView x, MatrixView y, const ForwardCall& call) const {
   const LayerTile& tile = tiles[static_cast<std::size_t>(t)];
   const std::int64_t rows = block_rows(2 * (tile.place.inputs + tile.place.outputs), x.rows, call.parallel);
-  std::vector<LayerStatistics> statistics(static_cast<std::size_t>((x.rows + rows - 1) / rows));
+  std::vector<LayerStatistics> statistics(static_cast<std::size_t>((x.rows + rows - 1) / rows),
+                                          call.statistics != nullptr ? call.statistics->blank() : LayerStatistics{});
   parallel_for_blocks(call.parallel, x.rows, rows, [&](std::int64_t b, std::int64_t first, std::int64_t last) {
     ProductScratch scratch;
     const MatrixView out = y.rows_from(first, last - first);

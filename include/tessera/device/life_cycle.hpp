@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,10 @@ Matrix programmed_weights(const DeviceParameters& parameters, const ProgrammedSt
 /// Throws ConfigError if the model's law has no meaning at that time.
 Matrix weights_at(const DeviceParameters& parameters, const ProgrammedState& state, double time_s, std::uint32_t read,
                   Parallel parallel);
+
+/// The mean conductance of all devices as that read finds them, uS; without a time just after programming.
+double mean_conductance(const DeviceParameters& parameters, const ProgrammedState& state, std::optional<double> time_s,
+                        std::uint32_t read, Parallel parallel);
 
 /// The event of random::Stream that a read at a time uses: a hash of the time's bits and the read number, so that it
 /// does not depend on which other times are simulated.

@@ -81,6 +81,11 @@ struct Header {
   bool hardware = true;              ///< tiles and their periphery are given
   bool isolated = false;             ///< only errors with float32 inputs: no pass through the whole network
   bool stopped = false;              ///< points have as many chips as they need: write_chips()
+
+  /// Names of the parts of energies and areas and of the actions that points have costs of; none: no costs.
+  std::vector<std::string> energy_components = {}, area_components = {}, actions = {};
+  std::string component_table = {};  ///< the coefficients in force, as CSV
+  bool costs() const { return !energy_components.empty(); }
 };
 
 /// Which point of the hypercube: an index along every swept axis, in their order, then time and repeat.
@@ -140,10 +145,39 @@ struct PopulationPoint {
   bool operator==(const PopulationPoint&) const = default;
 };
 
+/// Energy, latency and area of one layer during one inference.
+struct LayerCostRecord {
+  std::vector<double> energy = {};  ///< by Header::energy_components, J
+  double energy_low = missing, energy_high = missing;
+  std::vector<double> area = {};     ///< by Header::area_components, mm2
+  std::vector<double> actions = {};  ///< by Header::actions
+  double latency = missing;          ///< s
+  double utilization = missing;      ///< used cells over built ones
+  double input_mean = missing;       ///< x, d, g as they were measured; missing: assumed
+  double bit_density = missing;
+  double conductance_mean = missing;
+
+  bool operator==(const LayerCostRecord&) const = default;
+};
+
+/// What one inference costs, with the interval that the component table leaves.
+struct CostRecord {
+  double energy = missing, energy_low = missing, energy_high = missing;   ///< J
+  double latency = missing, latency_worst = missing, interval = missing;  ///< s
+  double area = missing, area_low = missing, area_high = missing;         ///< mm2
+  double operations = missing;                                            ///< 1 multiply-accumulate = 2
+  double tops_per_W = missing, tops_per_W_low = missing, tops_per_W_high = missing;
+  double tops_per_mm2 = missing, tops_per_mm2_low = missing, tops_per_mm2_high = missing;
+  std::vector<LayerCostRecord> layers = {};  ///< by Header::layers
+
+  bool operator==(const CostRecord&) const = default;
+};
+
 struct Point {
   Score score = {};                               ///< all missing without labels
   std::vector<LayerPoint> layers = {};            ///< by Header::layers; empty without statistics
   std::vector<PopulationPoint> populations = {};  ///< by Header::populations
+  std::optional<CostRecord> cost = {};            ///< with Header::costs()
 };
 
 /// One tile and its periphery. A vector is empty (none), has one value (for all outputs), or one per output of the

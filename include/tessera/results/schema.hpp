@@ -13,7 +13,7 @@ namespace tessera::results {
 
 inline constexpr std::string_view filetype = "tessera-results";
 inline constexpr int schema_major = 1;  ///< changes when a reader of the old files would be wrong
-inline constexpr int schema_minor = 1;  ///< changes when something is added
+inline constexpr int schema_minor = 2;  ///< changes when something is added
 
 enum class Dim {
   swept,            ///< every swept axis, in order; none for a plain run
@@ -26,6 +26,9 @@ enum class Dim {
   output,           ///< of a layer's product
   conductance,      ///< bins of conductance histograms
   population,       ///< of spiking neurons
+  component,        ///< parts of an energy
+  area_component,   ///< parts of an area
+  action,           ///< what happens during an inference
   class_label,      ///< true classes
   predicted_class,  ///< predicted classes
   feature           ///< the axes of a layer's output without the batch; their names depend on the rank (feature_names)
@@ -57,7 +60,9 @@ enum class Presence {
   compensation,
   column_compensation,
   tensors,
-  spiking
+  spiking,
+  cost,
+  analog_cost
 };
 std::string_view to_string(Presence presence);
 

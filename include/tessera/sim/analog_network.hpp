@@ -36,6 +36,8 @@ class AnalogNetwork {
 
   /// Whether passes from now on are counted in statistics(). Not to be changed while a pass runs.
   void count_statistics(bool count);
+  /// Whether the activity of the DACs is counted with them.
+  void count_activity(bool count);
   /// Sum over the parts of what was counted.
   tile::LayerStatistics statistics(std::size_t layer) const;
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "tessera/io/dataset.hpp"
 #include "tessera/nn/executor.hpp"
 #include "tessera/sim/analog_network.hpp"
+#include "tessera/sim/cost_model.hpp"
 #include "tessera/sim/layer_error.hpp"
 #include "tessera/sim/layer_warnings.hpp"
 #include "tessera/sim/quantized_network.hpp"
@@ -25,6 +27,9 @@ struct LayerResult {
   ErrorMeasures cumulative;      ///< output of the whole analog network against the float32 network
   ErrorMeasures isolated;        ///< this layer alone analog, fed with the float32 network's input
   tile::LayerStatistics counts;  ///< of the cumulative pass; without statistics, empty
+  /// With EvaluationRequest::cost: mean of g+ + g- over g_max of the devices as this read finds them; of |w| without
+  /// devices; none for products of two activations.
+  std::optional<double> conductance_mean = {};
 };
 
 /// Which chip, when. `repeat` = program * read_repeats + read.
@@ -84,6 +89,10 @@ struct EvaluationRequest {
   /// Each layer alone, fed with the float32 network's input, and nothing else: no pass through the analog network, no
   /// score, no counts.
   bool isolated = false;
+  /// What an inference costs: with it, activity is counted (unless it is assumed). Changes no other result.
+  std::shared_ptr<const CostModel> cost = {};
+
+  bool counts_activity() const { return cost && cost->parameters.activity != cost::Activity::assumed && !isolated; }
 };
 
 struct EvaluationResult {

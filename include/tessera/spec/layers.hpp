@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "tessera/sim/cost_model.hpp"
 #include "tessera/sim/run_parameters.hpp"
 #include "tessera/spec/run_config.hpp"
 
@@ -18,6 +19,7 @@ struct LayerName {
 struct LayerConfig {
   bool analog = true;
   RpuConfig rpu_config;
+  std::optional<cost::HardwareParameters> hardware = {};  ///< with a `cost:` section
 
   bool operator==(const LayerConfig&) const = default;
 };
@@ -36,5 +38,9 @@ bool asks_for_product(const RunConfig& config, const LayerName& product);
 /// resolve_layer() in the form that module sim takes. `products`: names of products of two activations; their devices
 /// are programmed anew for every matrix, so that drift, its compensation and maps of stuck devices do not apply.
 sim::LayerResolver layer_resolver(const RunConfig& config, const std::vector<std::string>& products = {});
+
+/// The hardware of every layer; none without a `cost:` section. ConfigError with positions for patterns of cost.copies
+/// that match no layer, or a digital one.
+std::optional<sim::CostModel> cost_model(const RunConfig& config, const std::vector<LayerName>& layers);
 
 }  // namespace tessera::spec

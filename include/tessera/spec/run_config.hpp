@@ -8,6 +8,7 @@
 #include "tessera/config/node.hpp"
 #include "tessera/config/report.hpp"
 #include "tessera/config/type.hpp"
+#include "tessera/cost/parameters.hpp"
 #include "tessera/io/data_parameters.hpp"
 #include "tessera/sim/calibrate.hpp"
 #include "tessera/sim/quantization_parameters.hpp"
@@ -27,10 +28,12 @@ struct LayerRule {
   std::optional<std::string> op;     ///< glob on its operator type: Conv, Gemm, MatMul, ...
   std::optional<bool> analog;        ///< false: digital float32
   config::Node rpu_config;           ///< the keys that this rule sets, read over what earlier rules made; null: none
+  config::Node cost;                 ///< likewise of `cost:`, those of hardware_keys(); null: none
   config::Position position;         ///< of the rule; not compared
 
   bool operator==(const LayerRule& other) const {
-    return match == other.match && op == other.op && analog == other.analog && rpu_config == other.rpu_config;
+    return match == other.match && op == other.op && analog == other.analog && rpu_config == other.rpu_config &&
+           cost == other.cost;
   }
 };
 
@@ -77,6 +80,7 @@ struct RunConfig {
   std::optional<sim::SpikingParameters> spiking;            ///< spiking neurons over time; none: the network as it is
   sim::EvaluationParameters evaluation;
   OutputParameters output;
+  std::optional<cost::CostParameters> cost;  ///< hardware for energy, latency and area; none: nothing is counted
   std::optional<sim::InputCalibration> calibration;  ///< `tessera calibrate` only
   std::optional<SweepParameters> sweep;              ///< `tessera sweep` only
   std::optional<SearchSection> search;               ///< `tessera search` only

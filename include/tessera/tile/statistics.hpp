@@ -6,6 +6,7 @@
 namespace tessera::tile {
 
 struct LayerStatistics {
+  bool activity = false;             ///< whether dac_code_sum and dac_bit_sum are counted; before the first pass
   std::int64_t vectors = 0;          ///< vectors seen by the layer
   std::int64_t inputs = 0;           ///< values seen by the input ranges of all tiles (0 if input ranges are off)
   std::int64_t inputs_clipped = 0;   ///< of these, outside [-r, r]
@@ -17,9 +18,13 @@ struct LayerStatistics {
   std::int64_t tile_vectors = 0;             ///< vectors times tiles: analog products, without repetitions
   std::int64_t bound_management_rounds = 0;  ///< analog products in all; minus tile_vectors = repetitions
   std::int64_t bound_management_failed = 0;  ///< vector-tile pairs still saturated when the rounds were used up
+  std::int64_t dac_code_sum = 0;             ///< sum of |n| over the DAC codes n, in all tiles and rounds
+  std::int64_t dac_bit_sum = 0;              ///< sum of the ones in |n|
   float dac_peak = 0.0F;  ///< largest |DAC output| before noise, in DAC units (full scale = inp_bound)
   float adc_peak = 0.0F;  ///< largest |ADC output|, in ADC units (full scale = out_bound)
 
+  /// Nothing counted yet, counting the same.
+  LayerStatistics blank() const { return {.activity = activity}; }
   LayerStatistics& operator+=(const LayerStatistics& other);
   bool operator==(const LayerStatistics&) const = default;
 
@@ -27,7 +32,9 @@ struct LayerStatistics {
   double input_clip_fraction() const;
   double dac_clip_fraction() const;
   double adc_saturation_fraction() const;
-  double mean_bound_management_rounds() const;  ///< 1 = no vector was repeated
+  double mean_bound_management_rounds() const;            ///< 1 = no vector was repeated
+  double mean_dac_code(std::int64_t largest_code) const;  ///< mean |n| over the largest code
+  double mean_dac_bits(int planes) const;                 ///< mean fraction of ones in the planes of |n|
 };
 
 /// Bits of a converter that are in use when its largest output is `peak`: log2(2 peak / step + 1); 0 for step <= 0.
