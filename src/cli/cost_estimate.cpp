@@ -45,7 +45,8 @@ CostEstimate estimate_cost(const spec::RunConfig& config, const Environment& env
   results::CostRecord record = sim::cost_record(description);
   const sim::ProgrammingSummary programming = sim::programming_summary(executor, description, model);
   const double calibration = sim::calibration_energy_per_day_J(description, model);
-  return {std::move(executor), std::move(description), std::move(record), programming, calibration};
+  std::vector<std::string> notes = sim::cost_notes(executor, model);
+  return {std::move(executor), std::move(description), std::move(record), programming, calibration, std::move(notes)};
 }
 
 results::Header cost_header(const spec::RunConfig& config, const CostEstimate& estimate) {

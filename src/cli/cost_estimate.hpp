@@ -16,6 +16,7 @@ struct CostEstimate {
   results::CostRecord record;
   sim::ProgrammingSummary programming;
   double calibration_J_per_day = 0.0;
+  std::vector<std::string> notes;
 };
 
 /// A configuration without `cost:` is counted with the default hardware. Throws what reading the network does, and

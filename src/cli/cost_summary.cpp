@@ -107,7 +107,7 @@ void print_cost_summary(std::ostream& out, const CostEstimate& estimate, const s
   }
   if (estimate.calibration_J_per_day > 0.0)
     out << "  calibration  " << format_si(estimate.calibration_J_per_day, "J") << " per day\n";
-  for (const std::string& note : estimate.description.notes) out << "  " << note << "\n";
+  for (const std::string& note : estimate.notes) out << "  " << note << "\n";
 }
 
 }  // namespace tessera::cli

@@ -16,18 +16,18 @@ double count_of(const Shape& shape) {
   return static_cast<double>(element_count(shape));
 }
 
-ConfigError with_prefix(const ConfigError& error) {
+std::vector<Problem> with_prefix(const ConfigError& error) {
   std::vector<Problem> problems = error.problems();
   for (Problem& problem : problems)
     if (!problem.key.starts_with("rpu_config") && !problem.key.starts_with("cost")) problem.key = "cost." + problem.key;
-  return ConfigError(std::move(problems));
+  return problems;
 }
 
 class Describer {
  public:
-  Describer(const nn::Executor& executor, const LayerResolver& resolve, const CostModel& model,
-            std::span<const LayerActivity> activity, const QuantizationParameters* quantization)
-      : executor_(executor), model_(model), activity_(activity), quantization_(quantization) {
+  Describer(const nn::Executor& executor, const NetworkFacts& facts, const LayerResolver& resolve,
+            const CostModel& model, std::span<const LayerActivity> activity, const QuantizationParameters* quantization)
+      : executor_(executor), facts_(facts), model_(model), activity_(activity), quantization_(quantization) {
     for (const nn::LinearLayer& layer : executor.layers()) {
       parameters_.push_back(resolve(layer.name, op_of(layer)));
       hardware_.push_back(model.hardware(layer.name, op_of(layer)));
@@ -49,7 +49,7 @@ class Describer {
         const auto copied = model_.copies.find(executor_.layers()[l].name);
         if (copied != model_.copies.end()) result.design.layers.back().copies = copied->second;
       } catch (const ConfigError& error) {
-        for (Problem problem : with_prefix(error).problems()) {
+        for (Problem problem : with_prefix(error)) {
           problem.message += fmt::format(" (layer '{}')", executor_.layers()[l].name);
           problems.push_back(std::move(problem));
         }
@@ -59,9 +59,8 @@ class Describer {
     try {
       result.design = cost::prepared(std::move(result.design), result.table);
     } catch (const ConfigError& error) {
-      throw with_prefix(error);
+      throw ConfigError(with_prefix(error));
     }
-    result.notes = notes();
     return result;
   }
 
@@ -91,9 +90,9 @@ class Describer {
   }
 
   double steps() const { return static_cast<double>(model_.steps); }
-  double vectors(std::size_t l) const { return steps() * static_cast<double>(executor_.vectors_per_sample(l)); }
+  double vectors(std::size_t l) const { return steps() * facts_.layers[l].vectors; }
   /// Read from memory for all windows of a convolution.
-  double values(std::size_t l) const { return steps() * count_of(executor_.layer_input_shape(l, 1)); }
+  double values(std::size_t l) const { return steps() * facts_.layers[l].values; }
 
   static bool convolves(const nn::LinearLayer& layer) {
     return layer.kind == nn::LinearKind::convolution || layer.kind == nn::LinearKind::transposed_convolution;
@@ -170,69 +169,17 @@ class Describer {
     return design;
   }
 
-  /// Bits of the DACs of the layers that read what this one makes, through whatever stands between: 0 if none does.
+  /// Bits of the DACs of the layers that read what this one makes: 0 if none is analog.
   int next_input_bits(std::size_t l) const {
-    const nn::Graph& graph = executor_.graph();
-    const std::vector<std::vector<int>> readers = nn::consumers(graph);
-    std::map<int, std::size_t> layer_of_node;
-    for (std::size_t i = 0; i < executor_.layers().size(); ++i) layer_of_node[executor_.layers()[i].node] = i;
-    std::set<int> seen;
-    std::vector<int> next;
     int bits = 0;
-    const auto visit_readers = [&](int node) {
-      for (const nn::ValueId value : graph.nodes[static_cast<std::size_t>(node)].outputs)
-        if (value != nn::no_value)
-          for (const int reader : readers[static_cast<std::size_t>(value)])
-            if (seen.insert(reader).second) next.push_back(reader);
-    };
-    visit_readers(executor_.layers()[l].node);
-    if (executor_.layers()[l].kind == nn::LinearKind::recurrent) next.push_back(executor_.layers()[l].node);
-    while (!next.empty()) {
-      const int node = next.back();
-      next.pop_back();
-      const auto found = layer_of_node.find(node);
-      if (found == layer_of_node.end()) {
-        visit_readers(node);
-      } else if (parameters_[found->second].analog) {
-        const cost::ConverterCodes codes =
-            cost::converter_codes(hardware_[found->second], parameters_[found->second].rpu);
-        bits = std::max(bits, cost::code_bits(codes.input));
-      }
-    }
+    for (const std::size_t reader : facts_.layers[l].readers)
+      if (parameters_[reader].analog)
+        bits = std::max(bits, cost::code_bits(cost::converter_codes(hardware_[reader], parameters_[reader].rpu).input));
     return bits;
   }
 
-  std::vector<std::string> notes() const {
-    std::vector<std::string> result;
-    std::set<std::string> warned;
-    for (const cost::HardwareParameters& hardware : hardware_)
-      if (const std::string warning = cost::technology_warning(hardware);
-          !warning.empty() && warned.insert(warning).second)
-        result.push_back(warning);
-    if (const std::string rest = uncounted(); !rest.empty()) result.push_back(rest);
-    return result;
-  }
-
-  /// Operators beside the weighted layers, with the values that they make for one inference.
-  std::string uncounted() const {
-    const nn::Graph& graph = executor_.graph();
-    const std::vector<nn::ValueInfo> values =
-        nn::infer_shapes(graph, nn::input_shapes(graph, 1, executor_.options().sample_shapes));
-    std::set<int> weighted;
-    for (const nn::LinearLayer& layer : executor_.layers()) weighted.insert(layer.node);
-    std::map<std::string, double> made;
-    for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
-      if (weighted.contains(static_cast<int>(n))) continue;
-      for (const nn::ValueId value : graph.nodes[n].outputs)
-        if (value != nn::no_value && !values[static_cast<std::size_t>(value)].known)
-          made[graph.nodes[n].op] += count_of(values[static_cast<std::size_t>(value)].shape);
-    }
-    std::vector<std::string> parts;
-    for (const auto& [op, count] : made) parts.push_back(fmt::format("{} ({:.0f} values)", op, count));
-    return parts.empty() ? std::string() : fmt::format("not counted: {}", fmt::join(parts, ", "));
-  }
-
   const nn::Executor& executor_;
+  const NetworkFacts& facts_;
   const CostModel& model_;
   std::span<const LayerActivity> activity_;
   const QuantizationParameters* quantization_;
@@ -240,11 +187,80 @@ class Describer {
   std::vector<cost::HardwareParameters> hardware_;
 };
 
+/// Operators beside the weighted layers, with the values that they make for one inference.
+std::string uncounted(const nn::Executor& executor) {
+  const nn::Graph& graph = executor.graph();
+  const std::vector<nn::ValueInfo> values =
+      nn::infer_shapes(graph, nn::input_shapes(graph, 1, executor.options().sample_shapes));
+  std::set<int> weighted;
+  for (const nn::LinearLayer& layer : executor.layers()) weighted.insert(layer.node);
+  std::map<std::string, double> made;
+  for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
+    if (weighted.contains(static_cast<int>(n))) continue;
+    for (const nn::ValueId value : graph.nodes[n].outputs)
+      if (value != nn::no_value && !values[static_cast<std::size_t>(value)].known)
+        made[graph.nodes[n].op] += count_of(values[static_cast<std::size_t>(value)].shape);
+  }
+  std::vector<std::string> parts;
+  for (const auto& [op, count] : made) parts.push_back(fmt::format("{} ({:.0f} values)", op, count));
+  return parts.empty() ? std::string() : fmt::format("not counted: {}", fmt::join(parts, ", "));
+}
+
 }  // namespace
+
+NetworkFacts network_facts(const nn::Executor& executor) {
+  const nn::Graph& graph = executor.graph();
+  const std::vector<std::vector<int>> readers = nn::consumers(graph);
+  std::map<int, std::size_t> layer_of_node;
+  for (std::size_t l = 0; l < executor.layers().size(); ++l) layer_of_node[executor.layers()[l].node] = l;
+  NetworkFacts facts;
+  for (std::size_t l = 0; l < executor.layers().size(); ++l) {
+    const nn::LinearLayer& source = executor.layers()[l];
+    NetworkFacts::Layer& layer = facts.layers.emplace_back();
+    layer.vectors = static_cast<double>(executor.vectors_per_sample(l));
+    layer.values = count_of(executor.layer_input_shape(l, 1));
+    if (source.kind == nn::LinearKind::recurrent) layer.readers.push_back(l);
+    std::set<int> seen;
+    std::vector<int> next{source.node};
+    while (!next.empty()) {
+      const int node = next.back();
+      next.pop_back();
+      for (const nn::ValueId value : graph.nodes[static_cast<std::size_t>(node)].outputs) {
+        if (value == nn::no_value) continue;
+        for (const int reader : readers[static_cast<std::size_t>(value)]) {
+          if (!seen.insert(reader).second) continue;
+          if (const auto found = layer_of_node.find(reader); found != layer_of_node.end())
+            layer.readers.push_back(found->second);
+          else
+            next.push_back(reader);
+        }
+      }
+    }
+  }
+  return facts;
+}
+
+CostDescription describe_cost(const nn::Executor& executor, const NetworkFacts& facts, const LayerResolver& resolve,
+                              const CostModel& model, std::span<const LayerActivity> activity,
+                              const QuantizationParameters* quantization) {
+  return Describer(executor, facts, resolve, model, activity, quantization).describe();
+}
 
 CostDescription describe_cost(const nn::Executor& executor, const LayerResolver& resolve, const CostModel& model,
                               std::span<const LayerActivity> activity, const QuantizationParameters* quantization) {
-  return Describer(executor, resolve, model, activity, quantization).describe();
+  const NetworkFacts facts = network_facts(executor);
+  return describe_cost(executor, facts, resolve, model, activity, quantization);
+}
+
+std::vector<std::string> cost_notes(const nn::Executor& executor, const CostModel& model) {
+  std::set<std::string> warnings;
+  for (const nn::LinearLayer& layer : executor.layers())
+    warnings.insert(cost::technology_warning(
+        model.hardware(layer.name, executor.graph().nodes[static_cast<std::size_t>(layer.node)].op)));
+  warnings.erase("");
+  std::vector<std::string> notes(warnings.begin(), warnings.end());
+  if (std::string rest = uncounted(executor); !rest.empty()) notes.push_back(std::move(rest));
+  return notes;
 }
 
 ProgrammingSummary programming_summary(const nn::Executor& executor, const CostDescription& described,

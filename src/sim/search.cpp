@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "sim/search_evaluator.hpp"
 #include "tessera/core/statistics.hpp"
 
 namespace tessera::sim {
@@ -14,69 +15,12 @@ namespace {
 /// Points in flight together; also the size of a group of single moves.
 constexpr std::size_t most_together = 8;
 
-/// The float32 pass is known and left out, but for spiking networks, whose float32 pass depends on their neurons.
-std::optional<TaskScore> known_score(const EvaluationRequest& request, const std::optional<TaskScore>& score) {
-  return request.spiking ? std::nullopt : score;
-}
-
 double most_frequent_share(std::span<const std::int32_t> labels) {
   std::map<std::int32_t, std::int64_t> counts;
   std::int64_t most = 0;
   for (const std::int32_t label : labels) most = std::max(most, ++counts[label]);
   return static_cast<double>(most) / static_cast<double>(labels.size());
 }
-
-/// Evaluates states, on the last time, without statistics.
-class Evaluator {
- public:
-  Evaluator(const SearchProblem& problem, const EvaluationRequest& request, Parallel parallel)
-      : problem_(problem), request_(request), parallel_(parallel) {}
-
-  /// Empty if cancelled.
-  std::vector<Outcomes> run(const std::vector<SearchState>& states, const Environment& environment) {
-    const std::int64_t chips = request_.evaluation.repeats;
-    const std::int64_t reads = request_.evaluation.read_repeats;
-    const std::int64_t samples = request_.data.size();
-    const std::span<const std::int32_t> labels = request_.data.labels();
-    std::vector<EvaluationRequest> requests;
-    std::vector<EvaluationSink> sinks(states.size());
-    std::vector<std::vector<std::int32_t>> right(states.size());
-    for (std::size_t i = 0; i < states.size(); ++i) {
-      EvaluationRequest& request = requests.emplace_back(request_);
-      request.resolve = problem_.resolver(states[i]);
-      request.statistics = false;
-      request.record_output.clear();
-      request.known_reference = known_score(request, score_);
-      if (!request.evaluation.times.empty()) request.evaluation.times = {request.evaluation.times.back()};
-      right[i].assign(static_cast<std::size_t>(chips * samples), 0);
-      sinks[i].predictions = [&right, labels, samples, reads, i](const PointIndex& point, std::int64_t first,
-                                                                 std::span<const std::int32_t> classes) {
-        std::int32_t* const row = right[i].data() + point.repeat / reads * samples + first;
-        for (std::size_t s = 0; s < classes.size(); ++s)
-          row[s] += classes[s] == labels[static_cast<std::size_t>(first) + s] ? 1 : 0;
-      };
-    }
-    std::vector<EvaluationTask> tasks;
-    for (std::size_t i = 0; i < states.size(); ++i) tasks.push_back({requests[i], sinks[i]});
-    const std::vector<EvaluationResult> results = evaluate_together(tasks, parallel_, environment);
-    std::vector<Outcomes> outcomes;
-    for (std::size_t i = 0; i < states.size(); ++i) {
-      if (!results[i].complete) return {};
-      Outcomes& made = outcomes.emplace_back(Outcomes{chips, samples, {}});
-      for (const std::int32_t count : right[i])
-        made.correct.push_back(static_cast<float>(count) / static_cast<float>(reads));
-    }
-    score_ = results.front().reference;
-    return outcomes;
-  }
-  double reference_accuracy() const { return score_ ? score_->accuracy() : 0.0; }
-
- private:
-  const SearchProblem& problem_;
-  const EvaluationRequest& request_;
-  Parallel parallel_;
-  std::optional<TaskScore> score_;
-};
 
 class Searcher {
  public:
@@ -88,22 +32,32 @@ class Searcher {
         parallel_(parallel),
         environment_(environment),
         evaluator_(problem, problem.request, parallel) {
-    for (const SearchKnob& knob : problem.knobs) moves_ += std::ssize(knob.bits) - 1;
+    for (const SearchKnob& knob : problem.knobs)
+      if (!knob.whole_network) moves_ += std::ssize(knob.bits) - 1;
     planned_ = 1 + std::min<std::int64_t>(parameters.front, moves_) + 3 + 2 * std::ssize(problem.knobs);
   }
 
   SearchResult run() {
     const SearchState given(problem_.knobs.size(), 0);
-    result_.complete = evaluate({given}) && measure_sensitivities() && follow_path() && single_moves() && confirm();
+    result_.complete = evaluate({given}) && measure_sensitivities() && follow_path() && single_moves() &&
+                       choices_for_the_network() && confirm();
     mark_front();
     return std::move(result_);
   }
 
  private:
+  HardwareCosts costs(const SearchState& state) const {
+    if (!problem_.costs) return {};
+    const auto known = costs_.find(state);
+    return known != costs_.end() ? known->second : costs_.emplace(state, problem_.costs(state)).first->second;
+  }
+
   double cost(const SearchState& state) const {
+    if (is_hardware_cost(parameters_.cost)) return costs(state).of(parameters_.cost);
     double sum = 0.0;
     for (std::size_t k = 0; k < state.size(); ++k)
-      sum += problem_.knobs[k].weight * problem_.knobs[k].bits[static_cast<std::size_t>(state[k])];
+      if (!problem_.knobs[k].whole_network)
+        sum += problem_.knobs[k].weight * problem_.knobs[k].bits[static_cast<std::size_t>(state[k])];
     return sum;
   }
 
@@ -155,7 +109,7 @@ class Searcher {
 
   void add(const SearchState& state, Outcomes outcomes) {
     const bool first = result_.points.empty();
-    SearchPoint made{state, cost(state), std::move(outcomes), {}, first, false};
+    SearchPoint made{state, cost(state), costs(state), std::move(outcomes), {}, first, false};
     if (first) {
       result_.reference_accuracy = evaluator_.reference_accuracy();
       expect_better_than_chance(made.outcomes);
@@ -200,6 +154,7 @@ class Searcher {
     const std::vector<SearchKnob>& knobs = problem_.knobs;
     std::size_t keys = 0, rungs = 0;
     for (const SearchKnob& knob : knobs) {
+      if (knob.whole_network) continue;
       keys = std::max(keys, knob.key + 1);
       rungs = std::max(rungs, knob.bits.size());
     }
@@ -217,7 +172,8 @@ class Searcher {
     const auto state_of = [&](std::size_t key, std::size_t rung) {
       SearchState state(knobs.size(), 0);
       for (std::size_t k = 0; k < knobs.size(); ++k)
-        if (knobs[k].key == key) state[k] = static_cast<int>(std::min(rung, knobs[k].bits.size() - 1));
+        if (knobs[k].key == key && !knobs[k].whole_network)
+          state[k] = static_cast<int>(std::min(rung, knobs[k].bits.size() - 1));
       return state;
     };
     add(SearchState(knobs.size(), 0));
@@ -237,6 +193,7 @@ class Searcher {
     };
     for (const SearchKnob& knob : knobs) {
       std::vector<double>& error = result_.error.emplace_back();
+      if (knob.whole_network) continue;
       error.push_back(error_of(results.front(), knob.layer));
       for (std::size_t rung = 1; rung < knob.bits.size(); ++rung)
         error.push_back(error_of(results[1 + knob.key * (rungs - 1) + rung - 1], knob.layer));
@@ -245,25 +202,32 @@ class Searcher {
   }
 
   bool can_move(const SearchState& state, std::size_t k) const {
-    return static_cast<std::size_t>(state[k]) + 1 < problem_.knobs[k].bits.size();
+    return !problem_.knobs[k].whole_network && static_cast<std::size_t>(state[k]) + 1 < problem_.knobs[k].bits.size();
   }
   double saving(const SearchState& state, std::size_t k) const {
+    if (is_hardware_cost(parameters_.cost)) {
+      SearchState lower = state;
+      ++lower[k];
+      return cost(state) - cost(lower);
+    }
     const SearchKnob& knob = problem_.knobs[k];
     const auto rung = static_cast<std::size_t>(state[k]);
     return knob.weight * (knob.bits[rung] - knob.bits[rung + 1]);
   }
-  /// Added error power per saved cost; noise may make it negative.
+  /// Added error power per saved cost; noise may make it negative. What saves nothing has no price.
   double price(const SearchState& state, std::size_t k) const {
     const auto rung = static_cast<std::size_t>(state[k]);
-    return (result_.error[k][rung + 1] - result_.error[k][rung]) / saving(state, k);
+    const double saved = saving(state, k);
+    return saved > 0.0 ? (result_.error[k][rung + 1] - result_.error[k][rung]) / saved : HUGE_VAL;
   }
   /// Knobs that can move and are not in `kept`, cheapest first.
   std::vector<std::size_t> ordered_moves(const SearchState& state, const std::set<std::size_t>& kept) const {
     std::vector<std::size_t> order;
     for (std::size_t k = 0; k < state.size(); ++k)
       if (can_move(state, k) && !kept.contains(k)) order.push_back(k);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return price(state, a) < price(state, b); });
+    std::vector<double> prices(state.size());
+    for (const std::size_t k : order) prices[k] = price(state, k);
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return prices[a] < prices[b]; });
     return order;
   }
 
@@ -335,7 +299,8 @@ class Searcher {
         continue;
       }
       ++all[group[i]];
-      const double price = (seen.loss.mean - point(state).loss.mean) / saving(state, group[i]);
+      const double saved = saving(state, group[i]);
+      const double price = saved > 0.0 ? (seen.loss.mean - point(state).loss.mean) / saved : HUGE_VAL;
       if (price < least) {
         least = price;
         passed = i;
@@ -346,9 +311,27 @@ class Searcher {
     return point(all).within ? all : states[passed];
   }
 
+  /// Every value of every choice for the whole network that costs less than what was found, on what was found; then
+  /// single moves again.
+  bool choices_for_the_network() {
+    const std::size_t before = result_.found;
+    for (std::size_t k = 0; k < problem_.knobs.size(); ++k) {
+      if (!problem_.knobs[k].whole_network) continue;
+      const SearchPoint best = result_.points[result_.found];
+      std::vector<SearchState> states;
+      for (std::size_t value = 0; value < problem_.knobs[k].bits.size(); ++value) {
+        SearchState state = best.state;
+        state[k] = static_cast<int>(value);
+        if (cost(state) < best.cost) states.push_back(std::move(state));
+      }
+      if (!evaluate(states)) return false;
+    }
+    return result_.found == before || single_moves();
+  }
+
   bool confirm() {
     if (problem_.confirm == nullptr) return true;
-    Evaluator evaluator(problem_, *problem_.confirm, parallel_);
+    SearchEvaluator evaluator(problem_, *problem_.confirm, parallel_);
     const std::vector<Outcomes> seen =
         evaluator.run({result_.points.front().state, result_.points[result_.found].state}, counted(2));
     if (seen.empty()) return false;
@@ -362,8 +345,15 @@ class Searcher {
     for (const SearchPoint& point : result_.points) accuracy.push_back(point.outcomes.accuracy());
     for (std::size_t i = 0; i < result_.points.size(); ++i) {
       const auto beats = [&](std::size_t j) {
-        const double a = result_.points[j].cost, b = result_.points[i].cost;
-        return (a < b && accuracy[j] >= accuracy[i]) || (a == b && accuracy[j] > accuracy[i]);
+        const SearchPoint &a = result_.points[j], &b = result_.points[i];
+        std::vector<std::pair<double, double>> lower{{a.cost, b.cost}};
+        if (problem_.costs) lower = {{a.costs.energy_J, b.costs.energy_J}, {a.costs.area_mm2, b.costs.area_mm2}};
+        bool better = accuracy[j] > accuracy[i];
+        for (const auto& [ours, theirs] : lower) {
+          if (ours > theirs) return false;
+          better |= ours < theirs;
+        }
+        return better && accuracy[j] >= accuracy[i];
       };
       bool beaten = false;
       for (std::size_t j = 0; j < result_.points.size(); ++j) beaten |= beats(j);
@@ -376,29 +366,21 @@ class Searcher {
   const SearchMemory& memory_;
   Parallel parallel_;
   const Environment& environment_;
-  Evaluator evaluator_;
+  SearchEvaluator evaluator_;
   SearchResult result_;
   std::map<SearchState, std::size_t> index_;
+  mutable std::map<SearchState, HardwareCosts> costs_;
   std::int64_t moves_ = 0, planned_ = 0, done_ = 0;
 };
 
 }  // namespace
 
-void validate(const SearchParameters& parameters) {
-  const auto expect = [](bool ok, const char* key, const std::string& rule) {
-    if (!ok) throw ConfigError(key, rule);
-  };
-  expect(parameters.budget >= 0.0 && parameters.budget <= 100.0, "budget", "0 to 100 percentage points");
-  expect(parameters.confidence >= 0.5 && parameters.confidence <= 0.9999, "confidence", "0.5 to 0.9999");
-  expect(parameters.front >= 1, "front", "at least 1");
-  expect(parameters.max_points >= 2, "max_points", "at least 2");
-  expect(parameters.holdout >= 0.0 && parameters.holdout <= 0.9, "holdout", "0 to 0.9");
-}
-
 SearchResult search(const SearchProblem& problem, const SearchParameters& parameters, const SearchMemory& memory,
                     Parallel parallel, const Environment& environment) {
   validate(parameters);
   require<InputError>(!problem.knobs.empty(), "nothing to search: no layer has any of the keys");
+  require<InputError>(!is_hardware_cost(parameters.cost) || problem.costs,
+                      "search.cost energy, latency, area and edp need a cost: section");
   for (const SearchKnob& knob : problem.knobs)
     require<InputError>(knob.bits.size() >= 2 && knob.weight > 0.0, "a knob needs two rungs and a weight above 0");
   for (const EvaluationRequest* request : {&problem.request, problem.confirm})

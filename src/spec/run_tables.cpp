@@ -245,8 +245,22 @@ Type<SearchSection> search_section() {
       .field("confidence", of(&P::confidence), config::real(Range::between(0.5, 0.9999)),
              {.help = "of the one-sided paired test that the loss is within the budget"})
       .field("cost", of(&P::cost),
-             choice<sim::SearchCost>({{"bits", sim::SearchCost::bits}, {"columns", sim::SearchCost::columns}}),
-             {.help = "what is to be small: bits summed over layers; bits times the columns of all tiles"})
+             choice<sim::SearchCost>({{"bits", sim::SearchCost::bits},
+                                      {"columns", sim::SearchCost::columns},
+                                      {"energy", sim::SearchCost::energy},
+                                      {"latency", sim::SearchCost::latency},
+                                      {"area", sim::SearchCost::area},
+                                      {"edp", sim::SearchCost::edp}}),
+             {.help = "what is to be small: bits summed over layers; bits times the columns of all tiles; what an "
+                      "inference costs on the hardware of `cost:` (edp: energy times latency)"})
+      .field("columns_per_converter", &S::columns_per_converter,
+             config::list(config::integer<std::int64_t>(Range::between(1.0, 1e6))),
+             {.help = "values of cost.adc.columns, of which every configuration takes what costs least; []: as "
+                      "configured"})
+      .field("tile_sizes", &S::tile_sizes,
+             config::list(config::list(config::integer<std::int64_t>(Range::between(1.0, 1e6)), 2)),
+             {.help = "pairs of rows and columns of tiles (mapping and cost.tile), tried on what was found; []: as "
+                      "configured"})
       .field("front", of(&P::front), config::integer<int>(Range::between(1.0, 1e4)),
              {.help = "configurations between the given and the narrowest one that are evaluated first"})
       .field("max_points", of(&P::max_points), config::integer<int>(Range::between(2.0, 1e5)),

@@ -180,6 +180,9 @@ SearchPlan read_search(config::Node document, config::Report* report) {
   SearchPlan plan;
   plan.document = std::move(document);
   const RunConfig whole = read_run_config(plan.document, report);
+  if (whole.search && !whole.cost && sim::is_hardware_cost(whole.search->parameters.cost))
+    fail(config::locate(plan.document, "search.cost"), "search.cost",
+         "energy, latency, area and edp need a `cost:` section that says what the hardware is built like");
   if (!whole.search)
     throw ConfigError({Problem{plan.document.position.file(), 0, 0, "search",
                                "the configuration has no search: section; see docs/guide/search.md"}});
@@ -196,6 +199,34 @@ SearchPlan read_search(config::Node document, config::Report* report) {
   }
   return plan;
 }
+
+namespace {
+
+/// The choice of the tiles' size, behind all others.
+void add_tile_sizes(const SearchPlan& plan, SearchSpace& space) {
+  if (plan.section.tile_sizes.empty()) return;
+  const tile::MappingParameter& mapping = plan.config.rpu_config.tile.mapping;
+  sim::SearchKnob knob;
+  knob.key = plan.keys.size();
+  knob.whole_network = true;
+  NamedKnob name{"network", "tile", {}};
+  const auto add = [&](std::int64_t rows, std::vector<std::int64_t> tile) {
+    knob.bits.push_back(static_cast<double>(rows));
+    name.values.push_back(static_cast<double>(rows));
+    name.tiles.push_back(std::move(tile));
+  };
+  add(mapping.max_input_size, {});
+  for (const std::vector<std::int64_t>& tile : plan.section.tile_sizes) {
+    if (tile.size() != 2)
+      throw ConfigError("search.tile_sizes", "a size is a pair: rows and columns of a tile, e.g. [[256, 256]]");
+    if (tile[0] != mapping.max_input_size || tile[1] != mapping.max_output_size) add(tile[0], tile);
+  }
+  if (knob.bits.size() < 2) return;
+  space.knobs.push_back(std::move(knob));
+  space.names.push_back(std::move(name));
+}
+
+}  // namespace
 
 SearchSpace search_space(const SearchPlan& plan, const std::vector<LayerName>& layers) {
   std::vector<std::string> names;
@@ -223,6 +254,7 @@ SearchSpace search_space(const SearchPlan& plan, const std::vector<LayerName>& l
       space.names.push_back(std::move(name));
     }
   }
+  add_tile_sizes(plan, space);
   for (std::size_t k = 0; k < plan.keys.size(); ++k)
     if (!used[k])
       fail(plan.keys[k].position, "search.keys",
@@ -237,6 +269,13 @@ RunConfig with_rungs(const SearchPlan& plan, const SearchSpace& space, const sim
   for (std::size_t k = 0; k < state.size(); ++k) {
     if (state[k] == 0) continue;
     const NamedKnob& name = space.names[k];
+    if (space.knobs[k].whole_network) {
+      const std::vector<std::int64_t>& tile = name.tiles[static_cast<std::size_t>(state[k])];
+      config.rpu_config.tile.mapping.max_input_size = static_cast<int>(tile[0]);
+      config.rpu_config.tile.mapping.max_output_size = static_cast<int>(tile[1]);
+      if (config.cost) config.cost->hardware.tile = tile;
+      continue;
+    }
     config.layers.push_back(
         rule_for(name.layer, nested(name.key, name.values[static_cast<std::size_t>(state[k])], {})));
   }
@@ -244,8 +283,18 @@ RunConfig with_rungs(const SearchPlan& plan, const SearchSpace& space, const sim
 }
 
 std::string found_text(const SearchPlan& plan, const SearchSpace& space, const sim::SearchState& state,
-                       const std::vector<std::string>& heading, const std::string& folder) {
+                       const std::vector<std::string>& heading, const std::string& folder,
+                       std::int64_t columns_per_converter) {
   Node document = with_paths_from(plan.document, folder);
+  for (std::size_t k = 0; k < state.size(); ++k) {
+    if (!space.knobs[k].whole_network || state[k] == 0) continue;
+    const std::vector<std::int64_t>& tile = space.names[k].tiles[static_cast<std::size_t>(state[k])];
+    config::set_path(document, "rpu_config.mapping.max_input_size", Node::integer(tile[0]));
+    config::set_path(document, "rpu_config.mapping.max_output_size", Node::integer(tile[1]));
+    if (plan.config.cost)
+      config::set_path(document, "cost.tile", Node::list({Node::integer(tile[0]), Node::integer(tile[1])}));
+  }
+  if (columns_per_converter > 0) config::set_path(document, "cost.adc.columns", Node::integer(columns_per_converter));
   Node rules = Node::list();
   if (const Node* given = document.find("layers"); given != nullptr && given->is_list()) rules = *given;
   document.erase("layers");
@@ -255,6 +304,10 @@ std::string found_text(const SearchPlan& plan, const SearchSpace& space, const s
   text += "layers:\n";
   for (const Node& rule : rules.items) text += "  - " + config::to_flow(rule) + "\n";
   for (std::size_t k = 0; k < state.size();) {
+    if (space.knobs[k].whole_network) {
+      ++k;
+      continue;
+    }
     const std::string& layer = space.names[k].layer;
     Node partial = Node::map();
     std::string comment;

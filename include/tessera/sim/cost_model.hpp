@@ -32,14 +32,31 @@ using LayerActivity = cost::MeasuredActivity;
 struct CostDescription {
   cost::NetworkDesign design;  ///< prepared; layers are those of Executor::layers()
   cost::ComponentTable table;
-  std::vector<std::string> notes;  ///< what is not counted, or counted beyond its table
 };
+
+/// What of a network does not depend on its configuration.
+struct NetworkFacts {
+  struct Layer {
+    double vectors = 0.0;                   ///< of one inference
+    double values = 0.0;                    ///< of the layer's input
+    std::vector<std::size_t> readers = {};  ///< layers that read what this one makes, through whatever stands between
+  };
+  std::vector<Layer> layers;
+};
+NetworkFacts network_facts(const nn::Executor& executor);
 
 /// Layers as `resolve` simulates them. `activity`: one entry per layer, or none: assumed. ConfigError with keys of
 /// `cost:` (cost.dac.type, cost.assume.inp_bits) where a layer cannot be built.
 CostDescription describe_cost(const nn::Executor& executor, const LayerResolver& resolve, const CostModel& model,
                               std::span<const LayerActivity> activity = {},
                               const QuantizationParameters* quantization = nullptr);
+/// The same for many configurations of one network.
+CostDescription describe_cost(const nn::Executor& executor, const NetworkFacts& facts, const LayerResolver& resolve,
+                              const CostModel& model, std::span<const LayerActivity> activity = {},
+                              const QuantizationParameters* quantization = nullptr);
+
+/// What is not counted, with the number of values that it makes, and nodes beyond the technology table.
+std::vector<std::string> cost_notes(const nn::Executor& executor, const CostModel& model);
 
 /// Programming the network's chips once, and what of it falls on one inference: matrices that are written for every
 /// inference, and with cost.inferences_per_programming the rest.

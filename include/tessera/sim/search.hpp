@@ -18,14 +18,23 @@
 /// 3. Single moves. From the cheapest point that passed, every knob is tried one rung lower, in groups; all moves of a
 ///    group that pass are taken together if that passes too, else the one with the least loss per saved cost. A knob
 ///    that fails stays where it is. At the end no knob can be taken one rung lower within the budget.
+/// 4. Choices for the whole network are tried on what was found, and single moves again from the best.
+///
+/// A cost of hardware is a function of the whole state, not a sum over bits: what a move saves is the difference of two
+/// states. Moves that save nothing come last.
 ///
 /// Every point is compared with the configuration as given, not with the point before, so losses cannot add up
 /// unnoticed. What remains is selection: of many points near the budget one may pass by luck. `confirm` evaluates the
 /// result on samples that the search has not seen.
 namespace tessera::sim {
 
-/// What a bit costs: one, or the columns (outputs of all tiles) of its layer, each of which has a scale and an ADC.
-enum class SearchCost { bits, columns };
+/// What is to be small. A bit costs one, or the columns (outputs of all tiles) of its layer, each of which has a scale
+/// and an ADC; or the configuration has an energy (J), latency (s), area (mm2) or product of energy and latency (J s):
+/// functions of all its bits (module cost).
+enum class SearchCost { bits, columns, energy, latency, area, edp };
+inline bool is_hardware_cost(SearchCost cost) {
+  return cost != SearchCost::bits && cost != SearchCost::columns;
+}
 
 struct SearchParameters {
   double budget = 0.5;                    ///< largest loss of accuracy, percentage points; >= 0
@@ -46,10 +55,23 @@ struct SearchKnob {
   std::size_t key = 0;       ///< knobs of the same key are varied together for the sensitivities
   std::vector<double> bits;  ///< by rung, falling; rung 0 is the configuration as given
   double weight = 1.0;       ///< cost of a bit; > 0
+  /// A choice for the whole network (a tile size) instead: `bits` are values of any order, which are tried at the end.
+  bool whole_network = false;
 };
 
 /// The rung of every knob.
 using SearchState = std::vector<int>;
+
+/// What one inference costs with a state, with the number of columns per converter that costs least.
+struct HardwareCosts {
+  double energy_J = 0.0;
+  double latency_s = 0.0;
+  double area_mm2 = 0.0;
+  std::int64_t columns = 0;  ///< 0: as configured
+
+  double of(SearchCost cost) const;
+  bool operator==(const HardwareCosts&) const = default;
+};
 
 /// How often each chip is right: [chip][sample], the fraction of its reads that give the label.
 struct Outcomes {
@@ -94,16 +116,21 @@ struct SearchProblem {
   std::vector<SearchKnob> knobs;     ///< at least one, each with at least two rungs
   std::function<LayerResolver(const SearchState&)> resolver;
   const EvaluationRequest* confirm = nullptr;  ///< the same on other samples; may be null
+  /// What a state costs: needed for costs other than bits and columns, and then part of the front.
+  std::function<HardwareCosts(const SearchState&)> costs = {};
 };
 
 /// An evaluated configuration.
 struct SearchPoint {
   SearchState state;
-  double cost = 0.0;  ///< sum of bits * weight
+  double cost = 0.0;         ///< sum of bits * weight, or what SearchProblem::costs says
+  HardwareCosts costs = {};  ///< with SearchProblem::costs
   Outcomes outcomes;
   PairedLoss loss;      ///< against the configuration as given
   bool within = false;  ///< loss.upper(confidence) <= budget, or the configuration as given itself
-  bool front = false;   ///< none of the others is cheaper and at least as accurate, or as cheap and more accurate
+  /// None of the others is at least as good in cost and accuracy and better in one; with SearchProblem::costs: in
+  /// energy, area and accuracy.
+  bool front = false;
 };
 
 struct SearchResult {

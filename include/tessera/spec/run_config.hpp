@@ -60,9 +60,11 @@ struct SweepParameters {
 
 /// The `search:` section as written; spec/search.hpp turns it into knobs.
 struct SearchSection {
-  std::vector<config::Node> keys;        ///< a key, or a map {key, bits} or {key, levels}
-  config::Node bits;                     ///< of keys that name none; a list, {range: ...}, ...
-  std::vector<std::string> layers{"*"};  ///< patterns of layer names
+  std::vector<config::Node> keys;                          ///< a key, or a map {key, bits} or {key, levels}
+  config::Node bits;                                       ///< of keys that name none; a list, {range: ...}, ...
+  std::vector<std::string> layers{"*"};                    ///< patterns of layer names
+  std::vector<std::int64_t> columns_per_converter;         ///< cost.adc.columns to choose from; empty: as configured
+  std::vector<std::vector<std::int64_t>> tile_sizes = {};  ///< rows and columns to choose from; empty: as configured
   sim::SearchParameters parameters;
 
   SearchSection();

@@ -1,4 +1,6 @@
 #pragma once
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -60,6 +62,8 @@ struct NamedKnob {
   std::string layer;
   std::string key;
   std::vector<double> values;  ///< by rung; the first is the configured one
+  /// Of the knob of the whole network: rows and columns of its tiles by rung; the first as configured (empty).
+  std::vector<std::vector<std::int64_t>> tiles = {};
 };
 
 struct SearchSpace {
@@ -77,6 +81,20 @@ RunConfig with_rungs(const SearchPlan& plan, const SearchSpace& space, const sim
 /// The same as text of a configuration file in `folder`: the document, and a commented entry of `layers:` for every
 /// knob's layer. `heading` becomes comment lines at the top.
 std::string found_text(const SearchPlan& plan, const SearchSpace& space, const sim::SearchState& state,
-                       const std::vector<std::string>& heading, const std::string& folder);
+                       const std::vector<std::string>& heading, const std::string& folder,
+                       std::int64_t columns_per_converter = 0);
+
+/// What a state costs on the hardware of `cost:`, with the best of columns_per_converter. `activity` is that of the
+/// configuration as given, one entry per layer, or none: assumed. Null without a `cost:` section. What it refers to
+/// must outlive it.
+std::function<sim::HardwareCosts(const sim::SearchState&)> search_costs(const SearchPlan& plan,
+                                                                        const SearchSpace& space,
+                                                                        const nn::Executor& executor,
+                                                                        const std::vector<LayerName>& layers,
+                                                                        std::vector<sim::LayerActivity> activity);
+/// The design of a state, for comparisons; with these columns per converter (0: as configured).
+sim::CostDescription searched_design(const SearchPlan& plan, const SearchSpace& space, const nn::Executor& executor,
+                                     const std::vector<LayerName>& layers, const sim::SearchState& state,
+                                     std::int64_t columns_per_converter, std::span<const sim::LayerActivity> activity);
 
 }  // namespace tessera::spec
