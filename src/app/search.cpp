@@ -15,6 +15,7 @@
 #include "tessera/sim/search.hpp"
 #include "tessera/spec/search.hpp"
 #include "tessera/tile/mapping.hpp"
+#include "tessera/sim/cost_recording.hpp"
 
 namespace tessera::app {
 
@@ -69,7 +70,7 @@ results::SearchRecord describe(const Source& source, const spec::SearchPlan& pla
   record.resolved_text = neutral_resolved_text(plan.config);
   record.budget = plan.section.parameters.budget / 100.0;
   record.confidence = plan.section.parameters.confidence;
-  record.cost_unit = plan.section.parameters.cost == sim::SearchCost::bits ? "bits" : "bits x columns";
+  record.cost_unit = sim::unit_of(plan.section.parameters.cost);
   record.chips = plan.config.evaluation.repeats;
   for (const spec::SearchKey& key : plan.keys) record.keys.push_back(key.key);
   for (std::size_t k = 0; k < space.knobs.size(); ++k) {
@@ -96,6 +97,12 @@ void fill(results::SearchRecord& record, const sim::SearchResult& result) {
     record.points.push_back({point.state, point.cost, point.loss.mean, point.loss.lower(two_sided),
                              point.loss.upper(two_sided), point.loss.upper(record.confidence), point.within,
                              point.front, point.outcomes.correct});
+    if (point.costs == sim::HardwareCosts{}) continue;
+    results::SearchPointRecord& made = record.points.back();
+    made.energy = point.costs.energy_J;
+    made.latency = point.costs.latency_s;
+    made.area = point.costs.area_mm2;
+    if (point.costs.columns > 0) made.columns_per_converter = static_cast<double>(point.costs.columns);
   }
   record.samples = result.points.front().outcomes.samples;
   record.found = static_cast<std::int64_t>(result.found);
@@ -118,12 +125,35 @@ std::map<sim::SearchState, sim::Outcomes> remembered(const std::string& file, co
 }
 
 std::string found_text(const Source& source, const SearchOptions& options, const spec::SearchPlan& plan,
-                       const spec::SearchSpace& space, const sim::SearchState& state,
+                       const spec::SearchSpace& space, const sim::SearchPoint& found,
                        const results::SearchRecord& record) {
   std::vector<std::string> heading{
       fmt::format("Found by tessera search from {}", fs::path(source.name).filename().string())};
   for (const std::string& sentence : search_sentences(record)) heading.push_back(sentence);
-  return spec::found_text(plan, space, state, heading, fs::path(options.file).parent_path().string());
+  return spec::found_text(plan, space, found.state, heading, fs::path(options.file).parent_path().string(),
+                          found.costs.columns);
+}
+
+/// The found configuration against the given one, each with the activity that is measured in it, at the same ends of
+/// the coefficients.
+void compare_costs(results::SearchRecord& record, const spec::SearchPlan& plan, const spec::SearchSpace& space,
+                   const sim::SearchProblem& problem, const sim::SearchResult& result, const Execution& execution) {
+  const nn::Executor& executor = problem.request.executor;
+  const auto design = [&](const sim::SearchPoint& point) {
+    sim::EvaluationRequest request = problem.request;
+    request.resolve = problem.resolver(point.state);
+    return spec::searched_design(plan, space, executor, layer_names(executor), point.state, point.costs.columns,
+                                 sim::measure_activity(request, execution.parallel, execution.environment));
+  };
+  const sim::CostDescription found = design(result.points[result.found]);
+  const sim::CostDescription given = design(result.points.front());
+  const cost::RelativeCost ratio = cost::relative_cost(found.design, given.design, found.table);
+  record.energy_ratio_low = ratio.energy.low;
+  record.energy_ratio = ratio.energy.nominal;
+  record.energy_ratio_high = ratio.energy.high;
+  record.area_ratio_low = ratio.area.low;
+  record.area_ratio = ratio.area.nominal;
+  record.area_ratio_high = ratio.area.high;
 }
 
 SearchResult search(const Source& source, const SearchOptions& options, const Execution& execution) {
@@ -138,14 +168,15 @@ SearchResult search(const Source& source, const SearchOptions& options, const Ex
   spec::SearchSpace space = spec::search_space(plan, layer_names(executor));
   const std::vector<spec::LayerConfig> layers = spec::resolve_layers(plan.config, layer_names(executor));
   // Products of two activations come behind the layers; they have no columns of their own.
-  while (!space.knobs.empty() && space.knobs.back().layer >= executor.layers().size()) {
-    space.knobs.pop_back();
-    space.names.pop_back();
+  for (std::size_t k = space.knobs.size(); k-- > 0;) {
+    if (space.knobs[k].layer < executor.layers().size()) continue;
+    space.knobs.erase(space.knobs.begin() + static_cast<std::ptrdiff_t>(k));
+    space.names.erase(space.names.begin() + static_cast<std::ptrdiff_t>(k));
   }
   std::size_t most_rungs = 0;
   for (sim::SearchKnob& knob : space.knobs) {
     most_rungs = std::max(most_rungs, knob.bits.size());
-    if (parameters.cost == sim::SearchCost::columns)
+    if (parameters.cost == sim::SearchCost::columns && !knob.whole_network)
       knob.weight = tile_columns(executor.layers()[knob.layer], layers[knob.layer].rpu_config.tile.mapping);
   }
   for (std::size_t rung = 1; rung < most_rungs; ++rung) {
@@ -165,7 +196,9 @@ SearchResult search(const Source& source, const SearchOptions& options, const Ex
         return sim::with_calibration(
             spec::layer_resolver(spec::with_rungs(plan, space, state), executor.options().products), ranges.layers);
       },
-      confirm ? &*confirm : nullptr};
+      confirm ? &*confirm : nullptr,
+      spec::search_costs(plan, space, executor, layer_names(executor),
+                         sim::measure_activity(request, execution.parallel, environment))};
   results::SearchRecord record = describe(source, plan, space);
   environment.note(
       fmt::format("{} bit widths of {} layers; budget {:.2f} percentage points at {:g} % confidence, {} samples, {} "
@@ -183,23 +216,23 @@ SearchResult search(const Source& source, const SearchOptions& options, const Ex
     const auto found = known.find(state);
     return found != known.end() ? std::optional(found->second) : std::nullopt;
   };
-  const auto keep = [&](const sim::SearchResult& result) {
-    fill(record, result);
+  const auto keep = [&] {
     if (!options.points.empty()) results::write_search(record, options.points);
   };
   memory.checkpoint = [&](const sim::SearchResult& result) {
     // An earlier file knows more until this search has come as far.
-    if (result.points.size() >= known.size()) keep(result);
+    if (result.points.size() < known.size()) return;
+    fill(record, result);
+    keep();
   };
   const sim::SearchResult found = sim::search(problem, parameters, memory, execution.parallel, environment);
   if (found.points.empty()) throw RunError("interrupted before the first configuration was evaluated");
   SearchResult result;
   result.cancelled = environment.cancelled();
-  if (!result.cancelled || found.points.size() >= known.size())
-    keep(found);
-  else
-    fill(record, found);
-  result.configuration = found_text(source, options, plan, space, found.points[found.found].state, record);
+  fill(record, found);
+  if (problem.costs) compare_costs(record, plan, space, problem, found, execution);
+  if (!result.cancelled || found.points.size() >= known.size()) keep();
+  result.configuration = found_text(source, options, plan, space, found.points[found.found], record);
   if (!options.file.empty()) write_file(options.file, result.configuration);
   result.record = std::move(record);
   return result;

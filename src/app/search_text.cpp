@@ -19,6 +19,7 @@ std::string accuracy_text(const results::SearchRecord& record, std::size_t point
 }
 
 std::string cost_text(double cost) {
+  if (cost > 0.0 && cost < 10.0) return fmt::format("{:.4g}", cost);  // of hardware
   return cost == std::round(cost) ? format_count(static_cast<std::int64_t>(cost)) : fmt::format("{:.1f}", cost);
 }
 
@@ -49,6 +50,14 @@ std::vector<std::string> search_sentences(const results::SearchRecord& record) {
         100.0 * record.confirmed_loss, 100.0 * record.confirmed_loss_bound, 100.0 * record.confidence));
   sentences.push_back(fmt::format("{}: {} -> {} ({:.1f} % saved)", record.cost_unit, cost_text(given.cost),
                                   cost_text(point.cost), 100.0 * (1.0 - point.cost / given.cost)));
+  if (std::isfinite(record.energy_ratio))
+    sentences.push_back(
+        fmt::format("with measured activity and common coefficients: energy x {:.3f} [{:.3f}, {:.3f}], "
+                    "area x {:.3f} [{:.3f}, {:.3f}] of the configuration as given",
+                    record.energy_ratio, record.energy_ratio_low, record.energy_ratio_high, record.area_ratio,
+                    record.area_ratio_low, record.area_ratio_high));
+  if (std::isfinite(point.columns_per_converter))
+    sentences.push_back(fmt::format("columns per converter: {:g}", point.columns_per_converter));
   if (!record.complete) sentences.emplace_back("the search was stopped: fewer bits may be possible");
   return sentences;
 }

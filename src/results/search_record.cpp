@@ -13,7 +13,7 @@ namespace tessera::results {
 
 namespace {
 
-constexpr std::string_view search_schema_version = "1.0";
+constexpr std::string_view search_schema_version = "1.1";
 
 struct PointVariable {
   const char* name;
@@ -23,13 +23,31 @@ struct PointVariable {
 };
 
 const PointVariable point_variables[] = {
-    {"cost", "1", "sum of bits times their cost (attribute cost_unit of the file)", &SearchPointRecord::cost},
+    {"cost", "1",
+     "what is to be small, in the unit of the attribute cost_unit: a sum of bits times their cost, or what "
+     "an inference costs",
+     &SearchPointRecord::cost},
     {"loss", "1", "accuracy of the configuration as given minus accuracy here, mean over chips",
      &SearchPointRecord::loss},
     {"loss_low", "1", "lower end of the two-sided interval of the loss", &SearchPointRecord::loss_low},
     {"loss_high", "1", "upper end of the two-sided interval of the loss", &SearchPointRecord::loss_high},
     {"loss_bound", "1", "one-sided upper bound of the loss, compared with the budget", &SearchPointRecord::loss_bound},
+    {"energy", "J", "energy of one inference; with a cost: section", &SearchPointRecord::energy},
+    {"latency", "s", "time of one inference; with a cost: section", &SearchPointRecord::latency},
+    {"area", "mm2", "area of all tiles; with a cost: section", &SearchPointRecord::area},
+    {"columns_per_converter", "1", "columns per converter that cost least, where they are chosen",
+     &SearchPointRecord::columns_per_converter},
 };
+
+struct RatioAttribute {
+  const char* name;
+  double SearchRecord::*member;
+};
+
+const RatioAttribute ratio_attributes[] = {
+    {"energy_ratio", &SearchRecord::energy_ratio},           {"energy_ratio_low", &SearchRecord::energy_ratio_low},
+    {"energy_ratio_high", &SearchRecord::energy_ratio_high}, {"area_ratio", &SearchRecord::area_ratio},
+    {"area_ratio_low", &SearchRecord::area_ratio_low},       {"area_ratio_high", &SearchRecord::area_ratio_high}};
 
 struct PointFlag {
   const char* name;
@@ -181,6 +199,7 @@ void write_contents(h5::File& file, const SearchRecord& record) {
   file.set_attribute("reference_accuracy", record.reference_accuracy);
   file.set_attribute("confirmed_loss", record.confirmed_loss);
   file.set_attribute("confirmed_loss_bound", record.confirmed_loss_bound);
+  for (const RatioAttribute& row : ratio_attributes) file.set_attribute(row.name, record.*row.member);
   file.set_attribute("found", record.found);
   file.set_attribute("complete", record.complete ? std::int64_t{1} : std::int64_t{0});
   h5::Group config = file.create_group("config");
@@ -234,6 +253,7 @@ SearchRecord read_search_record(const std::string& path) {
   record.reference_accuracy = file.attribute<double>("reference_accuracy");
   record.confirmed_loss = file.attribute<double>("confirmed_loss");
   record.confirmed_loss_bound = file.attribute<double>("confirmed_loss_bound");
+  for (const RatioAttribute& row : ratio_attributes) record.*row.member = file.attribute<double>(row.name, missing);
   record.found = file.attribute<std::int64_t>("found");
   record.complete = file.attribute<std::int64_t>("complete") != 0;
   record.config_text = file.dataset("config/text").read_scalar<std::string>();
@@ -285,6 +305,7 @@ SearchRecord read_search_record(const std::string& path) {
     point.correct.assign(correct.begin() + p * each, correct.begin() + (p + 1) * each);
   }
   for (const PointVariable& row : point_variables) {
+    if (!file.contains(row.name)) continue;  // older files have no costs of hardware
     const h5::Dataset dataset = file.dataset(row.name);
     dataset.require_shape({points});
     const auto values = dataset.read<double>();
@@ -334,7 +355,9 @@ std::string search_page() {
       std::string(search_filetype) +
       "), `schema_version`, `tessera_version`, `seed`, `rng_layout`, `task_id` (hash of everything that determines the "
       "outcomes), `command`, `budget` (fraction), `confidence`, `cost_unit`, `reference_accuracy` (float32), "
-      "`confirmed_loss` and `confirmed_loss_bound` (on the samples that were held out; NaN without), `found` (the "
+      "`confirmed_loss` and `confirmed_loss_bound` (on the samples that were held out; NaN without), `energy_ratio`, "
+      "`area_ratio` and their ends `_low` and `_high` (found over given with common coefficients; NaN without a cost: "
+      "section), `found` (the "
       "point "
       "that was chosen), `complete` (0: the search was stopped).\n";
   return page;

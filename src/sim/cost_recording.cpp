@@ -50,6 +50,21 @@ std::vector<LayerActivity> measured_activity(const EvaluationRequest& request, c
   return activity;
 }
 
+std::vector<LayerActivity> measure_activity(const EvaluationRequest& request, Parallel parallel,
+                                            const Environment& environment) {
+  if (!request.counts_activity()) return {};
+  EvaluationRequest once = request;
+  once.statistics = false;
+  once.record_output.clear();
+  once.evaluation.repeats = 1;
+  once.evaluation.read_repeats = 1;
+  if (!once.evaluation.times.empty()) once.evaluation.times = {once.evaluation.times.back()};
+  Environment quiet = environment;
+  quiet.progress = nullptr;
+  const EvaluationResult result = evaluate(once, {}, parallel, quiet);
+  return result.points.empty() ? std::vector<LayerActivity>{} : measured_activity(once, result.points.front());
+}
+
 results::CostRecord cost_record(const CostDescription& described, std::span<const LayerActivity> activity) {
   const cost::NetworkEstimate estimate = cost::network_estimate(described.design, described.table);
   const cost::NetworkCost& nominal = estimate.nominal;

@@ -20,6 +20,24 @@ double HardwareCosts::of(SearchCost cost) const {
   return 0.0;
 }
 
+std::string unit_of(SearchCost cost) {
+  switch (cost) {
+    case SearchCost::bits:
+      return "bits";
+    case SearchCost::columns:
+      return "bits x columns";
+    case SearchCost::energy:
+      return "energy (J)";
+    case SearchCost::latency:
+      return "latency (s)";
+    case SearchCost::area:
+      return "area (mm2)";
+    case SearchCost::edp:
+      return "EDP (J s)";
+  }
+  return "";
+}
+
 void validate(const SearchParameters& parameters) {
   const auto expect = [](bool ok, const char* key, const std::string& rule) {
     if (!ok) throw ConfigError(key, rule);

@@ -34,7 +34,11 @@ struct SearchPointRecord {
   double loss_bound = missing;  ///< one-sided: compared with the budget
   bool within = false;
   bool front = false;
-  std::vector<float> correct;  ///< [chip][sample], fraction of the reads
+  std::vector<float> correct;              ///< [chip][sample], fraction of the reads
+  double energy = missing;                 ///< of one inference, J; with a `cost:` section
+  double latency = missing;                ///< s
+  double area = missing;                   ///< mm2
+  double columns_per_converter = missing;  ///< that costs least; missing: as configured
 
   bool operator==(const SearchPointRecord&) const = default;
 };
@@ -49,11 +53,14 @@ struct SearchRecord {
 
   double budget = missing;  ///< fraction
   double confidence = missing;
-  std::string cost_unit = {};  ///< "bits", "bits x columns"
+  std::string cost_unit = {};  ///< "bits", "bits x columns", "energy (J)", "latency (s)", "area (mm2)", "EDP (J s)"
   std::int64_t chips = 0, samples = 0;
   double reference_accuracy = missing;  ///< float32
   double confirmed_loss = missing;      ///< of the found point on held-out samples
   double confirmed_loss_bound = missing;
+  /// Found over given, with common coefficients and the activity measured in each.
+  double energy_ratio = missing, energy_ratio_low = missing, energy_ratio_high = missing;
+  double area_ratio = missing, area_ratio_low = missing, area_ratio_high = missing;
   std::vector<std::string> layers;  ///< with a knob, in network order
   std::vector<std::string> keys;
   std::vector<SearchKnobRecord> knobs;

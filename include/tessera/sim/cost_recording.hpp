@@ -14,6 +14,10 @@ void describe_costs(results::Header& header, const CostModel& model);
 /// What was measured at a point, by layer; empty where activity is assumed.
 std::vector<LayerActivity> measured_activity(const EvaluationRequest& request, const PointResult& point);
 
+/// What a chip of the request does at its last time, over all samples; empty where nothing is to be counted.
+std::vector<LayerActivity> measure_activity(const EvaluationRequest& request, Parallel parallel,
+                                            const Environment& environment);
+
 /// `activity` as given to describe_cost().
 results::CostRecord cost_record(const CostDescription& cost, std::span<const LayerActivity> activity = {});
 

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "tessera/core/messages.hpp"
@@ -58,6 +59,9 @@ struct SearchKnob {
   /// A choice for the whole network (a tile size) instead: `bits` are values of any order, which are tried at the end.
   bool whole_network = false;
 };
+
+/// "bits x columns", "energy (J)", ...
+std::string unit_of(SearchCost cost);
 
 /// The rung of every knob.
 using SearchState = std::vector<int>;
