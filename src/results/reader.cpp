@@ -141,4 +141,8 @@ NamedArray Reader::read(const std::string& variable) const {
   return {h5::dimension_names(dataset), dataset.shape(), read_doubles(dataset)};
 }
 
+std::vector<std::string> Reader::texts(const std::string& variable) const {
+  return file_.dataset(variable).read<std::string>();
+}
+
 }  // namespace tessera::results

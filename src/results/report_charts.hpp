@@ -43,6 +43,21 @@ struct BarChart {
 };
 std::string draw(const BarChart& chart);
 
+struct StackedSeries {
+  std::string name;
+  std::vector<double> values;  ///< by row
+};
+
+/// Horizontal bars made of parts; their sums stand at the ends.
+struct StackedChart {
+  std::string title;
+  std::vector<std::string> rows;
+  std::string x_label;
+  std::vector<StackedSeries> series;
+  double scale = 1.0;
+};
+std::string draw(const StackedChart& chart);
+
 struct HeatMap {
   std::string title;
   std::string row_label, column_label, value_label;

@@ -19,6 +19,8 @@ ReportSection task_section(const ReportSource& source);
 ReportSection layer_section(const ReportSource& source);
 /// SQNR of every layer against every swept axis and time.
 ReportSection sensitivity_section(const ReportSource& source);
+/// Energy, latency and area: where they go, and against accuracy in a sweep.
+ReportSection cost_section(const ReportSource& source);
 /// Conductances and programming errors.
 ReportSection device_section(const ReportSource& source);
 ReportSection provenance_section(const ReportSource& source);

@@ -65,6 +65,8 @@ class Reader {
   bool has(const std::string& variable) const { return file_.contains(variable); }
   /// Numbers of a variable such as "/accuracy" or "/layers/conv1/sqnr_db". InputError if there is none.
   NamedArray read(const std::string& variable) const;
+  /// Texts of a variable or coordinate.
+  std::vector<std::string> texts(const std::string& variable) const;
 
  private:
   h5::File file_;
