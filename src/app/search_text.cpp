@@ -50,13 +50,13 @@ std::vector<std::string> search_sentences(const results::SearchRecord& record) {
         100.0 * record.confirmed_loss, 100.0 * record.confirmed_loss_bound, 100.0 * record.confidence));
   sentences.push_back(fmt::format("{}: {} -> {} ({:.1f} % saved)", record.cost_unit, cost_text(given.cost),
                                   cost_text(point.cost), 100.0 * (1.0 - point.cost / given.cost)));
-  if (std::isfinite(record.energy_ratio))
+  if (record.energy_ratio > 0.0)
     sentences.push_back(
         fmt::format("with measured activity and common coefficients: energy x {:.3f} [{:.3f}, {:.3f}], "
                     "area x {:.3f} [{:.3f}, {:.3f}] of the configuration as given",
                     record.energy_ratio, record.energy_ratio_low, record.energy_ratio_high, record.area_ratio,
                     record.area_ratio_low, record.area_ratio_high));
-  if (std::isfinite(point.columns_per_converter))
+  if (point.columns_per_converter > 0.0)
     sentences.push_back(fmt::format("columns per converter: {:g}", point.columns_per_converter));
   if (!record.complete) sentences.emplace_back("the search was stopped: fewer bits may be possible");
   return sentences;

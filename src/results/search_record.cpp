@@ -20,6 +20,7 @@ struct PointVariable {
   const char* units;
   const char* long_name;
   double SearchPointRecord::*member;
+  bool optional = false;  ///< left out where it is 0
 };
 
 const PointVariable point_variables[] = {
@@ -32,11 +33,11 @@ const PointVariable point_variables[] = {
     {"loss_low", "1", "lower end of the two-sided interval of the loss", &SearchPointRecord::loss_low},
     {"loss_high", "1", "upper end of the two-sided interval of the loss", &SearchPointRecord::loss_high},
     {"loss_bound", "1", "one-sided upper bound of the loss, compared with the budget", &SearchPointRecord::loss_bound},
-    {"energy", "J", "energy of one inference; with a cost: section", &SearchPointRecord::energy},
-    {"latency", "s", "time of one inference; with a cost: section", &SearchPointRecord::latency},
-    {"area", "mm2", "area of all tiles; with a cost: section", &SearchPointRecord::area},
+    {"energy", "J", "energy of one inference; with a cost: section", &SearchPointRecord::energy, true},
+    {"latency", "s", "time of one inference; with a cost: section", &SearchPointRecord::latency, true},
+    {"area", "mm2", "area of all tiles; with a cost: section", &SearchPointRecord::area, true},
     {"columns_per_converter", "1", "columns per converter that cost least, where they are chosen",
-     &SearchPointRecord::columns_per_converter},
+     &SearchPointRecord::columns_per_converter, true},
 };
 
 struct RatioAttribute {
@@ -154,6 +155,7 @@ void write_points(h5::File& file, const SearchRecord& record, const Scales& scal
   describe(correct_set, "1", correct_name);
   attach(correct_set, {&scales.point, &scales.chip, &scales.sample});
   for (const PointVariable& row : point_variables) {
+    if (row.optional && record.points.front().*row.member == 0.0) continue;
     std::vector<double> values;
     for (const SearchPointRecord& point : record.points) values.push_back(point.*row.member);
     h5::Dataset dataset = file.write(row.name, values, gaps);
@@ -199,7 +201,8 @@ void write_contents(h5::File& file, const SearchRecord& record) {
   file.set_attribute("reference_accuracy", record.reference_accuracy);
   file.set_attribute("confirmed_loss", record.confirmed_loss);
   file.set_attribute("confirmed_loss_bound", record.confirmed_loss_bound);
-  for (const RatioAttribute& row : ratio_attributes) file.set_attribute(row.name, record.*row.member);
+  for (const RatioAttribute& row : ratio_attributes)
+    if (record.*row.member != 0.0) file.set_attribute(row.name, record.*row.member);
   file.set_attribute("found", record.found);
   file.set_attribute("complete", record.complete ? std::int64_t{1} : std::int64_t{0});
   h5::Group config = file.create_group("config");
@@ -253,7 +256,7 @@ SearchRecord read_search_record(const std::string& path) {
   record.reference_accuracy = file.attribute<double>("reference_accuracy");
   record.confirmed_loss = file.attribute<double>("confirmed_loss");
   record.confirmed_loss_bound = file.attribute<double>("confirmed_loss_bound");
-  for (const RatioAttribute& row : ratio_attributes) record.*row.member = file.attribute<double>(row.name, missing);
+  for (const RatioAttribute& row : ratio_attributes) record.*row.member = file.attribute<double>(row.name, 0.0);
   record.found = file.attribute<std::int64_t>("found");
   record.complete = file.attribute<std::int64_t>("complete") != 0;
   record.config_text = file.dataset("config/text").read_scalar<std::string>();
@@ -356,7 +359,8 @@ std::string search_page() {
       "), `schema_version`, `tessera_version`, `seed`, `rng_layout`, `task_id` (hash of everything that determines the "
       "outcomes), `command`, `budget` (fraction), `confidence`, `cost_unit`, `reference_accuracy` (float32), "
       "`confirmed_loss` and `confirmed_loss_bound` (on the samples that were held out; NaN without), `energy_ratio`, "
-      "`area_ratio` and their ends `_low` and `_high` (found over given with common coefficients; NaN without a cost: "
+      "`area_ratio` and their ends `_low` and `_high` (found over given with common coefficients; absent without a "
+      "cost: "
       "section), `found` (the "
       "point "
       "that was chosen), `complete` (0: the search was stopped).\n";

@@ -34,11 +34,11 @@ struct SearchPointRecord {
   double loss_bound = missing;  ///< one-sided: compared with the budget
   bool within = false;
   bool front = false;
-  std::vector<float> correct;              ///< [chip][sample], fraction of the reads
-  double energy = missing;                 ///< of one inference, J; with a `cost:` section
-  double latency = missing;                ///< s
-  double area = missing;                   ///< mm2
-  double columns_per_converter = missing;  ///< that costs least; missing: as configured
+  std::vector<float> correct;          ///< [chip][sample], fraction of the reads
+  double energy = 0.0;                 ///< of one inference, J; 0 without a `cost:` section
+  double latency = 0.0;                ///< s
+  double area = 0.0;                   ///< mm2
+  double columns_per_converter = 0.0;  ///< that costs least; 0: as configured
 
   bool operator==(const SearchPointRecord&) const = default;
 };
@@ -58,9 +58,9 @@ struct SearchRecord {
   double reference_accuracy = missing;  ///< float32
   double confirmed_loss = missing;      ///< of the found point on held-out samples
   double confirmed_loss_bound = missing;
-  /// Found over given, with common coefficients and the activity measured in each.
-  double energy_ratio = missing, energy_ratio_low = missing, energy_ratio_high = missing;
-  double area_ratio = missing, area_ratio_low = missing, area_ratio_high = missing;
+  /// Found over given, with common coefficients and the activity measured in each; 0 without a `cost:` section.
+  double energy_ratio = 0.0, energy_ratio_low = 0.0, energy_ratio_high = 0.0;
+  double area_ratio = 0.0, area_ratio_low = 0.0, area_ratio_high = 0.0;
   std::vector<std::string> layers;  ///< with a knob, in network order
   std::vector<std::string> keys;
   std::vector<SearchKnobRecord> knobs;
