@@ -12,10 +12,10 @@
 #include "tessera/core/format.hpp"
 #include "tessera/core/hash.hpp"
 #include "tessera/random/stream.hpp"
+#include "tessera/sim/cost_recording.hpp"
 #include "tessera/sim/search.hpp"
 #include "tessera/spec/search.hpp"
 #include "tessera/tile/mapping.hpp"
-#include "tessera/sim/cost_recording.hpp"
 
 namespace tessera::app {
 

@@ -1,13 +1,9 @@
 #include "cli/commands.hpp"
 #include "cli/console_environment.hpp"
-#include "cli/cost_estimate.hpp"
 #include "cli/cost_summary.hpp"
-#include "cli/load.hpp"
-#include "cli/provenance.hpp"
-#include "tessera/core/hash.hpp"
+#include "tessera/app/simulation.hpp"
+#include "tessera/core/error.hpp"
 #include "tessera/cost/table_text.hpp"
-#include "tessera/results/writer.hpp"
-#include "tessera/spec/located.hpp"
 
 namespace tessera::cli {
 
@@ -23,48 +19,21 @@ struct CostArguments {
 void print_table(const CostArguments& arguments, const Invocation& invocation) {
   cost::CostParameters parameters;
   if (!arguments.config.empty()) {
-    const spec::RunConfig config = spec::read_run_config(arguments.config, arguments.common.overrides());
+    const spec::RunConfig config = app::Simulation::load(arguments.config, arguments.common.overrides()).config();
     if (config.cost) parameters = *config.cost;
   }
   invocation.console.out << cost::table_markdown(cost::component_table(parameters));
-}
-
-void write_cost(const CostArguments& arguments, const spec::RunConfig& config, const CostEstimate& estimate) {
-  results::Header header = cost_header(config, estimate);
-  header.command = neutral_command("cost", arguments.config, arguments.common);
-  header.config_text = read_text_file(arguments.config);
-  header.resolved_text = neutral_resolved_text(config);
-  header.task_id = sha256_hex(header.resolved_text);
-  results::Writer writer(arguments.output, std::move(header));
-  results::Point point;
-  point.cost = estimate.record;
-  writer.write_point({}, point);
-  writer.commit();
 }
 
 void cost(const CostArguments& arguments, const Invocation& invocation) {
   if (arguments.table) return print_table(arguments, invocation);
   if (arguments.config.empty()) throw UsageError("which configuration? Give CONFIG.yaml, or --table");
   ConsoleEnvironment console(invocation.console, arguments.common);
-  const Environment environment = console.environment(nullptr);
-  config::Report report;
-  const spec::RunConfig config = spec::read_run_config(arguments.config, arguments.common.overrides(), &report);
-  if (const std::string note = spec::unused_note(report); !note.empty()) environment.note(note);
-  const CostEstimate estimate = estimate_cost(config, environment);
-  if (!config.cost) environment.note("no cost: section: the default hardware is counted");
-  print_cost_summary(invocation.console.out, estimate, config.name);
-  if (arguments.output.empty()) return;
-  write_cost(arguments, config, estimate);
-  invocation.console.out << "\nresults: " << arguments.output << "\n";
-}
-
-void cost_with_positions(const CostArguments& arguments, const Invocation& invocation) {
-  try {
-    cost(arguments, invocation);
-  } catch (const ConfigError& error) {
-    if (arguments.config.empty()) throw;
-    throw spec::located(error, spec::load_run_document(arguments.config, arguments.common.overrides()));
-  }
+  const app::CostEstimate estimate =
+      app::Simulation::load(arguments.config, arguments.common.overrides())
+          .estimate_cost({.file = arguments.output}, console.execution(invocation, arguments.common, nullptr));
+  print_cost_summary(invocation.console.out, estimate);
+  if (!arguments.output.empty()) invocation.console.out << "\nresults: " << arguments.output << "\n";
 }
 
 }  // namespace
@@ -80,9 +49,8 @@ void add_cost_command(CLI::App& app, Invocation& invocation) {
   command->footer(
       "Needs no data: activity is assumed. tessera run and sweep add what was measured.\n"
       "Example: tessera cost configs/cost.yaml --set cost.adc.columns=16; docs/guide/cost.md");
-  command->callback([&invocation, options] {
-    invocation.action = [&invocation, options] { cost_with_positions(*options, invocation); };
-  });
+  command->callback(
+      [&invocation, options] { invocation.action = [&invocation, options] { cost(*options, invocation); }; });
 }
 
 }  // namespace tessera::cli

@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "cli/format.hpp"
 #include "cli/text_table.hpp"
+#include "tessera/core/format.hpp"
 #include "tessera/cost/network_cost.hpp"
 
 namespace tessera::cli {
@@ -22,7 +22,7 @@ std::string share_text(double part, double whole) {
   return whole > 0.0 && part > 0.0 ? format_percent(part / whole, 1) : "";
 }
 
-void print_layers(std::ostream& out, const CostEstimate& estimate) {
+void print_layers(std::ostream& out, const app::CostEstimate& estimate) {
   const cost::NetworkCost cost = cost::network_cost(estimate.description.design, estimate.description.table.nominal());
   TextTable table;
   table.add_column("layer", TextTable::Align::left);
@@ -42,7 +42,7 @@ void print_layers(std::ostream& out, const CostEstimate& estimate) {
 }
 
 /// Components as rows, layers as columns while they fit a line.
-void print_components(std::ostream& out, const CostEstimate& estimate) {
+void print_components(std::ostream& out, const app::CostEstimate& estimate) {
   constexpr std::size_t most_layers = 8;
   const cost::NetworkCost cost = cost::network_cost(estimate.description.design, estimate.description.table.nominal());
   const bool by_layer = cost.layers.size() <= most_layers;
@@ -84,7 +84,8 @@ std::string format_si(double value, const char* unit) {
   return fmt::format("{:.3g} {}{}", value * std::pow(1000.0, 5 - index), prefixes[index], unit);
 }
 
-void print_cost_summary(std::ostream& out, const CostEstimate& estimate, const std::string& name) {
+void print_cost_summary(std::ostream& out, const app::CostEstimate& estimate) {
+  const std::string& name = estimate.config.name;
   const results::CostRecord& cost = estimate.record;
   out << name << ": what one inference costs (nominal [interval of the component table])\n\n";
   print_layers(out, estimate);

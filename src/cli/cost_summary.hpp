@@ -1,7 +1,8 @@
 #pragma once
 #include <ostream>
+#include <string>
 
-#include "cli/cost_estimate.hpp"
+#include "tessera/app/cost.hpp"
 
 namespace tessera::cli {
 
@@ -9,6 +10,6 @@ namespace tessera::cli {
 std::string format_si(double value, const char* unit);
 
 /// Tables of an estimate by layer and component, sums and what is not counted.
-void print_cost_summary(std::ostream& out, const CostEstimate& estimate, const std::string& name);
+void print_cost_summary(std::ostream& out, const app::CostEstimate& estimate);
 
 }  // namespace tessera::cli

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tessera/app/calibration.hpp"
+#include "tessera/app/cost.hpp"
 #include "tessera/app/diagnosis.hpp"
 #include "tessera/app/execution.hpp"
 #include "tessera/app/run.hpp"
@@ -58,6 +59,9 @@ class Simulation {
   DiagnosisResult diagnose(const Execution& execution = {}) const;
   /// `tessera calibrate`: ranges from data.
   CalibrationResult calibrate(const Execution& execution = {}) const;
+  /// `tessera cost`: energy, latency and area with assumed activity; a configuration without `cost:` is counted with the
+  /// default hardware.
+  CostEstimate estimate_cost(const CostOptions& options = {}, const Execution& execution = {}) const;
   /// `tessera train`: the `training:` section.
   TrainingResult train(const TrainingOptions& options = {}, const Execution& execution = {}) const;
 
