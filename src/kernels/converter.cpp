@@ -324,23 +324,6 @@ void add_read_noise(const MatrixView& v, const ConstMatrixView& variance, const 
   }
 }
 
-void subtract_ir_drop(const MatrixView& v, const ConstMatrixView& current, const ConstMatrixView& positioned,
-                      float n_over_g, float ir_drop) {
-  const D d;
-  for (std::int64_t r = 0; r < v.rows; ++r) {
-    float* row = v.data + r * v.stride;
-    const float* currents = current.data + r * current.stride;
-    const float* sums = positioned.data + r * positioned.stride;
-    for_vectors(v.cols, [&](const auto& at, std::int64_t i) TESSERA_LOOP_BODY {
-      const V a = hn::Mul(hn::Set(d, n_over_g), at.load(currents + i));
-      V c = hn::Sub(hn::Mul(hn::Set(d, 0.05F), a), hn::Set(d, 0.2F));
-      c = hn::Add(hn::Mul(a, c), hn::Set(d, 0.5F));
-      c = hn::Mul(hn::Set(d, ir_drop), hn::Mul(a, c));
-      at.store(hn::Sub(at.load(row + i), hn::Mul(c, at.load(sums + i))), row + i);
-    });
-  }
-}
-
 // Calls body(first element, elements) for the rows of z, or once for all if they lie one after the other.
 template <class Body>
 HWY_INLINE void for_runs(const ConstMatrixView& z, const Body& body) {
@@ -398,7 +381,6 @@ namespace tessera::kernels {
 HWY_EXPORT(convert_inputs);
 HWY_EXPORT(convert_outputs);
 HWY_EXPORT(add_read_noise);
-HWY_EXPORT(subtract_ir_drop);
 HWY_EXPORT(row_abs_max);
 HWY_EXPORT(square_inputs);
 HWY_EXPORT(input_magnitudes);
@@ -503,11 +485,6 @@ void convert_outputs(const AdcBlock& block) {
 
 void add_read_noise(MatrixView v, ConstMatrixView variance, const float* noise, float factor) {
   HWY_DYNAMIC_DISPATCH(add_read_noise)(v, variance, noise, factor);
-}
-
-void subtract_ir_drop(MatrixView v, ConstMatrixView current, ConstMatrixView positioned, float n_over_g,
-                      float ir_drop) {
-  HWY_DYNAMIC_DISPATCH(subtract_ir_drop)(v, current, positioned, n_over_g, ir_drop);
 }
 
 void row_abs_max(ConstMatrixView x, std::span<float> out) {

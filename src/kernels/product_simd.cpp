@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tessera/kernels/product.hpp"
+#include "tessera/kernels/reference.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/product_simd.cpp"
@@ -269,7 +270,7 @@ void companion_product(const CompanionProduct& c) {
       if (c.ir_drop) {
         const float far = ((second + second) - prefix) * inverse;
         const float a = c.n_over_g * current;
-        const float drop = c.ir_drop_scale * (a * (a * (0.05F * a - 0.2F) + 0.5F));
+        const float drop = c.ir_drop_scale * reference::ir_drop(a);
         sum = sum - drop * (sum - far);
       }
       p.y[r * p.y_stride + i] = sum;

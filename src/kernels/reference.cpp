@@ -35,7 +35,7 @@ void multiply_with(float n_over_g, float ir_drop_scale, ConstMatrixView weight, 
       }
       const float far = ((second + second) - prefix) * inverse;
       const float a = n_over_g * current;
-      const float drop = ir_drop_scale * (a * (a * (0.05F * a - 0.2F) + 0.5F));
+      const float drop = ir_drop_scale * ir_drop(a);
       y(r, i) = ir_drop_scale > 0.0F ? sum - drop * (sum - far) : sum;
       if (variance.rows > 0) variance(r, i) = squares;
     }

@@ -103,10 +103,6 @@ void convert_outputs(const AdcBlock& block);
 /// v[r][i] += (factor * sqrt(variance[r][i])) * noise[r][i]; all views contiguous, equal shapes.
 void add_read_noise(MatrixView v, ConstMatrixView variance, const float* noise, float factor);
 
-/// Quadratic IR drop (reference section 4.6.1): A = n_over_g * current;  C = A * (A * (0.05 A - 0.2) + 0.5);
-/// v -= (ir_drop * C) * positioned. All views of equal shape.
-void subtract_ir_drop(MatrixView v, ConstMatrixView current, ConstMatrixView positioned, float n_over_g, float ir_drop);
-
 /// Largest magnitude of each row; NaN or infinity if the row holds one.
 void row_abs_max(ConstMatrixView x, std::span<float> out);
 

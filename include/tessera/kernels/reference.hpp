@@ -19,6 +19,15 @@ inline float dot(std::span<const float> x, std::span<const float> w) {
 void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::span<const float> bias = {},
               bool magnitudes = false);
 
+/// What quadratic IR drop takes of a column's value, per A = n/G sum |w| |x| (reference section 4.6.1):
+/// C(A) = A (A (0.05 A - 0.2) + 0.5), and dC/dA.
+inline float ir_drop(float a) {
+  return a * (a * (0.05F * a - 0.2F) + 0.5F);
+}
+inline float ir_drop_slope(float a) {
+  return a * (0.15F * a - 0.4F) + 0.5F;
+}
+
 /// kernels::multiply_with; `variance` may be empty.
 void multiply_with(float n_over_g, float ir_drop_scale, ConstMatrixView weight, ConstMatrixView x, MatrixView y,
                    MatrixView variance);
