@@ -36,11 +36,11 @@ nn::Executor open_network(const spec::RunConfig& config, const Environment& envi
 }
 
 /// Axes and layers.
-results::Header cost_header(const Source& source, const CostEstimate& estimate) {
+results::Header cost_header(const Source& given, const CostEstimate& estimate) {
   const spec::RunConfig& config = estimate.config;
   results::Header header;
-  header.command = neutral_command("cost", source);
-  header.config_text = source.text;
+  header.command = neutral_command("cost", given);
+  header.config_text = given.text;
   header.resolved_text = neutral_resolved_text(config);
   header.task_id = sha256_hex(header.resolved_text);
   header.seed = config.seed;
@@ -66,7 +66,8 @@ results::Header cost_header(const Source& source, const CostEstimate& estimate) 
 }
 
 CostEstimate estimate_cost(const Source& source, const CostOptions& options, const Environment& environment) {
-  CostEstimate estimate{.config = read_config(source, environment)};
+  CostEstimate estimate;
+  estimate.config = read_config(source, environment);
   spec::RunConfig counted = estimate.config;
   if (!counted.cost) environment.note("no cost: section: the default hardware is counted");
   if (!counted.cost) counted.cost.emplace();

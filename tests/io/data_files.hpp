@@ -91,6 +91,13 @@ inline Bytes npy_file(std::string header, const Bytes& data, std::uint8_t versio
   return bytes;
 }
 
+/// The values as they lie in memory.
+template <class Value>
+Bytes bytes_of(const std::vector<Value>& values) {
+  const auto* first = reinterpret_cast<const std::uint8_t*>(values.data());
+  return Bytes(first, first + values.size() * sizeof(Value));
+}
+
 /// Runs `body` and returns the message of the InputError that it must throw.
 template <class Body>
 std::string input_error(Body&& body) {

@@ -217,8 +217,10 @@ TEST_F(DataSetTest, WideIntegersAreRoundedInEveryFormat) {
     file.write<std::uint32_t>("narrow", {2, 2}, narrow);
     file.close();
   }
-  write_npy(path("w.npy"), {2, 2}, std::span<const std::int64_t>(wide));
-  write_npy(path("n.npy"), {2, 2}, std::span<const std::uint32_t>(narrow));
+  write("w.npy",
+        io_test::npy_file("{'descr': '<i8', 'fortran_order': False, 'shape': (2, 2), }", io_test::bytes_of(wide)));
+  write("n.npy",
+        io_test::npy_file("{'descr': '<u4', 'fortran_order': False, 'shape': (2, 2), }", io_test::bytes_of(narrow)));
   const DataSet from_h5(of_format(DataFormat::hdf5, path("w.h5")));
   EXPECT_THAT(from_h5.read(0, 2).values(), ElementsAre(16777216.0F, -16777220.0F, 0x1p62F, 7.0F));
   EXPECT_THAT(DataSet(of_format(DataFormat::npy, path("w.npy"))).read(0, 2).values(),

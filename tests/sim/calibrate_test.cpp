@@ -113,7 +113,9 @@ TEST(Calibrate, SignOfTheInputsDoesNotMatter) {
     EXPECT_EQ(range, range_of(calibrated(executor, above, p), "fc1")) << to_string(type);
     EXPECT_GT(range, 1.0F) << to_string(type);
     p.absolute_values = false;  // as the peer: the value nearest to 0, or no range at all
-    if (type == CalibrationType::CACHE_QUANTILE) EXPECT_LT(range_of(calibrated(executor, below, p), "fc1"), 0.05F);
+    if (type == CalibrationType::CACHE_QUANTILE) {
+      EXPECT_LT(range_of(calibrated(executor, below, p), "fc1"), 0.05F);
+    }
   }
 }
 

@@ -126,7 +126,9 @@ TEST(RpuConfig, ValuesThatDumpsMayHold) {
   EXPECT_TRUE(std::isinf(p.forward.out_bound));
   EXPECT_EQ(p.forward.max_bm_factor, 1000);
   EXPECT_EQ(read_rpu_parameters("forward: {max_bm_factor: 0}").forward.max_bm_factor, 0);
-  EXPECT_EQ(read_rpu_parameters(config::to_yaml(to_node(RpuConfig{.tile = p}))), p);
+  RpuConfig config;
+  config.tile = p;
+  EXPECT_EQ(read_rpu_parameters(config::to_yaml(to_node(config))), p);
   EXPECT_THAT(error_of([] { read_rpu_config("pre_post: {input_range: {enable: true, init_value: 0}}", "c.yaml"); }),
               HasSubstr("init_value"));
 }

@@ -1,6 +1,7 @@
 // Is everything that a configuration holds without effect said, and nothing of a plain one?
 #include "tessera/tile/notes.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
