@@ -138,7 +138,7 @@ class Fitting {
     const bool averages = rpu_.forward.noise_management == tile::NoiseManagementType::AVERAGE_ABS_MAX;
     for (std::size_t t = 0; t < state.tiles.size(); ++t) {
       const tile::TileState& tile = state.tiles[t];
-      const bool had_range = tile.input_range > 0.0F;
+      const bool had_range = tile.input_range != 0.0F;  // a file may hold anything; the tile checks it
       if (range.enable && (!had_range || !stored_->input_range_found)) {
         change(p).tiles[t].input_range = static_cast<float>(range.init_value);
         change(p).tiles[t].input_range_updates = 0;

@@ -264,8 +264,8 @@ TEST(Calibrate, AModelFileCarriesTheStateToTheChip) {
   };
   try {
     ProgrammedChip(executor, with_calibration(whole, back), 3, 0, {});
-    FAIL() << "expected an InputError";
-  } catch (const InputError& error) {
+    FAIL() << "expected a ConfigError";
+  } catch (const ConfigError& error) {
     EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("conv1"), testing::HasSubstr("calibrate")));
   }
 }
