@@ -227,7 +227,7 @@ class EstimatingOperator final : public nn::LinearOperator {
   bool collects() const override { return true; }
   void finish(MatrixView y) const override {
     layer_.estimate_activation_ranges(parts(0, y.rows), y);
-    for (AlignedVector<float>& outputs : outputs_) outputs.clear();
+    for (AlignedVector<float>& outputs : outputs_) outputs = {};  // other layers need the memory
     rows_ = 0;
   }
 
