@@ -61,6 +61,23 @@ function(tessera_add_module name)
   target_compile_features(${target} PUBLIC cxx_std_20)
 endfunction()
 
+# Adds the files of src/NAME/effects, each of which defines a function of its own name that returns effects, and the
+# list of them: the folder is the list.
+function(tessera_add_effects name)
+  file(GLOB effects CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/${name}/effects/*.cpp)
+  set(declarations "")
+  set(calls "")
+  foreach(file IN LISTS effects)
+    get_filename_component(effect ${file} NAME_WE)
+    string(APPEND declarations "std::vector<Effect> ${effect}();\n")
+    string(APPEND calls "\n          ${effect},")
+  endforeach()
+  configure_file(${CMAKE_CURRENT_SOURCE_DIR}/src/${name}/effects/list.hpp.in
+                 ${CMAKE_CURRENT_BINARY_DIR}/${name}/effects_of_folder.hpp @ONLY)
+  target_sources(tessera_${name} PRIVATE ${effects})
+  target_include_directories(tessera_${name} PRIVATE ${CMAKE_CURRENT_BINARY_DIR})
+endfunction()
+
 function(tessera_install_package)
   get_property(modules GLOBAL PROPERTY TESSERA_MODULES)
   add_library(tessera_all INTERFACE)

@@ -145,8 +145,11 @@ sim::LayerResolver layer_resolver(const RunConfig& config, const std::vector<std
   return [config, products](const std::string& name, const std::string& op) {
     const bool product = std::find(products.begin(), products.end(), name) != products.end();
     const LayerConfig layer = resolve_layer(config, {name, op, product});
-    sim::LayerParameters parameters{layer.analog, layer.rpu_config.tile, device_parameters(layer.rpu_config),
-                                    layer.rpu_config.drift_compensation, layer.rpu_config.fault_map};
+    sim::LayerParameters parameters{{.rpu = layer.rpu_config.tile,
+                                     .device = device_parameters(layer.rpu_config),
+                                     .drift_compensation = layer.rpu_config.drift_compensation,
+                                     .fault_map = layer.rpu_config.fault_map},
+                                    layer.analog};
     if (product) {
       parameters.written_device = std::move(parameters.device);
       parameters.device.reset();

@@ -1,12 +1,19 @@
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "tile/analog_product.hpp"
 #include "tile/blocks.hpp"
+#include "tile/effects/law.hpp"
+#include "tile/effects/read_noise.hpp"
 
-// One round of a block, from the converted inputs to the scaled outputs.
+// One round of a block, from the converted inputs to the scaled outputs. A block that is recorded (Block::record) goes
+// the same way; what changes values then leaves its derivative: rounding counts as the identity, a clipped value has
+// none, scales of the managements are constants.
 namespace tessera::tile {
 namespace {
+
+constexpr float nearly_clipped = 0.999F;  // of out_bound: what counts as a clipped output (quantization reference D.4)
 
 void add(ConstMatrixView term, MatrixView sum, float factor) {
   for (std::int64_t r = 0; r < term.rows; ++r) {
@@ -16,52 +23,129 @@ void add(ConstMatrixView term, MatrixView sum, float factor) {
   }
 }
 
+void fill_ones(Matrix& m, std::int64_t rows, std::int64_t cols) {
+  m = Matrix::uninitialized(rows, cols);
+  std::fill(m.values().begin(), m.values().end(), 1.0F);
+}
+
+// m *= factor, element by element; a matrix without rows stays without.
+template <class Factor>
+void multiply_derivatives(PhaseTrace& phase, const Factor& factor) {
+  for (Matrix* m : {&phase.slope, &phase.variance, &phase.slope_sum})
+    for (std::size_t i = 0; i < m->values().size(); ++i) m->values()[i] *= factor(i);
+}
+
+// Clips what was converted without its bound.
+void clip_recorded(MatrixView y, float bound, Matrix& slope, std::span<std::int64_t> clipped) {
+  const float near = nearly_clipped * bound;
+  for (std::int64_t r = 0; r < y.rows; ++r) {
+    float* out = y.row(r);
+    float* derivative = slope.view().row(r);
+    std::int32_t count = 0;
+    for (std::int64_t i = 0; i < y.cols; ++i) {
+      const float size = std::fabs(out[i]);
+      count += size >= near ? 1 : 0;
+      derivative[i] = size > bound ? 0.0F : derivative[i];
+      const float above = out[i] > -bound ? out[i] : -bound;
+      out[i] = above < bound ? above : bound;
+    }
+    clipped[static_cast<std::size_t>(r)] += count;
+  }
+}
+
+const float* draws(const Stage& stage, random::Purpose purpose, std::int64_t width, AlignedVector<float>& out,
+                   void (*fill)(const random::Stream&, std::uint32_t, std::uint64_t, std::span<float>)) {
+  const Block& block = stage.block;
+  const random::Stream stream(stage.address, purpose);
+  const MatrixView values = view(out, block.pending, width);
+  const auto first = [&](std::uint64_t vector) { return vector * static_cast<std::uint64_t>(width); };
+  if (block.contiguous) {
+    fill(stream, stage.event, first(block.call.first_vector),
+         {values.data, static_cast<std::size_t>(block.pending * width)});
+    return values.data;
+  }
+  for (std::int64_t i = 0; i < block.pending; ++i) {
+    const std::int64_t vector = stage.scratch.pending[static_cast<std::size_t>(i)];
+    fill(stream, stage.event, first(block.call.first_vector + static_cast<std::uint64_t>(vector)), values.row_span(i));
+  }
+  return values.data;
+}
+
 }  // namespace
 
+const float* Stage::normals(random::Purpose purpose, std::int64_t width, AlignedVector<float>& out) const {
+  return draws(*this, purpose, width, out, random::fill_normal);
+}
+const float* Stage::uniforms(random::Purpose purpose, std::int64_t width, AlignedVector<float>& out) const {
+  return draws(*this, purpose, width, out, random::fill_uniform);
+}
+
+/// Column values on their way through the ADC: the last of a vector applies the scales too.
+struct AnalogProduct::Conversion {
+  MatrixView v;
+  MatrixView y;  ///< may be v
+  bool last = false;
+  bool read_noise = false;            ///< is still to come
+  std::span<PhaseTrace> phases = {};  ///< that led to v, where the block is recorded
+};
+
+Stage AnalogProduct::stage(const Block& block, std::uint32_t event, ProductScratch& s) const {
+  return {io_, frozen_, address_, dac_, adc_, block, event, s};
+}
+
 void AnalogProduct::one_pass(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const {
+  const Stage here = stage(block, event, s);
+  const std::span<PhaseTrace> phases =
+      block.record != nullptr ? std::span(block.record->phases) : std::span<PhaseTrace>();
+  PhaseTrace* record = phases.empty() ? nullptr : &phases[0];
   const MatrixView v = view(s.product, block.pending, outputs());
-  analog_chain(*engine_, block.z, v, s);
-  output_stage(block, v, y, event, true, has_read_noise(), s);
+  change_lines(here, {s.converted.data(), block.pending, inputs()}, record);
+  analog_chain(here, *engine_, block.z, v, record);
+  output_stage(here, {v, y, true, has_read_noise(io_), phases});
 }
 
 void AnalogProduct::pos_neg(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const {
-  const MatrixView half = view(s.phase, block.pending, inputs());
   const MatrixView sum = view(s.sum, block.pending, outputs());
-  const MatrixView v = view(s.product, block.pending, outputs());
   const bool digital = io_.mv_type == AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM;
-  const auto convert_half = [&](MatrixView currents, std::uint32_t half_event) {
+  const std::span<PhaseTrace> phases =
+      block.record != nullptr ? std::span(block.record->phases) : std::span<PhaseTrace>();
+  for (std::uint32_t p = 0; p < 2; ++p) {
+    const Stage here = stage(block, event + p, s);
+    PhaseTrace* record = phases.empty() ? nullptr : &phases[p];
+    const MatrixView half = record != nullptr ? record->z.view() : view(s.phase, block.pending, inputs());
+    transform(block.z, half, [p](float t) { return p == 0 ? std::min(t, 0.0F) : std::max(t, 0.0F); });
+    change_lines(here, half, record);
+    const MatrixView v = p == 0 ? sum : view(s.product, block.pending, outputs());
+    analog_chain(here, p == 0 && negative_engine_ ? *negative_engine_ : *engine_, half, v, record);
     if (digital)
-      output_stage(block, currents, currents, half_event, false, has_read_noise(), s);
-    else if (has_read_noise())
-      add_read_noise(block, currents, half_event, s);
-  };
-
-  transform(block.z, half, [](float t) { return std::min(t, 0.0F); });
-  analog_chain(negative_engine_ ? *negative_engine_ : *engine_, half, sum, s);
-  convert_half(sum, event);
-  transform(block.z, half, [](float t) { return std::max(t, 0.0F); });
-  analog_chain(*engine_, half, v, s);
-  convert_half(v, event + 1);
-  add(v, sum, 1.0F);
+      output_stage(here, {v, v, false, has_read_noise(io_), phases.empty() ? phases : phases.subspan(p, 1)});
+    else if (has_read_noise(io_))
+      add_read_noise(here, v, record);
+    if (p == 1) add(v, sum, 1.0F);
+  }
   if (digital)
     finish_scaled(block, sum, y, s);
   else
-    output_stage(block, sum, y, event, true, false, s);
+    output_stage(stage(block, event, s), {sum, y, true, false, phases});
 }
 
 // Integer codes of the DAC, sent digit by digit (SPLIT_MODE: low and high part; BIT_WISE: every bit), least significant
 // first; every digit has its own conversion and the results are added with the digits' weights.
 void AnalogProduct::by_digits(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const {
   const MatrixView codes = input_codes(block, s);
-  const MatrixView digit = view(s.phase, block.pending, inputs());
   const MatrixView sum = view(s.sum, block.pending, outputs());
   const MatrixView v = view(s.product, block.pending, outputs());
   const std::vector<float> weights = digit_weights();
   for (std::size_t b = 0; b < weights.size(); ++b) {
+    const Stage here = stage(block, event + static_cast<std::uint32_t>(b), s);
+    PhaseTrace* record = block.record != nullptr ? &block.record->phases[b] : nullptr;
+    const MatrixView digit = record != nullptr ? record->z.view() : view(s.phase, block.pending, inputs());
     next_digit(codes, digit, b + 1 == weights.size());
-    const std::uint32_t phase_event = event + static_cast<std::uint32_t>(b);
-    analog_chain(*engine_, digit, v, s);
-    output_stage(block, v, b == 0 ? sum : v, phase_event, false, has_read_noise(), s);
+    change_lines(here, digit, record);
+    analog_chain(here, *engine_, digit, v, record);
+    output_stage(here, {v, b == 0 ? sum : v, false, has_read_noise(io_),
+                        record != nullptr ? std::span(record, 1) : std::span<PhaseTrace>()});
+    if (record != nullptr) multiply_derivatives(*record, [&](std::size_t) { return weights[b]; });
     if (b > 0) add(v, sum, weights[b]);
   }
   finish_scaled(block, sum, y, s);
@@ -100,98 +184,72 @@ void AnalogProduct::next_digit(MatrixView codes, MatrixView digit, bool most_sig
   }
 }
 
-// From the lines' inputs z to the currents in front of the ADC: product and the non-idealities of reference
-// section 4.6. The variance of read noise is left in s.variance for add_read_noise or output_stage.
-void AnalogProduct::analog_chain(const Engine& engine, ConstMatrixView z, MatrixView v, ProductScratch& s) const {
-  columns(engine, z, v, {}, s);
-  if (!frozen_.v_offset.empty()) offsets_and_series(z, v);
-  if (!has_read_noise() || io_.w_noise_type == WeightNoiseType::PCM_READ) return;
-  const MatrixView variance = view(s.variance, v.rows, v.cols);
-  for (std::int64_t r = 0; r < z.rows; ++r) {
-    double sum = 0.0;
-    for (const float t : z.row_span(r)) sum += static_cast<double>(t) * static_cast<double>(t);
-    std::fill_n(variance.row(r), variance.cols, static_cast<float>(sum));
+// What effects make of the values that a pass puts on the lines.
+void AnalogProduct::change_lines(const Stage& stage, MatrixView z, PhaseTrace* record) const {
+  if (!changes_lines_) return;
+  Matrix* slope = record != nullptr ? &record->line_slope : nullptr;
+  if (slope != nullptr) fill_ones(*slope, z.rows, z.cols);
+  for (const EffectLaw* law : laws_)
+    if (law->lines != nullptr) law->lines(stage, z, slope);
+}
+
+// From the lines' inputs z to the currents in front of read noise and ADC. The variance of read noise is left in
+// scratch.variance.
+void AnalogProduct::analog_chain(const Stage& stage, const Engine& engine, ConstMatrixView z, MatrixView v,
+                                 PhaseTrace* record) const {
+  EngineCall call{.z = z, .v = v, .variance = {}, .record = {}};
+  if (record != nullptr) {
+    fill_ones(record->slope, v.rows, v.cols);
+    if (changes_columns_) record->slope_sum = Matrix(v.rows, v.cols);
+    record->engine.resize(engine.recorded());
+    for (Matrix& m : record->engine) m = Matrix::uninitialized(v.rows, v.cols);
+    call.record = record->engine;
   }
+  const bool noisy = has_read_noise(io_);
+  const MatrixView variance = noisy ? view(stage.scratch.variance, v.rows, v.cols) : MatrixView();
+  if (noisy && io_.w_noise_type == WeightNoiseType::PCM_READ) call.variance = variance;
+  engine.run(call, stage.scratch.engine);
+  for (const EffectLaw* law : laws_)
+    if (law->columns != nullptr) law->columns(stage, z, v, record);
+  if (noisy && call.variance.rows == 0) common_variance(z, variance);
 }
 
-void AnalogProduct::columns(const Engine& engine, ConstMatrixView z, MatrixView v, std::span<Matrix> record,
-                            ProductScratch& s) const {
-  EngineCall call{.z = z, .v = v, .variance = {}, .record = record};
-  if (has_read_noise() && io_.w_noise_type == WeightNoiseType::PCM_READ)
-    call.variance = view(s.variance, v.rows, v.cols);
-  engine.run(call, s.engine);
-}
-
-void AnalogProduct::add_read_noise(const Block& block, MatrixView v, std::uint32_t event, ProductScratch& s) const {
-  fill_draws(block, read_noise_, event, v.cols, s, s.draws, false);
-  kernels::add_read_noise(v, {s.variance.data(), v.rows, v.cols}, s.draws.data(), static_cast<float>(io_.w_noise));
-}
-
-void AnalogProduct::offsets_and_series(ConstMatrixView z, MatrixView v) const {
-  const auto r_series = static_cast<float>(io_.r_series);
-  const auto w_min = static_cast<float>(io_.v_offset_w_min);
-  const auto limited = [&](float t) { return t / (1.0F + r_series * std::fabs(t)); };
-  for (std::int64_t r = 0; r < v.rows; ++r) {
-    double sum = 0.0;
-    for (const float t : z.row_span(r)) sum += static_cast<double>(t);
-    const float reference = -w_min * static_cast<float>(sum);
-    float* out = v.row(r);
-    for (std::int64_t i = 0; i < v.cols; ++i) {
-      const float o = frozen_.v_offset[static_cast<std::size_t>(i)];
-      if (w_min == 0.0F)
-        out[i] = (1.0F - o) * limited(out[i]);
-      else if (r_series > 0.0F)
-        out[i] = (1.0F - o) * limited(out[i] + reference) - (1.0F + o) * limited(reference);
-      else
-        out[i] = (1.0F - o) * out[i] - 2.0F * o * reference;
-    }
-  }
-}
-
-void AnalogProduct::saturate(MatrixView v) const {
-  for (std::int64_t r = 0; r < v.rows; ++r) {
-    float* out = v.row(r);
-    for (std::int64_t i = 0; i < v.cols; ++i) {
-      const float k = frozen_.out_nonlinearity[static_cast<std::size_t>(i)];
-      out[i] = frozen_.out_nonlinearity_factor * out[i] / (1.0F + std::fabs(k * out[i]));
-    }
-  }
-}
-
-// Read noise (if it is still to come), saturation, asymmetry, output noise, ADC and bound test of one conversion; the
-// last one of a vector applies the scales too. Where nothing lies between read noise and output noise, their sum is
-// drawn at once: independent Gaussians add up to one.
-void AnalogProduct::output_stage(const Block& block, MatrixView v, MatrixView y, std::uint32_t event, bool last,
-                                 bool read_noise, ProductScratch& s) const {
-  const bool together = read_noise && !frozen_.saturates() && io_.out_asymmetry == 0.0;
-  if (read_noise && !together) add_read_noise(block, v, event, s);
-  if (frozen_.saturates()) saturate(v);
-  if (io_.out_asymmetry != 0.0) {
-    const float factor = 1.0F - static_cast<float>(io_.out_asymmetry);
-    transform(v, v, [&](float t) { return t < 0.0F ? t * factor : t; });
-  }
+// Read noise (if it is still to come), what effects make of the columns, output noise, ADC and bound test of one
+// conversion. Where nothing lies between read noise and output noise, their sum is drawn at once.
+void AnalogProduct::output_stage(const Stage& stage, const Conversion& conversion) const {
+  const Block& block = stage.block;
+  ProductScratch& s = stage.scratch;
+  const MatrixView v = conversion.v;
+  const std::span<PhaseTrace> phases = conversion.phases;
+  PhaseTrace* first = phases.empty() ? nullptr : &phases[0];
+  const bool together = conversion.read_noise && !changes_outputs_;
+  if (conversion.read_noise && !together) add_read_noise(stage, v, first);
+  Matrix slope;
+  if (first != nullptr) fill_ones(slope, v.rows, v.cols);
+  for (const EffectLaw* law : laws_)
+    if (law->outputs != nullptr) law->outputs(stage, v, first != nullptr ? &slope : nullptr);
   kernels::AdcBlock adc;
   adc.v = v;
-  adc.y = y;
-  adc.converter = adc_;
-  if (together || !frozen_.out_noise_values.empty() || io_.out_noise > 0.0) {
-    fill_draws(block, output_noise_, event, v.cols, s, s.draws, false);
-    adc.noise = s.draws.data();
-    adc.noise_std = static_cast<float>(io_.out_noise);
-    adc.noise_stds = frozen_.out_noise_values.empty() ? nullptr : frozen_.out_noise_values.data();
-    if (together) {
-      adc.variance = s.variance.data();
-      adc.variance_factor = static_cast<float>(io_.w_noise * io_.w_noise);
-    }
-  }
-  if (io_.out_sto_round && adc_.step > 0.0F) {
-    fill_draws(block, adc_rounding_, event, v.cols, s, s.dither, true);
-    adc.dither = s.dither.data();
-  }
-  if (last) {
+  adc.y = conversion.y;
+  for (const EffectLaw* law : laws_)
+    if (law->adc != nullptr) law->adc(stage, adc);
+  if (together) join_read_noise(stage, adc, first);
+  if (conversion.last) {
     adc.row_scale = block.unscaled ? s.unscale.data() : nullptr;
     adc.column_scale = block.call.scale;
     adc.bias = block.call.bias;
+  }
+  if (first != nullptr) {  // the bound apart: what lies exactly on it is not clipped
+    kernels::AdcBlock scales;
+    scales.v = adc.y;
+    scales.y = adc.y;
+    scales.row_scale = std::exchange(adc.row_scale, nullptr);
+    const float bound = std::exchange(adc.converter.bound, kernels::Converter().bound);
+    kernels::convert_outputs(adc);
+    clip_recorded(adc.y, bound, slope, block.record->clipped);
+    if (scales.row_scale != nullptr) kernels::convert_outputs(scales);
+    for (PhaseTrace& phase : phases) multiply_derivatives(phase, [&](std::size_t i) { return slope.values()[i]; });
+    return;
   }
   float block_peak = 0.0F;
   if (block.counting) {

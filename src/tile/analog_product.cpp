@@ -7,6 +7,8 @@
 #include "tessera/core/error.hpp"
 #include "tile/blocks.hpp"
 #include "tile/code_counts.hpp"
+#include "tile/effects/dac.hpp"
+#include "tile/effects/law.hpp"
 #include "tile/packed_engine.hpp"
 
 // Managements, rounds and draws; the passes of one round are in analog_passes.cpp.
@@ -50,11 +52,7 @@ AnalogProduct::AnalogProduct(const IOParameters& io, std::shared_ptr<const Engin
       adc_(kernels::make_converter(io.out_bound, io.out_res)),
       engine_(std::move(engine)),
       frozen_(draw_frozen(io, engine_->outputs(), engine_->inputs(), address)),
-      input_noise_(address, random::Purpose::input_noise),
-      output_noise_(address, random::Purpose::output_noise),
-      read_noise_(address, random::Purpose::weight_read_noise),
-      dac_rounding_(address, random::Purpose::dac_rounding),
-      adc_rounding_(address, random::Purpose::adc_rounding) {
+      address_(address) {
   set_frozen(std::move(frozen_));
 }
 
@@ -65,6 +63,15 @@ void AnalogProduct::set_weights(ConstMatrixView weights) {
 
 void AnalogProduct::set_frozen(FrozenDraws frozen) {
   frozen_ = std::move(frozen);
+  laws_.clear();
+  for (const Effect& effect : effects())
+    if (effect.act != nullptr && effect.act->acts(io_, frozen_)) laws_.push_back(effect.act);
+  const auto some = [&](auto hook) {
+    return std::any_of(laws_.begin(), laws_.end(), [&](const EffectLaw* law) { return law->*hook != nullptr; });
+  };
+  changes_lines_ = some(&EffectLaw::lines);
+  changes_columns_ = some(&EffectLaw::columns);
+  changes_outputs_ = some(&EffectLaw::outputs);
   negative_engine_.reset();
   if (frozen_.w_asymmetry.rows() == 0) return;
   Matrix negative = engine_->weights();
@@ -102,7 +109,7 @@ void AnalogProduct::run(const ProductCall& call, ProductScratch& s) const {
 }
 
 // All vectors of a call pending, with the scales of the first round.
-AnalogProduct::Block AnalogProduct::begin(const ProductCall& call, ProductScratch& s) const {
+Block AnalogProduct::begin(const ProductCall& call, ProductScratch& s) const {
   Block block{.call = call, .x = call.x, .z = {}, .range = call.input_range};
   if (needs_explicit_input(call)) {
     block.x = explicit_input(call, s);
@@ -309,27 +316,6 @@ void AnalogProduct::run_round(const Block& whole, std::uint32_t round, ProductSc
   }
 }
 
-// Standard normal (or uniform) draws of the pending vectors, `width` each, contiguous.
-void AnalogProduct::fill_draws(const Block& block, const random::Stream& stream, std::uint32_t event,
-                               std::int64_t width, const ProductScratch& s, AlignedVector<float>& out,
-                               bool uniform) const {
-  const MatrixView draws = view(out, block.pending, width);
-  const auto fill = [&](std::uint64_t vector, std::span<float> values) {
-    const std::uint64_t first = vector * static_cast<std::uint64_t>(width);
-    if (uniform)
-      random::fill_uniform(stream, event, first, values);
-    else
-      random::fill_normal(stream, event, first, values);
-  };
-  if (block.contiguous) {
-    fill(block.call.first_vector, {draws.data, static_cast<std::size_t>(block.pending * width)});
-    return;
-  }
-  for (std::int64_t i = 0; i < block.pending; ++i)
-    fill(block.call.first_vector + static_cast<std::uint64_t>(s.pending[static_cast<std::size_t>(i)]),
-         draws.row_span(i));
-}
-
 std::optional<kernels::InputConversion> AnalogProduct::input_conversion() const {
   const bool alike = !scales_by_vector() && !managed_bounds() && io_.inp_noise <= 0.0 &&
                      !(io_.inp_sto_round && dac_.step > 0.0F) && io_.mv_type != AnalogMVType::SPLIT_MODE &&
@@ -344,7 +330,7 @@ std::optional<kernels::InputConversion> AnalogProduct::input_conversion() const 
 ConstMatrixView AnalogProduct::convert_inputs(const Block& block, ConstMatrixView x, std::uint32_t event,
                                               ProductScratch& s) const {
   if (block.call.converted) {
-    if (x.stride == x.cols) return x;
+    if (x.stride == x.cols && !changes_lines_) return x;
     const MatrixView z = view(s.converted, x.rows, x.cols);
     for (std::int64_t r = 0; r < x.rows; ++r) std::copy_n(x.row(r), x.cols, z.row(r));
     return z;
@@ -355,17 +341,8 @@ ConstMatrixView AnalogProduct::convert_inputs(const Block& block, ConstMatrixVie
   dac.z = view(s.converted, x.rows, x.cols);
   dac.range = block.range;
   dac.scale = block.scaled ? s.scale.data() : nullptr;
-  dac.converter = dac_;
-  if (io_.inp_sto_round && dac_.step > 0.0F) {
-    fill_draws(block, dac_rounding_, event, x.cols, s, s.dither, true);
-    dac.dither = s.dither.data();
-  }
-  if (io_.inp_noise > 0.0) {
-    fill_draws(block, input_noise_, event, x.cols, s, s.draws, false);
-    dac.noise = s.draws.data();
-    dac.noise_std = static_cast<float>(io_.inp_noise);
-  }
-  dac.negative_factor = 1.0F - static_cast<float>(io_.inp_asymmetry);
+  for (const EffectLaw* law : laws_)
+    if (law->dac != nullptr) law->dac(stage(block, event, s), dac);
   LayerStatistics* statistics = block.call.statistics;
   dac.counts = statistics != nullptr ? &counts : nullptr;
   require<RunError>(kernels::convert_inputs(dac), "a value at the input of an analog tile is not finite");
@@ -397,6 +374,11 @@ std::int64_t AnalogProduct::undo_clipping_of_bias_line(const Block& block, const
     ++clipped;
   }
   return clipped;
+}
+
+void AnalogProduct::dac_backward(ConstMatrixView x, float range, ConstMatrixView z, const float* scale,
+                                 MatrixView dz) const {
+  if (!perfect_) dac_slope(io_, dac_, x, range, z, scale, dz);
 }
 
 // Bound management (reference section 4.7): which of the pending vectors are repeated, and with what scale.

@@ -207,6 +207,8 @@ class LearningLayer::Impl::TileBackward {
         for (std::int64_t i = 0; i < outputs_; ++i) all += scaled(r, i) * phase.slope_sum(first + r, i);
         for (std::int64_t k = 0; k < lines_; ++k) to[k] += all;
       }
+      if (phase.line_slope.rows() > 0)
+        for (std::int64_t k = 0; k < lines_; ++k) to[k] *= phase.line_slope(first + r, k);
     }
     if (passes_ > 1) add(p, first, part, dz);
   }

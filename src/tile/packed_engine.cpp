@@ -5,6 +5,7 @@
 
 #include "tessera/kernels/converter.hpp"
 #include "tessera/kernels/outer_product.hpp"
+#include "tessera/kernels/reference.hpp"
 #include "tile/blocks.hpp"
 
 namespace tessera::tile {
@@ -196,8 +197,8 @@ void PackedEngine::record_drop(ConstMatrixView z, std::span<Matrix> record) cons
   for (std::size_t i = 0; i < straight.values().size(); ++i) {
     float& current = record[1].values()[i];
     const float a = n_over_g * current;
-    record[0].values()[i] = ir_drop_ * (a * (a * (0.05F * a - 0.2F) + 0.5F));
-    current = -ir_drop_ * (a * (0.15F * a - 0.4F) + 0.5F) * n_over_g * (straight.values()[i] - far.values()[i]);
+    record[0].values()[i] = ir_drop_ * kernels::reference::ir_drop(a);
+    current = -ir_drop_ * kernels::reference::ir_drop_slope(a) * n_over_g * (straight.values()[i] - far.values()[i]);
   }
 }
 

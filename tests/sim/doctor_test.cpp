@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 
 #include "sim/small_network.hpp"
 
@@ -68,6 +69,60 @@ TEST(DoctorTest, ScaleAndBiasBitsAreToldApart) {
   EXPECT_GT(scale.without.alone_db[1], diagnosis.configured.alone_db[1]);
   EXPECT_THROW(stage_of(diagnosis, "output noise"), InputError);
   EXPECT_TRUE(stage_of(diagnosis, "ADC rounding").removable);
+  EXPECT_FALSE(stage_of(diagnosis, "ADC clip").removable);
+}
+
+// One effect on in a network with its encoding: alone it is the whole, and without it all is ideal.
+void expect_whole(const DoctorStage& stage, const Diagnosis& diagnosis) {
+  EXPECT_EQ(stage.only.accuracy, diagnosis.configured.accuracy);
+  EXPECT_EQ(stage.only.sqnr_db, diagnosis.configured.sqnr_db);
+}
+
+LayerResolver with_forward(const std::function<void(tile::IOParameters&)>& change) {
+  return [change](const std::string&, const std::string&) {
+    LayerParameters layer;
+    layer.rpu.forward.out_noise = 0.0;
+    layer.rpu.forward.inp_res = layer.rpu.forward.out_res = -1.0;
+    layer.rpu.forward.inp_bound = layer.rpu.forward.out_bound = 0.0;
+    change(layer.rpu.forward);
+    return layer;
+  };
+}
+
+TEST(DoctorTest, DigitEncodingsAreDiagnosed) {
+  for (const tile::AnalogMVType type : {tile::AnalogMVType::SPLIT_MODE, tile::AnalogMVType::BIT_WISE}) {
+    const Diagnosis diagnosis = diagnosis_of(with_forward([type](tile::IOParameters& io) {
+      io.mv_type = type;
+      io.inp_bound = 1.0;
+      io.inp_res = 14.0;
+      io.split_mode_bit_shift = 2;
+    }));
+    ASSERT_EQ(diagnosis.stages.size(), 1U);
+    const DoctorStage& dac = stage_of(diagnosis, "DAC");
+    expect_whole(dac, diagnosis);
+    EXPECT_TRUE(dac.removable);
+    EXPECT_EQ(dac.without.sqnr_db, diagnosis.ideal.sqnr_db);
+    EXPECT_LT(dac.only.sqnr_db.back(), 50.0);
+  }
+}
+
+TEST(DoctorTest, EveryMechanismIsSeenUnderTheConfiguredEncoding) {
+  const Diagnosis diagnosis = diagnosis_of(with_forward([](tile::IOParameters& io) {
+    io.mv_type = tile::AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM;
+    io.out_noise = 0.05;
+  }));
+  const DoctorStage& noise = stage_of(diagnosis, "output noise");
+  expect_whole(noise, diagnosis);
+  EXPECT_EQ(noise.without.sqnr_db, diagnosis.ideal.sqnr_db);
+}
+
+TEST(DoctorTest, SaturationKeepsTheBoundOfItsLaw) {
+  const Diagnosis diagnosis = diagnosis_of(with_forward([](tile::IOParameters& io) {
+    io.out_bound = 12.0;
+    io.out_nonlinearity = 0.5;
+  }));
+  const DoctorStage& saturation = stage_of(diagnosis, "saturation");
+  expect_whole(saturation, diagnosis);
   EXPECT_FALSE(stage_of(diagnosis, "ADC clip").removable);
 }
 

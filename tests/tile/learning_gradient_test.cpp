@@ -6,6 +6,7 @@
 // relative errors are those of docs/models/learning.md.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -344,6 +345,26 @@ INSTANTIATE_TEST_SUITE_P(Effects, LearningGradient,
                                                   p.mapping.learn_out_scaling = true;
                                                   p.mapping.out_scaling_columnwise = true;
                                                 }}),
+                         [](const auto& each) { return each.param.name; });
+
+// Effects that change values of lines and columns by a law of their own, as their examples have them.
+std::vector<Case> effects_with_references() {
+  std::vector<Case> cases;
+  for (const Effect& effect : effects()) {
+    if (effect.line_reference == nullptr && effect.column_reference == nullptr) continue;
+    for (const AnalogMVType type : {AnalogMVType::ONE_PASS, AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM}) {
+      std::string name = effect.name + (type == AnalogMVType::ONE_PASS ? "" : "_by_sign");
+      std::replace(name.begin(), name.end(), ' ', '_');
+      cases.push_back({name, [&effect, type](RpuParameters& p) {
+                         for (const EffectKey& key : effect.keys)
+                           if (!key.examples.empty()) key.set(p, key.examples.front());
+                         p.forward.mv_type = type;
+                       }});
+    }
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(Own, LearningGradient, ::testing::ValuesIn(effects_with_references()),
                          [](const auto& each) { return each.param.name; });
 
 }  // namespace

@@ -4,9 +4,9 @@
 
 #include <cmath>
 #include <functional>
-#include <map>
 #include <set>
 
+#include "tessera/tile/effects.hpp"
 #include "tile/test_layers.hpp"
 
 namespace tessera::tile {
@@ -18,66 +18,14 @@ struct Option {
   std::function<void(RpuParameters&)> set;
 };
 
-template <class Field, class Value>
-Option io(std::string name, Field IOParameters::*field, Value value) {
-  return {name, name.substr(0, name.find('=')),
-          [field, value](RpuParameters& p) { p.forward.*field = static_cast<Field>(value); }};
-}
-
+// The examples of all effects, and what has none: mapping, and settings that need several values.
 std::vector<Option> options() {
-  using IO = IOParameters;
-  std::vector<Option> all{io("is_perfect=true", &IO::is_perfect, true),
-                          io("inp_bound=0.7", &IO::inp_bound, 0.7),
-                          io("inp_bound=-1", &IO::inp_bound, -1.0),
-                          io("inp_noise=0.1", &IO::inp_noise, 0.1),
-                          io("inp_res=14", &IO::inp_res, 14.0),
-                          io("inp_res=-1", &IO::inp_res, -1.0),
-                          io("inp_sto_round=true", &IO::inp_sto_round, true),
-                          io("inp_asymmetry=0.1", &IO::inp_asymmetry, 0.1),
-                          io("out_bound=0.5", &IO::out_bound, 0.5),
-                          io("out_bound=0", &IO::out_bound, 0.0),
-                          io("out_noise=0", &IO::out_noise, 0.0),
-                          io("out_noise_std=0.5", &IO::out_noise_std, 0.5),
-                          io("out_res=-1", &IO::out_res, -1.0),
-                          io("out_res=30", &IO::out_res, 30.0),
-                          io("out_sto_round=true", &IO::out_sto_round, true),
-                          io("out_scale=2.5", &IO::out_scale, 2.5),
-                          io("out_asymmetry=-0.1", &IO::out_asymmetry, -0.1),
-                          io("w_noise=0.05", &IO::w_noise, 0.05),
-                          io("ir_drop=1", &IO::ir_drop, 1.0),
-                          io("ir_drop_g_ratio=100", &IO::ir_drop_g_ratio, 100.0),
-                          io("out_nonlinearity=0.4", &IO::out_nonlinearity, 0.4),
-                          io("out_nonlinearity_std=0.2", &IO::out_nonlinearity_std, 0.2),
-                          io("slope_calibration=0.5", &IO::slope_calibration, 0.5),
-                          io("v_offset_std=0.05", &IO::v_offset_std, 0.05),
-                          io("v_offset_w_min=0", &IO::v_offset_w_min, 0.0),
-                          io("r_series=0.02", &IO::r_series, 0.02),
-                          io("w_read_asymmetry_dtod=0.1", &IO::w_read_asymmetry_dtod, 0.1),
-                          io("max_bm_factor=2", &IO::max_bm_factor, 2),
-                          io("max_bm_res=0.05", &IO::max_bm_res, 0.05),
-                          io("bm_test_negative_bound=false", &IO::bm_test_negative_bound, false),
-                          io("nm_thres=0.8", &IO::nm_thres, 0.8),
-                          io("split_mode_bit_shift=4", &IO::split_mode_bit_shift, 4)};
-  for (const auto& [name, type] : {std::pair{"IDEAL", AnalogMVType::IDEAL},
-                                   {"POS_NEG_SEPARATE", AnalogMVType::POS_NEG_SEPARATE},
-                                   {"POS_NEG_SEPARATE_DIGITAL_SUM", AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM},
-                                   {"SPLIT_MODE", AnalogMVType::SPLIT_MODE},
-                                   {"BIT_WISE", AnalogMVType::BIT_WISE}})
-    all.push_back(io(std::string("mv_type=") + name, &IO::mv_type, type));
-  for (const auto& [name, type] : {std::pair{"NONE", NoiseManagementType::NONE},
-                                   {"MAX", NoiseManagementType::MAX},
-                                   {"CONSTANT", NoiseManagementType::CONSTANT},
-                                   {"ABS_MAX_NP_SUM", NoiseManagementType::ABS_MAX_NP_SUM},
-                                   {"AVERAGE_ABS_MAX", NoiseManagementType::AVERAGE_ABS_MAX}})
-    all.push_back(io(std::string("noise_management=") + name, &IO::noise_management, type));
-  for (const auto& [name, type] : {std::pair{"NONE", BoundManagementType::NONE},
-                                   {"ITERATIVE_WORST_CASE", BoundManagementType::ITERATIVE_WORST_CASE},
-                                   {"SHIFT", BoundManagementType::SHIFT}})
-    all.push_back(io(std::string("bound_management=") + name, &IO::bound_management, type));
-  for (const auto& [name, type] :
-       {std::pair{"ADDITIVE_CONSTANT", WeightNoiseType::ADDITIVE_CONSTANT}, {"PCM_READ", WeightNoiseType::PCM_READ}})
-    all.push_back(io(std::string("w_noise_type=") + name, &IO::w_noise_type, type));
-
+  std::vector<Option> all;
+  for (const Effect& effect : effects())
+    for (const EffectKey& key : effect.keys)
+      for (const double value : key.examples)
+        all.push_back({fmt::format("{}={}", key.key, value), key.key,
+                       [set = key.set, value](RpuParameters& p) { set(p, value); }});
   const auto add = [&](std::string name, std::function<void(RpuParameters&)> set) {
     all.push_back({name, name.substr(0, name.find('=')), std::move(set)});
   };
@@ -88,19 +36,6 @@ std::vector<Option> options() {
   add("max_input_size=9", [](RpuParameters& p) { p.mapping.max_input_size = 9; });
   add("max_output_size=5", [](RpuParameters& p) { p.mapping.max_output_size = 5; });
   add("max_output_size=0", [](RpuParameters& p) { p.mapping.max_output_size = 0; });
-  add("input_range=1.5", [](RpuParameters& p) {
-    p.pre_post.input_range.enable = true;
-    p.pre_post.input_range.init_value = 1.5;
-  });
-  add("manage_output_clipping=true", [](RpuParameters& p) { p.pre_post.input_range.manage_output_clipping = true; });
-  add("periph=4", [](RpuParameters& p) { p.pre_post.periph_quant.n_bits = 4; });
-  add("periph=1", [](RpuParameters& p) { p.pre_post.periph_quant.n_bits = 1; });
-  add("periph_symmetric=false", [](RpuParameters& p) { p.pre_post.periph_quant.symmetric = false; });
-  add("periph_per_column=true", [](RpuParameters& p) { p.pre_post.periph_quant.per_column = true; });
-  add("periph_scale=false", [](RpuParameters& p) { p.pre_post.periph_quant.scale = false; });
-  add("periph_bias=false", [](RpuParameters& p) { p.pre_post.periph_quant.bias = false; });
-  add("periph_power_of_two=true", [](RpuParameters& p) { p.pre_post.periph_quant.power_of_two = true; });
-  add("periph_learned=true", [](RpuParameters& p) { p.pre_post.periph_quant.learn_quant_params = true; });
   add("act_quant=6", [](RpuParameters& p) { p.act_quant_config = ActivationQuantConfig{.n_bits = 6}; });
   add("act_quant=MSE", [](RpuParameters& p) {
     p.act_quant_config = ActivationQuantConfig{
@@ -155,11 +90,12 @@ TEST(Pairwise, EveryPairWorksOrIsRefusedWithAReason) {
   }
   // What is refused has one of these reasons; everything else works.
   for (const std::string& pair : refused) {
-    const auto has = [&](const char* word) { return pair.find(word) != std::string::npos; };
-    const bool codes = has("SPLIT_MODE") || has("BIT_WISE");
-    EXPECT_TRUE(has("SHIFT") || (codes && (has("inp_bound=-1") || has("inp_res=-1"))) ||
-                (has("SPLIT_MODE") && (has("split_mode_bit_shift=4") || has("inp_res=14"))) ||
-                (has("manage_output_clipping") && has("input_range")) || has("periph=1"))
+    const auto has = [&](const std::string& word) { return pair.find(word) != std::string::npos; };
+    const std::string mode = "forward.mv_type=", split = mode + "4", bits = mode + "5";  // SPLIT_MODE, BIT_WISE
+    EXPECT_TRUE(has("forward.bound_management=3") ||                                     // SHIFT
+                ((has(split) || has(bits)) && (has("forward.inp_bound=-1") || has("forward.inp_res=-1"))) ||
+                (has(split) && (has("split_mode_bit_shift=4") || has("forward.inp_res=14"))) ||
+                (has("manage_output_clipping") && has("input_range.enable")) || has("periph_quant.n_bits=1"))
         << pair;
   }
   EXPECT_GT(worked, 1500);

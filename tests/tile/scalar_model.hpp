@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "tessera/tile/effects.hpp"
 #include "tessera/tile/learning.hpp"
 #include "tile/test_layers.hpp"
 
@@ -184,14 +185,16 @@ class Model {
         passes[1][k] = std::max(z[k], 0.0);
       }
     }
+    for (std::vector<double>& pass : passes)
+      for (double& line : pass)
+        for (const Effect& effect : effects())
+          if (effect.line_reference != nullptr) line = effect.line_reference(io, line);
     const FrozenDraws& frozen = analog_.frozen(t);
     // Saturation, noise and ADC of one conversion.
     const auto convert = [&](std::int64_t i, double current, double together, std::uint32_t event) {
-      if (frozen.saturates()) {
-        const auto k = static_cast<double>(frozen.out_nonlinearity[static_cast<std::size_t>(i)]);
-        current = static_cast<double>(frozen.out_nonlinearity_factor) * current / (1.0 + std::fabs(k * current));
-      }
-      if (current < 0.0) current *= 1.0 - io.out_asymmetry;
+      for (const Effect& effect : effects())
+        if (effect.column_reference != nullptr)
+          current = effect.column_reference(io, frozen, static_cast<std::size_t>(i), current);
       if (io.out_noise > 0.0 || together > 0.0)
         current += std::sqrt(io.out_noise * io.out_noise + together) *
                    draw(random::Purpose::output_noise, t, v * at.outputs + i, event);

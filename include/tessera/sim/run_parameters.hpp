@@ -6,9 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tessera/device/drift_compensation.hpp"
-#include "tessera/device/parameters.hpp"
-#include "tessera/tile/parameters.hpp"
+#include "tessera/tile/effects.hpp"
 
 /// What a simulation is asked to do. Plain values, filled by module spec from YAML or by hand.
 namespace tessera::sim {
@@ -62,21 +60,13 @@ struct ReplacedParameters {
   bool operator==(const ReplacedParameters&) const = default;
 };
 
-/// What one layer is simulated as.
-struct LayerParameters {
+/// What one layer is simulated as: on tiles with its devices, or digital.
+struct LayerParameters : tile::AnalogParameters {
   bool analog = true;
-  tile::RpuParameters rpu;
-  std::optional<device::DeviceParameters> device;               ///< none: the target weights are used as they are
-  std::optional<device::DriftCompensation> drift_compensation;  ///< with a device only
-  /// File of a map of stuck devices (see read_fault_maps); replaces drawn faults. With a device only; empty: none.
-  std::string fault_map = {};
   /// Ranges found by calibration or training (layer_calibration.hpp); null: those of `rpu`.
   std::shared_ptr<const LayerCalibration> calibration = {};
   /// What a forced calibration replaced in `rpu`; none: nothing.
   std::optional<ReplacedParameters> replaced = {};
-
-  /// Products of two activations: the devices into which every matrix is programmed anew (`device` is empty for them).
-  std::optional<device::DeviceParameters> written_device = {};
 
   bool operator==(const LayerParameters&) const = default;
 };

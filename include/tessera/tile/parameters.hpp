@@ -13,60 +13,62 @@ enum class NoiseManagementType { NONE, ABS_MAX, ABS_MAX_NP_SUM, MAX, CONSTANT, A
 enum class BoundManagementType { NONE, ITERATIVE, ITERATIVE_WORST_CASE, SHIFT };
 enum class WeightNoiseType { NONE, ADDITIVE_CONSTANT, PCM_READ };
 
-/// The analog matrix-vector product between DAC and ADC.
-/// A resolution p > 1 is a number of steps over the full range [-bound, bound]; 0 < p <= 1 is one step as a fraction of
-/// that range; p <= 0 turns the quantizer off. A bound <= 0 is infinite.
+/// The analog matrix-vector product between DAC and ADC. Everything is in normalised units: x' is the input behind the
+/// input range, c its noise-management scale, z what the lines carry, v a column's value (weight times z), xi a
+/// standard normal draw. A resolution p > 1 is a number of steps over the full range [-bound, bound]; 0 < p <= 1 is one
+/// step as a fraction of that range; p <= 0 turns the quantizer off; n bits are 2^n - 2 or 1 / (2^n - 2). A bound <= 0
+/// is infinite. Laws: docs/models/effects.md and the pages named there; each field belongs to one effect (effects.hpp).
 struct IOParameters {
-  bool is_perfect = false;
-  AnalogMVType mv_type = AnalogMVType::ONE_PASS;
-  double inp_bound = 1.0;
-  double inp_noise = 0.0;
-  double inp_res = 1.0 / 126.0;
-  bool inp_sto_round = false;
-  double inp_asymmetry = 0.0;
-  double out_bound = 12.0;
-  double out_noise = 0.06;
-  double out_noise_std = 0.0;
-  double out_res = 1.0 / 510.0;
-  bool out_sto_round = false;
-  double out_scale = 1.0;
-  double out_asymmetry = 0.0;
-  BoundManagementType bound_management = BoundManagementType::ITERATIVE;
-  NoiseManagementType noise_management = NoiseManagementType::ABS_MAX;
-  double w_noise = 0.0;
-  WeightNoiseType w_noise_type = WeightNoiseType::NONE;
-  double ir_drop = 0.0;
-  double ir_drop_g_ratio = 1.0 / 0.35 / 5e-6;
-  double out_nonlinearity = 0.0;
-  double out_nonlinearity_std = 0.0;
-  double slope_calibration = 0.0;
-  double v_offset_std = 0.0;
-  double v_offset_w_min = -1.0;
-  double r_series = 0.0;
-  double w_read_asymmetry_dtod = 0.0;
-  int max_bm_factor = 1000;  ///< 0: no vector is repeated
-  double max_bm_res = 0.25;
-  bool bm_test_negative_bound = true;
-  double nm_thres = 0.0;
-  int split_mode_bit_shift = 3;
+  bool is_perfect = false;                        ///< v = W x', nothing below but out_scale
+  AnalogMVType mv_type = AnalogMVType::ONE_PASS;  ///< passes: all lines at once, by sign, or digit by digit
+  double inp_bound = 1.0;                         ///< full scale of the DAC: z = clamp(z, -inp_bound, inp_bound)
+  double inp_noise = 0.0;                         ///< z += inp_noise xi, behind the clamp; >= 0
+  double inp_res = 1.0 / 126.0;  ///< of the DAC: z = Delta rint(x' c / Delta), Delta = 2 inp_bound rho(inp_res)
+  bool inp_sto_round = false;    ///< DAC: rint(x' c / Delta + u - 1/2), u uniform on (0, 1)
+  double inp_asymmetry = 0.0;    ///< z < 0: z *= 1 - inp_asymmetry
+  double out_bound = 12.0;       ///< full scale of the ADC: v = clamp(v, -out_bound, out_bound)
+  double out_noise = 0.06;       ///< v += out_noise xi, in front of the ADC; >= 0
+  double out_noise_std = 0.0;    ///< output i has |out_noise (1 + out_noise_std xi_i)|, drawn once; >= 0
+  double out_res = 1.0 / 510.0;  ///< of the ADC: v = Delta rint(v / Delta), Delta = 2 out_bound rho(out_res)
+  bool out_sto_round = false;    ///< ADC: as inp_sto_round
+  double out_scale = 1.0;        ///< digital factor on the result: y = v out_scale / c
+  double out_asymmetry = 0.0;    ///< v < 0: v *= 1 - out_asymmetry, in front of noise and ADC
+  BoundManagementType bound_management = BoundManagementType::ITERATIVE;  ///< what follows where a vector clips the ADC
+  NoiseManagementType noise_management = NoiseManagementType::ABS_MAX;    ///< how c is found: c = 1 / max |x'|, ...
+  double w_noise = 0.0;                                                   ///< read noise: v_i += w_noise s_i xi_i; >= 0
+  WeightNoiseType w_noise_type = WeightNoiseType::NONE;  ///< s_i = ||z|| or, PCM_READ, sqrt(sum |W_ij| z_j^2)
+  double ir_drop = 0.0;  ///< v_i -= ir_drop C(A_i) sum_j W_ij z_j P_j, A_i = N/G sum |W_ij| |z_j|; >= 0
+  double ir_drop_g_ratio = 1.0 / 0.35 / 5e-6;  ///< G: conductance of a wire segment over the largest device's; > 0
+  double out_nonlinearity = 0.0;       ///< v_i = F v_i / (1 + |k_i v_i|), mean k = out_nonlinearity / out_bound; >= 0
+  double out_nonlinearity_std = 0.0;   ///< relative spread of k over the outputs, drawn once; >= 0
+  double slope_calibration = 0.0;      ///< F = (1 + (mean k + r_series) slope_calibration out_bound)^2; 0: F = 1; >= 0
+  double v_offset_std = 0.0;           ///< offset of output i: o_i = max(v_offset_std xi_i, 0), drawn once; >= 0
+  double v_offset_w_min = -1.0;        ///< weight w0 of the implicit reference device that o_i and r_series act on
+  double r_series = 0.0;               ///< R per output line: v = v / (1 + R |v|), without reference device; >= 0
+  double w_read_asymmetry_dtod = 0.0;  ///< negative inputs read W o K, K_ij = 1 + w_read_asymmetry_dtod xi_ij; >= 0
+  int max_bm_factor = 1000;            ///< bound management ends once inputs are reduced by more than this; 0: at once
+  double max_bm_res = 0.25;            ///< ... or by more than max_bm_res / Delta of the DAC
+  bool bm_test_negative_bound = true;  ///< negative clipping repeats a vector, too
+  double nm_thres = 0.0;               ///< CONSTANT: c = 1 / nm_thres; else the largest 1 / c; 0: none
+  int split_mode_bit_shift = 3;        ///< SPLIT_MODE: bits of the low part of a code, sent on its own
 
   bool operator==(const IOParameters&) const = default;
 };
 
 /// The static input range r of a tile: x is clipped to [-r, r] and divided by r in front of the DAC.
 struct InputRangeParameter {
-  bool enable = false;
-  bool learn_input_range = true;
-  double init_value = 3.0;
-  int init_from_data = 100;
-  double init_std_alpha = 3.0;
-  double decay = 0.001;
-  double input_min_percentage = 0.95;
-  bool manage_output_clipping = false;
-  double output_min_percentage = 0.95;
-  double gradient_scale = 1.0;
-  bool gradient_relative = true;
-  std::optional<std::string> calibration_info = {};
+  bool enable = false;                  ///< false: x' = x
+  bool learn_input_range = true;        ///< training: r is learned
+  double init_value = 3.0;              ///< r before calibration or training, in units of x; > 0
+  int init_from_data = 100;             ///< training batches whose spread r averages first; 0: none
+  double init_std_alpha = 3.0;          ///< r of a batch, in its standard deviations; >= 0
+  double decay = 0.001;                 ///< training: gradient decay r while enough inputs are inside; >= 0
+  double input_min_percentage = 0.95;   ///< enough: this fraction
+  bool manage_output_clipping = false;  ///< training: r grows where outputs clip
+  double output_min_percentage = 0.95;  ///< ... while less than this fraction is unclipped
+  double gradient_scale = 1.0;          ///< training: factor on a relative gradient
+  bool gradient_relative = true;        ///< training: the gradient is multiplied by r gradient_scale
+  std::optional<std::string> calibration_info = {};  ///< note left by a calibration
 
   bool operator==(const InputRangeParameter&) const = default;
 };

@@ -1,0 +1,158 @@
+#pragma once
+#include <cmath>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "tessera/core/error.hpp"
+#include "tessera/tile/effects.hpp"
+#include "tile/product_block.hpp"
+
+/// Private: what a file of this folder is written with. It defines a function of its own name that returns its effects;
+/// CMakeLists.txt makes the list from the folder.
+namespace tessera::tile {
+
+class EffectProblems {
+ public:
+  void require(bool condition, const std::string& key, const std::string& message) {
+    if (!condition) problems_.push_back({{}, 0, 0, key, message});
+  }
+  /// That a key's value is a number within its range, and finite where it has to be.
+  void check(const EffectKey& key, double value) {
+    if (std::isnan(value) || (std::isinf(value) && !key.range.infinity))
+      return require(false, key.key, fmt::format("{} is not a finite number", value));
+    require(key.range.contains(value), key.key,
+            fmt::format("{} is out of range (must be {})", value, key.range.text()));
+  }
+  void throw_if_any() {
+    if (!problems_.empty()) throw ConfigError(std::move(problems_));
+  }
+
+ private:
+  std::vector<Problem> problems_;
+};
+
+/// One conversion of a block of vectors, as laws see it.
+struct Stage {
+  const IOParameters& io;
+  const FrozenDraws& frozen;
+  const random::Address& address;
+  const kernels::Converter& dac;
+  const kernels::Converter& adc;
+  const Block& block;
+  std::uint32_t event = 0;
+  ProductScratch& scratch;
+
+  /// Draws of the vectors of the block, `width` each, in `out`.
+  const float* normals(random::Purpose purpose, std::int64_t width, AlignedVector<float>& out) const;
+  const float* uniforms(random::Purpose purpose, std::int64_t width, AlignedVector<float>& out) const;
+};
+
+/// What an effect does in the product, hook by hook; null where it does nothing. A law that changes values says its
+/// slope in the same text, for those who record: see apply().
+struct EffectLaw {
+  /// Draws what is frozen when a tile is built.
+  void (*freeze)(const IOParameters& io, std::int64_t outputs, std::int64_t inputs, const random::Address& address,
+                 FrozenDraws& frozen) = nullptr;
+  /// Whether the hooks below are called.
+  bool (*acts)(const IOParameters& io, const FrozenDraws& frozen) = nullptr;
+  /// Fills its part of the DAC's block.
+  void (*dac)(const Stage&, kernels::DacBlock&) = nullptr;
+  /// Changes what a pass puts on the lines, element by element.
+  void (*lines)(const Stage&, MatrixView z, Matrix* slope) = nullptr;
+  /// Changes the columns of a pass by what is on its lines; record->slope and slope_sum are multiplied and added to.
+  void (*columns)(const Stage&, ConstMatrixView z, MatrixView v, PhaseTrace* record) = nullptr;
+  /// Changes what an ADC is to convert, element by element.
+  void (*outputs)(const Stage&, MatrixView v, Matrix* slope) = nullptr;
+  /// Fills its part of the ADC's block.
+  void (*adc)(const Stage&, kernels::AdcBlock&) = nullptr;
+};
+
+/// Takes the place of a slope that nobody wants.
+struct NoSlope {
+  void operator=(float) const {}
+};
+
+/// v = law(v, column, d) for every element, where the law sets d to its derivative. With `slope` (of v's shape) that is
+/// multiplied by d.
+template <class Law>
+void apply(MatrixView v, Matrix* slope, const Law& law) {
+  for (std::int64_t r = 0; r < v.rows; ++r) {
+    float* row = v.row(r);
+    if (slope == nullptr) {
+      const NoSlope unwanted;
+      for (std::int64_t i = 0; i < v.cols; ++i) row[i] = law(row[i], i, unwanted);
+      continue;
+    }
+    float* slopes = slope->view().row(r);
+    for (std::int64_t i = 0; i < v.cols; ++i) {
+      float d = 1.0F;
+      row[i] = law(row[i], i, d);
+      slopes[i] *= d;
+    }
+  }
+}
+
+inline IOParameters& part(RpuParameters& p, IOParameters*) {
+  return p.forward;
+}
+inline InputRangeParameter& part(RpuParameters& p, InputRangeParameter*) {
+  return p.pre_post.input_range;
+}
+inline PeripheryQuantizationParameter& part(RpuParameters& p, PeripheryQuantizationParameter*) {
+  return p.pre_post.periph_quant;
+}
+inline const char* prefix(IOParameters*) {
+  return "forward.";
+}
+inline const char* prefix(InputRangeParameter*) {
+  return "pre_post.input_range.";
+}
+inline const char* prefix(PeripheryQuantizationParameter*) {
+  return "pre_post.periph_quant.";
+}
+
+/// The key of a member: key<&IOParameters::inp_noise>("inp_noise", Range::at_least(0), {0.1}).
+template <auto member>
+EffectKey key(const std::string& name, Range range = {}, std::vector<double> examples = {}, std::string help = {}) {
+  const auto of = []<class P, class M>(M P::*) { return std::pair<P*, M*>(); };
+  using Parameters = std::remove_pointer_t<typename decltype(of(member))::first_type>;
+  using Member = std::remove_pointer_t<typename decltype(of(member))::second_type>;
+  EffectKey k{prefix(static_cast<Parameters*>(nullptr)) + name, range, std::move(help), std::move(examples)};
+  k.get = [](const RpuParameters& p) {
+    return static_cast<double>(part(const_cast<RpuParameters&>(p), static_cast<Parameters*>(nullptr)).*member);
+  };
+  k.set = [](RpuParameters& p, double value) {
+    part(p, static_cast<Parameters*>(nullptr)).*member = static_cast<Member>(value);
+  };
+  if constexpr (std::is_same_v<Parameters, IOParameters>)
+    k.member = [](const IOParameters& io) -> const void* { return &(io.*member); };
+  if constexpr (std::is_same_v<Parameters, IOParameters> && std::is_same_v<Member, double>)
+    k.number = [](IOParameters& io) -> double& { return io.*member; };
+  return k;
+}
+
+inline bool bounded(double bound) {
+  return bound > 0.0 && std::isfinite(bound);
+}
+/// A step of the whole range leaves the level 0 alone: +-bound lie half way to the next ones.
+inline void check_levels(const RpuParameters& p, double bound, double resolution, bool stochastic,
+                         const std::string& key, EffectProblems& problems) {
+  const bool perfect = p.forward.is_perfect || p.forward.mv_type == AnalogMVType::IDEAL;
+  problems.require(perfect || stochastic || !bounded(bound) || !(std::fabs(resolution - 1.0) <= 1e-6), key,
+                   fmt::format("{} is a converter of one step over its range, whose only level is 0: nothing passes; n "
+                               "bits are 2^n - 2 steps (8 bits: 254), -1 is no quantization",
+                               resolution));
+}
+inline bool sends_digits(const RpuParameters& p) {
+  return p.forward.mv_type == AnalogMVType::SPLIT_MODE || p.forward.mv_type == AnalogMVType::BIT_WISE;
+}
+/// What every effect between DAC and ADC stands on: the input range, whose units it is in, and the DAC, if inputs are
+/// sent as digits of its codes.
+inline std::vector<EffectNeed> analog_needs() {
+  return {{"input clip"}, {"DAC", sends_digits}};
+}
+inline const Range non_negative = Range::at_least(0.0);
+
+}  // namespace tessera::tile

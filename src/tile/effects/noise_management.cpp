@@ -1,0 +1,26 @@
+#include <cmath>
+
+#include "tile/effects/law.hpp"
+
+// The scale that brings a vector into the range of the DAC, and is taken back behind the ADC: exact by itself.
+namespace tessera::tile {
+namespace {
+
+void check(const RpuParameters& p, EffectProblems& problems) {
+  problems.require(p.forward.noise_management != NoiseManagementType::CONSTANT || !std::isinf(p.forward.nm_thres),
+                   "forward.nm_thres", fmt::format("{} scales every input to 0 under CONSTANT", p.forward.nm_thres));
+}
+
+}  // namespace
+
+std::vector<Effect> noise_management() {
+  return {{.name = "noise management",
+           .place = 8,
+           .page = "tile_managements.md",
+           .law = "c = 1 / a, a = max |x|, ...",
+           .keys = {key<&IOParameters::noise_management>("noise_management", {}, {0.0, 2.0, 3.0, 4.0, 5.0}),
+                    key<&IOParameters::nm_thres>("nm_thres", Range::or_infinite(), {0.8})},
+           .check = check}};
+}
+
+}  // namespace tessera::tile
