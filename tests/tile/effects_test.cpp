@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <set>
 
@@ -58,6 +60,37 @@ TEST(Effects, AreDescribed) {
     for (const EffectNeed& need : effect.needs) EXPECT_NO_THROW(tile::effect(need.name));
   }
   EXPECT_THROW(effect("IR drip"), InputError);
+}
+
+std::string page_of_effects() {
+  std::string page =
+      "# Effects, in the order of a vector's way\n\n"
+      "Made from `tile::effects()` by tests/tile/effects_test.cpp (`TESSERA_UPDATE_DOCS=1` writes it). An effect is "
+      "one "
+      "file of\n`src/tile/effects`. *Needs*: what is taken over with it where it is looked at alone (`tessera "
+      "doctor`); "
+      "those in\nparentheses only where the law refers to them.\n\n"
+      "| effect | law | keys | needs | page |\n|---|---|---|---|---|\n";
+  for (const Effect& effect : effects()) {
+    std::string keys, needs, law;
+    for (const EffectKey& key : effect.keys) keys += fmt::format("{}`{}`", keys.empty() ? "" : ", ", key.key);
+    for (const EffectNeed& need : effect.needs)
+      needs += fmt::format("{}{}", needs.empty() ? "" : ", ", need.when ? "(" + need.name + ")" : need.name);
+    for (const char c : effect.law) law += c == '|' ? "\\|" : std::string(1, c);
+    page += fmt::format("| {}{} | `{}` | {} | {} | [{}]({}) |\n", effect.name,
+                        effect.is_on == nullptr ? " (exact by itself)" : "", law, keys, needs,
+                        effect.page.substr(0, effect.page.find('.')), effect.page);
+  }
+  return page;
+}
+
+TEST(Effects, PageIsUpToDate) {
+  const std::string path = TESSERA_SOURCE_DIR + "/docs/models/effects.md";
+  if (std::getenv("TESSERA_UPDATE_DOCS") != nullptr) std::ofstream(path) << page_of_effects();
+  std::ifstream file(path);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_EQ(text, page_of_effects())
+      << "docs/models/effects.md is stale: run this test with TESSERA_UPDATE_DOCS=1 and commit the page";
 }
 
 TEST(Effects, CheckTheirRanges) {

@@ -15,9 +15,9 @@ namespace tessera::tile {
 
 /// Everything that an effect may depend on: the tiles of a layer and its devices.
 struct AnalogParameters {
-  RpuParameters rpu;
-  std::optional<device::DeviceParameters> device;               ///< none: the target weights are used as they are
-  std::optional<device::DriftCompensation> drift_compensation;  ///< with a device only
+  RpuParameters rpu = {};
+  std::optional<device::DeviceParameters> device = {};               ///< none: the target weights are used as they are
+  std::optional<device::DriftCompensation> drift_compensation = {};  ///< with a device only
   /// File of a map of stuck devices (sim::read_fault_maps); replaces drawn faults. With a device only; empty: none.
   std::string fault_map = {};
   /// Products of two activations: the devices into which every matrix is programmed anew (`device` is empty for them).
