@@ -39,6 +39,7 @@ struct IOParameters {
   WeightNoiseType w_noise_type = WeightNoiseType::NONE;  ///< s_i = ||z|| or, PCM_READ, sqrt(sum |W_ij| z_j^2)
   double ir_drop = 0.0;  ///< v_i -= ir_drop C(A_i) sum_j W_ij z_j P_j, A_i = N/G sum |W_ij| |z_j|; >= 0
   double ir_drop_g_ratio = 1.0 / 0.35 / 5e-6;  ///< G: conductance of a wire segment over the largest device's; > 0
+  double inp_nonlinearity = 0.0;       ///< INL of the DAC over inp_bound: z += 2.6 inp_nonlinearity z (1 - (z/B)^2)
   double out_nonlinearity = 0.0;       ///< v_i = F v_i / (1 + |k_i v_i|), mean k = out_nonlinearity / out_bound; >= 0
   double out_nonlinearity_std = 0.0;   ///< relative spread of k over the outputs, drawn once; >= 0
   double slope_calibration = 0.0;      ///< F = (1 + (mean k + r_series) slope_calibration out_bound)^2; 0: F = 1; >= 0
