@@ -13,7 +13,7 @@ namespace {
 constexpr double by_peak = 2.598076211353316;  // 3 sqrt(3) / 2
 
 bool bends(const IOParameters& io) {
-  return io.inp_nonlinearity != 0.0 && io.inp_bound > 0.0 && std::isfinite(io.inp_bound);
+  return io.inp_nonlinearity != 0.0 && bounded(io.inp_bound);
 }
 
 void bend(const Stage& stage, MatrixView z, Matrix* slope) {
