@@ -1,5 +1,6 @@
 #include "tessera/io/data_parameters.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -72,6 +73,15 @@ void validate(const DataParameters& p) {
   for (const std::int64_t extent : p.sample_shape) {
     check.expect(extent >= 1, "sample_shape", "the extent {} is not at least 1", extent);
   }
+  std::vector<std::int64_t> order = p.transpose;
+  std::ranges::sort(order);
+  for (std::size_t axis = 0; axis < order.size(); ++axis)
+    if (order[axis] != static_cast<std::int64_t>(axis)) {
+      check.expect(false, "transpose", "is no order of the axes 0 to {}, each once", order.size() - 1);
+      break;
+    }
+  check.expect(p.transpose.empty() || !p.layout, "layout",
+               "transpose already says how the axes are to be ordered; leave one of both out");
   const auto is_float32 = [](double value) { return std::isfinite(static_cast<float>(value)); };
   check.expect(is_float32(p.scale) && static_cast<float>(p.scale) != 0.0F, "scale",
                "{} is not a number different from 0 that float32 holds", p.scale);

@@ -52,12 +52,13 @@ std::vector<float> to_float32(const std::vector<double>& values) {
   return result;
 }
 
-// (x * scale - mean) / std with one mean and std for all values, or one for each plane of a sample.
-void normalize(std::span<float> values, std::int64_t sample_elements, std::int64_t channels, float scale,
-               const std::vector<float>& mean, const std::vector<float>& std) {
+// (x * scale - mean) / std with one mean and std for all values, or one for each channel: the planes of a sample, or
+// with channels last each of its values in turn.
+void normalize(std::span<float> values, std::int64_t sample_elements, std::int64_t channels, bool channels_last,
+               float scale, const std::vector<float>& mean, const std::vector<float>& std) {
   if (values.empty()) return;
   const auto planes = static_cast<std::size_t>(mean.size() > 1 || std.size() > 1 ? channels : 1);
-  const std::size_t plane = static_cast<std::size_t>(sample_elements) / planes;
+  const std::size_t plane = channels_last && planes > 1 ? 1 : static_cast<std::size_t>(sample_elements) / planes;
   for (std::size_t begin = 0, p = 0; begin < values.size(); begin += plane, p = (p + 1) % planes) {
     const float m = mean[mean.size() > 1 ? p : 0];
     const float s = std[std.size() > 1 ? p : 0];
@@ -80,19 +81,30 @@ DataSet::DataSet(const DataParameters& parameters) {
   if (parameters.limit > 0) size_ = std::min(size_, parameters.limit);
 
   const Shape stored = raw.inputs->sample_shape();
-  sample_shape_ = !parameters.sample_shape.empty() ? parameters.sample_shape : !stored.empty() ? stored : Shape{1};
-  require<InputError>(element_count(sample_shape_) == element_count(stored),
+  stored_shape_ = !parameters.sample_shape.empty() ? parameters.sample_shape : !stored.empty() ? stored : Shape{1};
+  require<InputError>(element_count(stored_shape_) == element_count(stored),
                       "{}: a sample has the shape {}, which `sample_shape` {} does not fit", name_, to_string(stored),
-                      to_string(sample_shape_));
+                      to_string(stored_shape_));
+  sample_shape_ = stored_shape_;
+  transpose_ = parameters.transpose;
+  require<InputError>(transpose_.empty() || transpose_.size() == stored_shape_.size(),
+                      "{}: a sample has the shape {}, but `transpose` orders {} axes", name_, to_string(stored_shape_),
+                      transpose_.size());
+  if (!transpose_.empty()) sample_shape_ = transposed(stored_shape_, transpose_);
+  layout_ = parameters.layout;
+  require<InputError>(!layout_ || stored_shape_.size() == 3,
+                      "{}: a sample has the shape {}, which is no image of three axes, as `layout` says", name_,
+                      to_string(stored_shape_));
+  const bool channels_last = layout_ == ImageLayout::nhwc;
   scale_ = static_cast<float>(parameters.scale);
   mean_ = to_float32(parameters.mean);
   std_ = to_float32(parameters.std);
   for (const auto& [key, count] : {std::pair{"mean", mean_.size()}, std::pair{"std", std_.size()}}) {
     require<InputError>(
-        count == 1 || static_cast<std::int64_t>(count) == sample_shape_.front(),
-        "{}: `{}` has {} values, but a sample has the shape {}; give one value, or one for each channel (the "
-        "first axis)",
-        name_, key, count, to_string(sample_shape_));
+        count == 1 ||
+            static_cast<std::int64_t>(count) == (channels_last ? sample_shape_.back() : sample_shape_.front()),
+        "{}: `{}` has {} values, but a sample has the shape {}; give one value, or one for each channel (the {} axis)",
+        name_, key, count, to_string(sample_shape_), channels_last ? "last" : "first");
   }
 
   samples_ = std::move(raw.inputs);
@@ -123,6 +135,7 @@ DataSet::DataSet(Tensor inputs, std::vector<std::int32_t> labels) : name_("tenso
   size_ = samples_->size();
   sample_shape_ = samples_->sample_shape();
   if (sample_shape_.empty()) sample_shape_ = {1};
+  stored_shape_ = sample_shape_;
   mean_ = {0.0F};
   std_ = {1.0F};
   require<InputError>(labels.empty() || static_cast<std::int64_t>(labels.size()) == size_,
@@ -147,6 +160,30 @@ void DataSet::require_labels_below(std::int64_t classes) const {
       offset_ + (bad - labels_->begin()), bad == labels_->end() ? 0 : *bad, classes);
 }
 
+Shape transposed(const Shape& shape, std::span<const std::int64_t> order) {
+  Shape result;
+  for (const std::int64_t axis : order) result.push_back(shape[static_cast<std::size_t>(axis)]);
+  return result;
+}
+
+void transpose(std::span<const float> from, const Shape& shape, std::span<const std::int64_t> order,
+               std::span<float> to) {
+  Shape strides(shape.size(), 1);
+  for (std::size_t d = shape.size(); d-- > 1;) strides[d - 1] = strides[d] * shape[d];
+  const Shape out = transposed(shape, order), steps = transposed(strides, order);
+  Shape at(out.size(), 0);
+  std::int64_t source = 0;
+  for (float& value : to) {
+    value = from[static_cast<std::size_t>(source)];
+    for (std::size_t d = out.size(); d-- > 0;) {
+      source += steps[d];
+      if (++at[d] < out[d]) break;
+      source -= steps[d] * out[d];
+      at[d] = 0;
+    }
+  }
+}
+
 Tensor DataSet::read_targets(std::int64_t first, std::int64_t count) const {
   TESSERA_EXPECT(has_targets() && first >= 0 && count >= 0 && first + count <= size_);
   Shape shape = target_shape_;
@@ -163,8 +200,20 @@ Tensor DataSet::read(std::int64_t first, std::int64_t count, Parallel parallel) 
   Shape shape = sample_shape_;
   shape.insert(shape.begin(), count);
   Tensor result = Tensor::uninitialized(std::move(shape));
-  samples_->read(offset_ + first, count, result.values(), parallel);
-  normalize(result.values(), element_count(sample_shape_), sample_shape_.front(), scale_, mean_, std_);
+  const std::int64_t each = element_count(sample_shape_);
+  if (transpose_.empty()) {
+    samples_->read(offset_ + first, count, result.values(), parallel);
+  } else {
+    Tensor stored = Tensor::uninitialized({count, each});
+    samples_->read(offset_ + first, count, stored.values(), parallel);
+    parallel_for(parallel, count, [&](std::int64_t s) {
+      const auto begin = static_cast<std::size_t>(s * each), size = static_cast<std::size_t>(each);
+      transpose(stored.values().subspan(begin, size), stored_shape_, transpose_, result.values().subspan(begin, size));
+    });
+  }
+  const bool channels_last = layout_ == ImageLayout::nhwc;
+  normalize(result.values(), each, channels_last ? sample_shape_.back() : sample_shape_.front(), channels_last, scale_,
+            mean_, std_);
   require_finite(result.values(), offset_ + first, count, name_);
   return result;
 }

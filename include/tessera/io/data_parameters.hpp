@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ namespace tessera::io {
 /// | hdf5    | the data set `input_dataset` of one file | the data set `label_dataset` of `labels`, or of `inputs` |
 /// | glyphs  | none: generated                          | generated                                                |
 enum class DataFormat { idx, cifar10, npy, hdf5, glyphs };
+
+/// The axes of an image: channels, height, width, or channels last.
+enum class ImageLayout { nchw, nhwc };
 
 /// Two unrelated sequences of images of one glyph seed: a network trained on one has never seen the other.
 enum class GlyphSplit { train, test };
@@ -44,13 +48,20 @@ struct DataParameters {
   std::string input_dataset = "inputs";  ///< hdf5 only
   std::string label_dataset = "labels";  ///< hdf5 only; optional in the file unless `labels` names a file
   Shape sample_shape;                    ///< the shape given to one sample; empty: as in the file
-  double scale = 1.0;                    ///< finite, not 0
-  std::vector<double> mean = {0.0};      ///< one value, or one for each channel (the first axis of a sample)
-  std::vector<double> std = {1.0};       ///< one value, or one for each channel; > 0
-  std::int64_t first = 0;                ///< samples left out at the beginning; >= 0
-  std::int64_t limit = 0;                ///< at most this many samples; 0: all
-  std::int64_t batch_size = 128;         ///< samples read and computed at a time; >= 1; never changes a result
-  GlyphParameters glyphs;                ///< format glyphs only
+  /// The order of the axes of a sample, which `sample_shape` gives; empty: as they are. Axis i of a sample is axis
+  /// transpose[i] of what the file holds, as in numpy.transpose.
+  std::vector<std::int64_t> transpose = {};
+  /// Samples are images: they may be transposed between channels first and channels last where that is how the network
+  /// takes them. Not together with `transpose`.
+  std::optional<ImageLayout> layout = std::nullopt;
+  double scale = 1.0;  ///< finite, not 0
+  std::vector<double> mean = {
+      0.0};                         ///< one value, or one for each channel (the first axis of a sample; nhwc: the last)
+  std::vector<double> std = {1.0};  ///< one value, or one for each channel; > 0
+  std::int64_t first = 0;           ///< samples left out at the beginning; >= 0
+  std::int64_t limit = 0;           ///< at most this many samples; 0: all
+  std::int64_t batch_size = 128;    ///< samples read and computed at a time; >= 1; never changes a result
+  GlyphParameters glyphs;           ///< format glyphs only
 
   bool operator==(const DataParameters&) const = default;
 };

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,8 +29,10 @@ class DataSet {
   /// A data set in memory: inputs [n, ...], and either no labels or one class index for each sample.
   explicit DataSet(Tensor inputs, std::vector<std::int32_t> labels = {});
 
-  std::int64_t size() const { return size_; }                        ///< samples after `first` and `limit`
-  const Shape& sample_shape() const { return sample_shape_; }        ///< of one sample: no batch axis, e.g. 1x28x28
+  std::int64_t size() const { return size_; }                  ///< samples after `first` and `limit`
+  const Shape& sample_shape() const { return sample_shape_; }  ///< of one sample: no batch axis, e.g. 1x28x28
+  /// That samples are images, and how their axes are taken to lie, if `data.layout` says so.
+  const std::optional<ImageLayout>& layout() const { return layout_; }
   const std::string& name() const { return name_; }                  ///< file or generator, for messages
   const std::string& element_type() const { return element_type_; }  ///< as stored: "uint8", "float32", ...
 
@@ -58,7 +61,10 @@ class DataSet {
   std::shared_ptr<const std::vector<std::int32_t>> labels_;
   std::int64_t offset_ = 0;
   std::int64_t size_ = 0;
+  Shape stored_shape_;  // before the axes are transposed
   Shape sample_shape_;
+  std::vector<std::int64_t> transpose_;  // empty: as stored
+  std::optional<ImageLayout> layout_;
   Shape target_shape_;
   std::string name_;
   std::string element_type_;
@@ -66,5 +72,11 @@ class DataSet {
   std::vector<float> mean_;  // one for each channel
   std::vector<float> std_;
 };
+
+/// The axes of `shape` in another order: axis i of the result is axis order[i].
+Shape transposed(const Shape& shape, std::span<const std::int64_t> order);
+/// One array of that shape, its axes in another order.
+void transpose(std::span<const float> from, const Shape& shape, std::span<const std::int64_t> order,
+               std::span<float> to);
 
 }  // namespace tessera::io
