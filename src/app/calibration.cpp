@@ -41,7 +41,7 @@ CalibrationResult calibrate(const Source& source, const Execution& execution) {
   io::Model& model = result.model;
   model = load_prepared_model(config.model, environment);
   const spec::RunConfig* const only = &config;
-  result.executor = std::make_shared<const nn::Executor>(make_executor(model.graph, data.sample_shape(), {&only, 1}));
+  result.executor = std::make_shared<const nn::Executor>(make_executor(model.graph, data, {&only, 1}));
   const nn::Executor& executor = *result.executor;
   const std::vector<spec::LayerConfig> layers = spec::resolve_layers(config, layer_names(executor));
   const bool analog =

@@ -26,8 +26,7 @@ void try_one_sample(const Setup& setup, Parallel parallel) {
 void check_training(const spec::RunConfig& config, const Environment& environment) {
   const io::DataSet data(config.training->data);
   if (config.training->validation.data) io::DataSet{*config.training->validation.data};
-  const nn::Executor executor =
-      make_executor(load_prepared_model(config.model, environment).graph, data.sample_shape());
+  const nn::Executor executor = make_executor(load_prepared_model(config.model, environment).graph, data);
   spec::resolve_layers(config, layer_names(executor));
 }
 

@@ -30,9 +30,9 @@ Shape sample_shape_of(const nn::Graph& graph, const spec::RunConfig& config) {
 
 nn::Executor open_network(const spec::RunConfig& config, const Environment& environment) {
   nn::Graph graph = load_prepared_model(config.model, environment).graph;
-  const Shape shape = sample_shape_of(graph, config);
+  Shape shape = sample_shape_of(graph, config);
   const spec::RunConfig* const only = &config;
-  return make_executor(std::move(graph), shape, {&only, 1});
+  return make_executor(std::move(graph), std::move(shape), {&only, 1});
 }
 
 /// Axes and layers.

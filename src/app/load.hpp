@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tessera/core/messages.hpp"
+#include "tessera/io/dataset.hpp"
 #include "tessera/io/model_file.hpp"
 #include "tessera/nn/executor.hpp"
 #include "tessera/sim/layer_calibration.hpp"
@@ -20,18 +21,22 @@ std::string read_text_file(const std::string& path);
 /// Reads an ONNX or native model, by what is in the file.
 nn::Graph load_model(const std::string& path, const Environment& environment);
 
-/// Reads a model with what is known of it; batch normalization is folded if that is asked for.
+/// Reads a model with what is known of it. The output that is asked for becomes its only one, with a note of the
+/// others; batch normalization is folded if that is asked for.
 io::Model load_prepared_model(const sim::ModelParameters& model, const Environment& environment);
 
-/// A network for samples of this shape, with the products of two activations that any of the configurations puts on
+/// A network for samples of this data set, with the products of two activations that any of the configurations puts on
 /// tiles.
-nn::Executor make_executor(nn::Graph graph, const Shape& sample_shape,
+nn::Executor make_executor(nn::Graph graph, const io::DataSet& data,
                            std::span<const spec::RunConfig* const> configs = {});
 
+/// The same for samples whose shape is that of the network's input already.
+nn::Executor make_executor(nn::Graph graph, Shape sample, std::span<const spec::RunConfig* const> configs);
+
 /// Reads the network, too.
-nn::Executor load_executor(const sim::ModelParameters& model, const Shape& sample_shape, const Environment& environment,
+nn::Executor load_executor(const sim::ModelParameters& model, const io::DataSet& data, const Environment& environment,
                            std::span<const spec::RunConfig* const> configs);
-nn::Executor load_executor(const spec::RunConfig& config, const Shape& sample_shape, const Environment& environment);
+nn::Executor load_executor(const spec::RunConfig& config, const io::DataSet& data, const Environment& environment);
 
 /// What calibration or training found.
 struct ModelRanges {

@@ -164,7 +164,7 @@ SearchResult search(const Source& source, const SearchOptions& options, const Ex
 
   const sim::SearchParameters& parameters = plan.section.parameters;
   const SplitData data = split(plan.config.data, parameters.holdout);
-  const nn::Executor executor = load_executor(plan.config, data.search.sample_shape(), environment);
+  const nn::Executor executor = load_executor(plan.config, data.search, environment);
   spec::SearchSpace space = spec::search_space(plan, layer_names(executor));
   const std::vector<spec::LayerConfig> layers = spec::resolve_layers(plan.config, layer_names(executor));
   // Products of two activations come behind the layers; they have no columns of their own.

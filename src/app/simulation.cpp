@@ -14,8 +14,8 @@ namespace {
 nn::Executor checked_executor(const spec::RunConfig& config, const io::DataSet& data, const Environment& environment,
                               const Given& given) {
   const spec::RunConfig* const only = &config;
-  nn::Executor executor = given.network ? make_executor(*given.network, data.sample_shape(), {&only, 1})
-                                        : load_executor(config, data.sample_shape(), environment);
+  nn::Executor executor =
+      given.network ? make_executor(*given.network, data, {&only, 1}) : load_executor(config, data, environment);
   note_without_tiles(spec::resolve_layers(config, layer_names(executor)), executor, environment);
   return executor;
 }

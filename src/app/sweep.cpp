@@ -30,12 +30,12 @@ class Loaded {
       if (known == parameters) return data;
     return data_.emplace_back(parameters, io::DataSet(parameters)).second;
   }
-  const nn::Executor& executor(const sim::ModelParameters& model, const Shape& sample_shape,
+  const nn::Executor& executor(const sim::ModelParameters& model, const io::DataSet& data,
                                const Environment& environment) {
+    const Samples samples{data.sample_shape(), data.layout()};
     for (const auto& [known, executor] : executors_)
-      if (known.first == model && known.second == sample_shape) return executor;
-    return executors_
-        .emplace_back(std::make_pair(model, sample_shape), load_executor(model, sample_shape, environment, configs_))
+      if (known.first == model && known.second == samples) return executor;
+    return executors_.emplace_back(std::make_pair(model, samples), load_executor(model, data, environment, configs_))
         .second;
   }
   const ModelRanges& calibration(const sim::ModelParameters& model, const nn::Executor& executor) {
@@ -49,7 +49,8 @@ class Loaded {
   std::vector<const spec::RunConfig*> configs_;
   std::map<std::pair<const nn::Executor*, bool>, ModelRanges> calibrations_;
   std::deque<std::pair<io::DataParameters, io::DataSet>> data_;
-  std::deque<std::pair<std::pair<sim::ModelParameters, Shape>, nn::Executor>> executors_;
+  using Samples = std::pair<Shape, std::optional<io::ImageLayout>>;
+  std::deque<std::pair<std::pair<sim::ModelParameters, Samples>, nn::Executor>> executors_;
 };
 
 std::vector<sim::SweepJob> make_jobs(const spec::SweepPlan& plan, Loaded& loaded, const Environment& environment) {
@@ -58,7 +59,7 @@ std::vector<sim::SweepJob> make_jobs(const spec::SweepPlan& plan, Loaded& loaded
   loaded.prepare_for(plan.points);
   for (const spec::SweepPoint& point : plan.points) {
     const io::DataSet& data = loaded.data(point.config.data);
-    const nn::Executor& executor = loaded.executor(point.config.model, data.sample_shape(), environment);
+    const nn::Executor& executor = loaded.executor(point.config.model, data, environment);
     const std::vector<spec::LayerConfig> layers = spec::resolve_layers(point.config, layer_names(executor));
     if (jobs.empty()) note_without_tiles(layers, executor, environment);
     if (!point.config.output.chips.empty())

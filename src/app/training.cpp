@@ -63,7 +63,7 @@ TrainingResult train(const Source& source, const TrainingOptions& options, const
                                .task_id = {},
                                .checkpoint = options.file.empty() ? "" : options.file + ".checkpoint"};
   if (!config.model.use_calibration) request.model.calibration.clear();
-  spec::resolve_layers(config, layer_names(make_executor(request.model.graph, data.sample_shape())));
+  spec::resolve_layers(config, layer_names(make_executor(request.model.graph, data)));
   if (options.fresh) std::filesystem::remove(request.checkpoint);
 
   results::TrainingCurves& curves = outcome.curves;

@@ -26,7 +26,7 @@ void print_layers(const nn::Executor& executor, const std::vector<app::LayerSize
     const Matrix& weight = layer.parts.front().weight;
     const std::string parts = layer.parts.size() > 1 ? fmt::format("{} x ", layer.parts.size()) : "";
     table.add_row({layer.name, executor.graph().nodes[static_cast<std::size_t>(layer.node)].op,
-                   without_batch(executor.layer_input_shape(l, 1)), without_batch(executor.layer_output_shape(l, 1)),
+                   to_string(executor.layer_input_sample(l)), to_string(executor.layer_output_sample(l)),
                    fmt::format("{}{}x{}", parts, weight.rows(), weight.cols()),
                    size.analog ? format_count(size.tiles) : "digital",
                    size.analog ? format_percent(size.utilisation, 1) : "", format_count(size.parameters),
@@ -56,9 +56,10 @@ void print_other_nodes(const nn::Executor& executor, std::ostream& out) {
     for (const nn::ValueId id : node.inputs)
       if (const Tensor* constant = graph.tensor(id)) constants += constant->size();
     const nn::ValueId first = node.output(0);
-    const Shape output = first == nn::no_value ? Shape{} : values[static_cast<std::size_t>(first)].shape;
-    table.add_row({node.name, node.op, output.size() > 1 ? without_batch(output) : to_string(output),
-                   constants > 0 ? format_count(constants) : ""});
+    const Shape output = first == nn::no_value ? Shape{}
+                                               : nn::shape_of_sample(executor.samples_of(first),
+                                                                     values[static_cast<std::size_t>(first)].shape);
+    table.add_row({node.name, node.op, to_string(output), constants > 0 ? format_count(constants) : ""});
   }
   if (any) out << "\nDigital float32:\n\n" << table.text();
 }
@@ -71,7 +72,8 @@ void inspect_model(const std::string& path, const std::vector<Shape>& sample_sha
   const nn::Executor& executor = model.executor;
   const nn::Graph& graph = executor.graph();
   out << path << ": network '" << graph.name << "', " << graph.nodes.size() << " nodes, "
-      << (graph.batch == nn::BatchMode::any ? "any batch size" : "evaluated sample by sample") << "\n";
+      << (graph.batch == nn::BatchMode::any ? "any batch size" : fmt::format("{} at a time", graph.samples_at_a_time))
+      << "\n";
   for (const nn::GraphInput& input : graph.inputs)
     out << "  input '" << graph.values[static_cast<std::size_t>(input.value)].name << "' " << without_batch(input.shape)
         << " per sample\n";

@@ -21,8 +21,8 @@ constexpr int schema_minor = 2;
 
 const std::pair<nn::ElementType, const char*> element_names[] = {{nn::ElementType::float32, "float32"},
                                                                  {nn::ElementType::int64, "int64"}};
-const std::pair<nn::BatchMode, const char*> batch_names[] = {{nn::BatchMode::any, "any"},
-                                                             {nn::BatchMode::per_sample, "per_sample"}};
+const std::pair<nn::BatchMode, const char*> batch_names[] = {
+    {nn::BatchMode::any, "any"}, {nn::BatchMode::fixed, "fixed"}, {nn::BatchMode::fixed, "per_sample"}};
 
 template <class E, std::size_t N>
 std::string name_of(const std::pair<E, const char*> (&names)[N], E value) {
@@ -87,6 +87,7 @@ void write_node(h5::Group group, const nn::Node& node) {
 void write_graph(h5::Group group, const nn::Graph& graph) {
   group.set_attribute("name", graph.name);
   group.set_attribute("batch", name_of(batch_names, graph.batch));
+  if (graph.batch == nn::BatchMode::fixed) group.set_attribute("samples_at_a_time", graph.samples_at_a_time);
   std::vector<std::string> names;
   for (const nn::Value& value : graph.values) names.push_back(value.name);
   group.write("values", names);
@@ -194,6 +195,19 @@ nn::Node read_node(const h5::Group& group) {
   return node;
 }
 
+/// Files of older versions do not say how many samples; their inputs do.
+void read_fixed_batch(const h5::Group& group, nn::Graph& graph) {
+  const auto stored = group.attribute<std::int64_t>("samples_at_a_time", 0);
+  for (const nn::GraphInput& input : graph.inputs) {
+    if (!input.batched) continue;
+    const std::int64_t samples = input.shape.empty() ? 0 : input.shape[0];
+    require<InputError>(samples >= 1 && (stored == 0 || samples == stored),
+                        "input {} of {} in '{}' takes {} samples at a time, which is not what the file says elsewhere",
+                        input.value, group.path(), group.file_name(), samples);
+    graph.samples_at_a_time = samples;
+  }
+}
+
 nn::Graph read_graph(const h5::Group& group) {
   nn::Graph graph;
   graph.name = group.attribute<std::string>("name");
@@ -213,6 +227,7 @@ nn::Graph read_graph(const h5::Group& group) {
     input.batched = entry.attribute<bool>("batched");
     graph.inputs.push_back(std::move(input));
   }
+  if (graph.batch == nn::BatchMode::fixed) read_fixed_batch(group, graph);
   graph.outputs = group.dataset("outputs").read<nn::ValueId>();
   for (const h5::Group& entry : numbered_groups(group.group("nodes"))) graph.nodes.push_back(read_node(entry));
   return graph;

@@ -30,35 +30,29 @@ std::int64_t operand_matrix(std::int64_t index, const Shape& all, const Shape& o
 
 }  // namespace
 
-LinearLayer product_layer(const Graph& graph, const std::string& name, const std::vector<ValueInfo>& one,
-                          const std::vector<ValueInfo>& two) {
+LinearLayer product_layer(const Graph& graph, const std::string& name, const std::vector<ValueInfo>& infos,
+                          const std::vector<SampleAxis>& axes) {
   const std::vector<std::string> known = activation_products(graph);
   require<InputError>(std::ranges::find(known, name) != known.end(), "'{}' is no product of two activations", name);
   const auto found = std::ranges::find_if(graph.nodes, [&](const Node& node) { return node.name == name; });
-  const auto shape = [&](const std::vector<ValueInfo>& infos, ValueId id) -> const Shape& {
-    return infos[static_cast<std::size_t>(id)].shape;
-  };
-  for (const auto* infos : {&one, &two})
-    for (const ValueId id : {found->inputs[0], found->inputs[1]})
-      require<InputError>(shape(*infos, id).size() >= 2,
-                          "product '{}': an operand of shape {}; only matrices can be put on tiles", name,
-                          to_string(shape(*infos, id)));
-  const Shape &a = shape(one, found->inputs[0]), &b = shape(one, found->inputs[1]), &y = shape(one, found->outputs[0]);
-  if (graph.batch == BatchMode::any) {
-    Shape doubled = y;
-    if (y.size() > 2) doubled[0] *= 2;
-    const Shape &a2 = shape(two, found->inputs[0]), &b2 = shape(two, found->inputs[1]);
-    const bool same = std::equal(a.end() - 2, a.end(), a2.end() - 2) && std::equal(b.end() - 2, b.end(), b2.end() - 2);
-    require<InputError>(same && y.size() > 2 && shape(two, found->outputs[0]) == doubled,
-                        "product '{}': the samples of a batch are not the first axis of its {} result, so it cannot be "
-                        "put on tiles; leave it digital",
-                        name, to_string(y));
-  }
+  const auto shape = [&](ValueId id) -> const Shape& { return infos[static_cast<std::size_t>(id)].shape; };
+  for (const ValueId id : {found->inputs[0], found->inputs[1]})
+    require<InputError>(shape(id).size() >= 2,
+                        "product '{}': an operand of shape {}; only matrices can be put on tiles", name,
+                        to_string(shape(id)));
+  const Shape &b = shape(found->inputs[1]), &y = shape(found->outputs[0]);
+  const SampleAxis& samples = axes[static_cast<std::size_t>(found->outputs[0])];
+  const bool whole = samples.any() && samples.axis + 2 < std::ssize(y);
+  require<InputError>(
+      whole || graph.batch != BatchMode::any,
+      "product '{}': the samples of a batch are no leading axis of its {} result, so it cannot be put on "
+      "tiles; leave it digital",
+      name, to_string(y));
   LinearLayer layer;
   layer.node = static_cast<int>(found - graph.nodes.begin());
   layer.name = name;
   layer.kind = LinearKind::product;
-  const std::int64_t matrices = element_count(leading(y));
+  const std::int64_t matrices = element_count(leading(y)) / (whole ? sample_count(samples, y) : 1);
   constexpr std::int64_t most = 65535;
   require<InputError>(matrices >= 1 && matrices <= most,
                       "product '{}': {} matrices per sample (1..{} can be addressed)", name, matrices, most);
@@ -76,18 +70,21 @@ void evaluate_product(const LinearCall& call) {
   } else {
     const Shape all = leading(y.shape), of_a = leading(a.shape), of_b = leading(b.shape);
     const std::int64_t rows = a.dim(a.rank() - 2), inputs = a.dim(a.rank() - 1), outputs = b.dim(b.rank() - 1);
-    const std::int64_t matrices = element_count(all), heads = std::ssize(call.operators);
-    TESSERA_EXPECT(matrices % heads == 0);
+    const std::int64_t matrices = element_count(all);
+    TESSERA_EXPECT(call.order.outer * call.order.inner == std::ssize(call.operators));
+    const VectorOrder& order = call.order;
     const auto multiply = [&](std::int64_t i, Parallel parallel) {
+      const std::int64_t outer = i / (order.samples * order.inner), n = i / order.inner % order.samples;
+      const auto head = static_cast<std::size_t>(outer * order.inner + i % order.inner);
       const float* stored = b.floats() + operand_matrix(i, all, of_b) * inputs * outputs;
       Matrix weight = Matrix::uninitialized(outputs, inputs);
       for (std::int64_t o = 0; o < outputs; ++o)
         for (std::int64_t k = 0; k < inputs; ++k) weight(o, k) = stored[k * outputs + o];
-      const std::uint64_t sample = call.first_sample + static_cast<std::uint64_t>(i / heads);
-      call.operators[static_cast<std::size_t>(i % heads)]->multiply(
-          weight.view(), {a.floats() + operand_matrix(i, all, of_a) * rows * inputs, rows, inputs},
-          {y.floats() + i * rows * outputs, rows, outputs}, sample * static_cast<std::uint64_t>(rows), sample,
-          parallel);
+      const std::uint64_t sample = call.first_sample + static_cast<std::uint64_t>(n);
+      call.operators[head]->multiply(weight.view(),
+                                     {a.floats() + operand_matrix(i, all, of_a) * rows * inputs, rows, inputs},
+                                     {y.floats() + i * rows * outputs, rows, outputs},
+                                     sample * static_cast<std::uint64_t>(rows), sample, parallel);
     };
     if (matrices < call.parallel.threads)
       for (std::int64_t i = 0; i < matrices; ++i) multiply(i, call.parallel);

@@ -1,13 +1,12 @@
 #include "tessera/nn/batching.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <map>
-#include <set>
+#include <numeric>
+#include <optional>
 
-#include "tessera/nn/executor.hpp"
+#include "tessera/core/shapes_agree.hpp"
 #include "tessera/nn/passes.hpp"
-#include "tessera/random/stream.hpp"
+#include "tessera/nn/sample_axis.hpp"
 
 namespace tessera::nn {
 
@@ -39,7 +38,7 @@ bool has_fixed_samples(const Graph& graph) {
   return true;
 }
 
-/// Step 2: target shapes that name the file's batch of one copy the batch of their input instead.
+/// Target shapes that name the file's batch of one copy the batch of their input instead.
 void free_reshapes(Graph& graph) {
   const std::vector<bool> fed = fed_values(graph);
   for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
@@ -55,122 +54,190 @@ void free_reshapes(Graph& graph) {
   }
 }
 
-/// Step 3, shapes: empty if they are those of a batch, else the reason.
-std::string check_shapes(const Graph& graph) {
-  const std::vector<bool> fed = fed_values(graph);
-  std::array<std::vector<ValueInfo>, 3> infos;
-  for (std::size_t b = 0; b < 3; ++b) {
+/// Puts a node between an input, which gets another shape, and all that reads it.
+void feed_through(Graph& graph, GraphInput& input, Shape shape, const std::string& suffix, Node node) {
+  const ValueId read = input.value;
+  const std::string name = name_of(graph, read);
+  graph.values[static_cast<std::size_t>(read)].name = name + suffix;
+  input.value = graph.add_value(name);
+  input.shape = std::move(shape);
+  node.name = name + suffix;
+  for (int i = 1; std::ranges::any_of(graph.nodes, [&](const Node& other) { return other.name == node.name; }); ++i)
+    node.name = name + suffix + "_" + std::to_string(i);
+  node.inputs.insert(node.inputs.begin(), input.value);
+  node.outputs = {read};
+  graph.nodes.insert(graph.nodes.begin(), std::move(node));
+}
+
+/// The batch is axis `axis` of the input: it moves to the front.
+void move_batch_to_front(Graph& graph, std::size_t i, std::int64_t axis) {
+  Shape shape = graph.inputs[i].shape;
+  std::vector<std::int64_t> order;
+  for (std::int64_t d = 1; d <= axis; ++d) order.push_back(d);
+  order.push_back(0);
+  for (std::int64_t d = axis + 1; d < std::ssize(shape); ++d) order.push_back(d);
+  const std::int64_t extent = shape[static_cast<std::size_t>(axis)];
+  shape.erase(shape.begin() + axis);
+  shape.insert(shape.begin(), extent);
+  feed_through(graph, graph.inputs[i], std::move(shape), ".batch_moved",
+               {.name = "", .op = "Transpose", .inputs = {}, .outputs = {}, .attributes = {{"perm", order}}});
+}
+
+/// The input is one whole sample: it gets a batch of one in front.
+void add_batch_axis(Graph& graph, std::size_t i) {
+  Shape shape = graph.inputs[i].shape;
+  shape.insert(shape.begin(), 1);
+  const ValueId axes = graph.add_value(name_of(graph, graph.inputs[i].value) + ".axes", IntTensor{{1}, {0}});
+  feed_through(graph, graph.inputs[i], std::move(shape), ".sample",
+               {.name = "", .op = "Squeeze", .inputs = {axes}, .outputs = {}, .attributes = {}});
+}
+
+/// What a proof says. Free extents get stand-ins, since kernels and strides may want some size; where none fits the
+/// graph, nothing is said.
+enum class Verdict { proven, mixed, unproven };
+struct Finding {
+  Verdict verdict = Verdict::proven;
+  std::string reason;
+};
+
+Finding judge(const Graph& graph) {
+  std::vector<std::int64_t> stand_ins = {16, 32, 64, 128, 224};
+  if (has_fixed_samples(graph)) stand_ins = {1};
+  for (const std::int64_t extent : stand_ins) {
+    std::vector<Shape> samples;
+    for (const GraphInput& input : graph.inputs) {
+      samples.emplace_back(input.shape.begin() + (input.batched && !input.shape.empty() ? 1 : 0), input.shape.end());
+      for (std::int64_t& d : samples.back()) d = d < 0 ? extent : d;
+    }
     try {
-      infos[b] = infer_shapes(graph, input_shapes(graph, static_cast<std::int64_t>(b) + 1));
-    } catch (const InputError& error) {
-      return error.what();
+      prove_samples(graph, samples);
+      return {};
+    } catch (const MixedSamples& error) {
+      return {Verdict::mixed, error.what()};
+    } catch (const UnprovenSamples& error) {
+      return {Verdict::unproven, error.what()};
+    } catch (const InputError&) {
+      if (has_fixed_samples(graph)) throw;
     }
-  }
-  const auto grows = [&](std::size_t v, std::size_t d) {
-    const std::int64_t one = infos[0][v].shape[d];
-    return one > 0 && infos[1][v].shape[d] == 2 * one && infos[2][v].shape[d] == 3 * one;
-  };
-  for (std::size_t v = 0; v < graph.values.size(); ++v) {
-    if (!fed[v] || infos[0][v].known != nullptr) continue;
-    const std::size_t rank = infos[0][v].shape.size();
-    int growing = 0;
-    bool same = infos[1][v].shape.size() == rank && infos[2][v].shape.size() == rank;
-    for (std::size_t d = 0; same && d < rank; ++d) {
-      if (infos[0][v].shape[d] == infos[1][v].shape[d] && infos[1][v].shape[d] == infos[2][v].shape[d]) continue;
-      growing += 1;
-      same = grows(v, d);
-    }
-    if (!same || growing != 1)
-      return fmt::format("'{}' of shape {} does not grow with the batch along one axis", graph.values[v].name,
-                         to_string(infos[0][v].shape));
-  }
-  for (const ValueId id : graph.outputs) {
-    const auto v = static_cast<std::size_t>(id);
-    if (!fed[v]) continue;
-    if (infos[0][v].shape.empty() || infos[0][v].shape[0] != 1 || !grows(v, 0))
-      return fmt::format("output '{}' of shape {} does not have the batch in front", graph.values[v].name,
-                         to_string(infos[0][v].shape));
   }
   return {};
 }
 
-/// Step 3, values: three samples together and one by one.
-std::string check_values(const Graph& graph) {
-  for (const GraphInput& input : graph.inputs)
-    if (input.type != ElementType::float32) return {};
-  // Not worth gigabytes: very large networks are judged by their shapes.
-  constexpr std::int64_t most_elements = std::int64_t{1} << 26;
-  for (const ValueInfo& info : infer_shapes(graph, input_shapes(graph, 3)))
-    if (element_count(info.shape) > most_elements) return {};
-  Graph single = graph;
-  single.batch = BatchMode::per_sample;
-  const Executor together(graph), one_by_one(std::move(single));
-  std::vector<Tensor> samples;
-  for (std::size_t i = 0; i < graph.inputs.size(); ++i) {
-    Tensor sample(input_shapes(graph, 3)[i]);
-    random::fill_normal(random::Stream({.layer = static_cast<std::uint32_t>(i)}, random::Purpose::test), 0, 0,
-                        sample.values());
-    samples.push_back(std::move(sample));
+/// The only free extent of an input that has a fixed extent above 1 in front, or -1.
+std::int64_t only_free_axis(const GraphInput& input) {
+  if (!input.batched || input.shape.empty() || input.shape[0] <= 1 || std::ranges::count(input.shape, -1) != 1)
+    return -1;
+  return std::ranges::find(input.shape, -1) - input.shape.begin();
+}
+
+/// The graph with its batch and the target shapes that name it set free.
+Graph freed(Graph graph) {
+  for (GraphInput& input : graph.inputs)
+    if (input.batched) input.shape[0] = -1;
+  free_reshapes(graph);
+  return graph;
+}
+
+void note_axis(const Environment& environment, const std::string& name, std::int64_t axis) {
+  environment.note(fmt::format("input '{}' holds the samples along its axis {}", name, axis));
+}
+
+/// A graph of one input whose samples can only lie along another free axis than the first.
+std::optional<Graph> with_another_axis(const Graph& graph, const Environment& environment) {
+  if (graph.inputs.size() != 1 || !graph.inputs[0].batched) return std::nullopt;
+  for (std::int64_t axis = 1; axis < std::ssize(graph.inputs[0].shape); ++axis) {
+    if (graph.inputs[0].shape[static_cast<std::size_t>(axis)] >= 0) continue;
+    Graph moved = graph;
+    move_batch_to_front(moved, 0, axis);
+    moved = freed(std::move(moved));
+    if (judge(moved).verdict != Verdict::proven) continue;
+    note_axis(environment, name_of(graph, graph.inputs[0].value), axis);
+    return moved;
   }
-  std::vector<Tensor> a, b;
-  try {
-    a = together.run(samples);
-    b = one_by_one.run(samples);
-  } catch (const RunError&) {
-    return {};  // Random numbers may leave the domain of an operator; shapes alone decide then.
+  return std::nullopt;
+}
+
+/// The fixed extent of the batch, 0 where it is free. InputError where inputs differ.
+std::int64_t fixed_batch(const Graph& graph) {
+  std::int64_t batch = 0;
+  for (const GraphInput& input : graph.inputs) {
+    if (!input.batched || input.shape[0] < 0) continue;
+    require<InputError>(batch <= 1 || input.shape[0] <= 1 || batch == input.shape[0],
+                        "input '{}' has a first extent of {}, another input {}; all must hold as many samples",
+                        name_of(graph, input.value), input.shape[0], batch);
+    batch = std::max(batch, input.shape[0]);
   }
-  for (std::size_t o = 0; o < a.size(); ++o) {
-    double largest = 0.0, difference = 0.0;
-    if (a[o].size() != b[o].size())
-      return fmt::format("output '{}' changes its shape", name_of(graph, graph.outputs[o]));
-    for (std::int64_t i = 0; i < a[o].size(); ++i) {
-      const auto x = static_cast<double>(a[o].data()[i]), y = static_cast<double>(b[o].data()[i]);
-      if (x == y) continue;
-      largest = std::max(largest, std::fabs(y));
-      difference = std::max(difference, std::fabs(x - y));
-    }
-    if (difference > 1e-4 * largest)
-      return fmt::format("output '{}' of a sample depends on the other samples of its batch",
-                         name_of(graph, graph.outputs[o]));
-  }
-  return {};
+  return batch;
+}
+
+void take_at_a_time(Graph& graph, std::int64_t samples) {
+  graph.batch = BatchMode::fixed;
+  graph.samples_at_a_time = samples;
+  for (GraphInput& input : graph.inputs)
+    if (input.batched) input.shape[0] = samples;
+  // What is wrong for these samples is an error, not a matter of batches.
+  if (has_fixed_samples(graph)) infer_shapes(graph, input_shapes(graph, samples));
 }
 
 }  // namespace
 
 void make_batchable(Graph& graph, const Environment& environment) {
-  std::string reason;
-  for (GraphInput& input : graph.inputs) {
-    if (!input.batched) continue;
-    if (input.shape.empty())
-      input.batched = false;
-    else if (input.shape[0] > 1)
-      reason = fmt::format("input '{}' has a fixed first extent of {}", name_of(graph, input.value), input.shape[0]);
-    else
-      input.shape[0] = -1;
-  }
-  if (reason.empty()) {
-    Graph freed = graph;
-    free_reshapes(freed);
-    if (has_fixed_samples(graph)) {
-      reason = check_shapes(freed);
-      if (reason.empty()) reason = check_values(freed);
+  for (GraphInput& input : graph.inputs)
+    if (input.batched && input.shape.empty()) input.batched = false;
+  for (std::size_t i = 0; i < graph.inputs.size(); ++i)
+    if (const std::int64_t axis = only_free_axis(graph.inputs[i]); axis > 0) {
+      note_axis(environment, name_of(graph, graph.inputs[i].value), axis);
+      move_batch_to_front(graph, i, axis);
     }
-    if (reason.empty()) {
-      graph = std::move(freed);
+  const std::int64_t fixed = fixed_batch(graph);
+  if (fixed > 1) {
+    take_at_a_time(graph, fixed);
+    environment.note(
+        fmt::format("the network has a fixed first extent of {}: so many samples are evaluated at a time, unless one "
+                    "sample has the shape of the whole input",
+                    fixed));
+    return;
+  }
+  Graph any = freed(graph);
+  const Finding found = judge(any);
+  if (found.verdict == Verdict::proven) {
+    graph = std::move(any);
+    remove_dead_nodes(graph);
+    return;
+  }
+  if (fixed == 0) {
+    if (std::optional<Graph> moved = with_another_axis(graph, environment)) {
+      graph = std::move(*moved);
       remove_dead_nodes(graph);
       return;
     }
+    if (found.verdict == Verdict::mixed) throw MixedSamples(found.reason);
   }
-  graph.batch = BatchMode::per_sample;
-  for (GraphInput& input : graph.inputs)
-    if (input.batched && input.shape[0] < 0) input.shape[0] = 1;
-  // What is wrong for one sample as well is an error, not a matter of batches.
-  if (has_fixed_samples(graph)) infer_shapes(graph, input_shapes(graph, 1));
-  environment.note(
-      fmt::format("the network cannot be evaluated in batches ({}); it runs sample by sample, which gives the same "
-                  "results more slowly",
-                  reason));
+  take_at_a_time(graph, 1);
+  environment.note(fmt::format("the network is evaluated one sample at a time{}: {}",
+                               fixed == 1 ? ", as it was exported" : "", found.reason));
+}
+
+void fit_batch(Graph& graph, const Shape& sample_shape) {
+  if (graph.batch != BatchMode::fixed || graph.samples_at_a_time <= 1 || graph.inputs.size() != 1) return;
+  const Shape shape = graph.inputs[0].shape;
+  const auto without = [&](std::int64_t axis) {
+    Shape rest = shape;
+    rest.erase(rest.begin() + axis);
+    return rest;
+  };
+  if (std::ranges::count(shape, -1) > 0 || shapes_agree(sample_shape, without(0))) return;
+  if (shapes_agree(sample_shape, shape)) {
+    add_batch_axis(graph, 0);
+    graph.samples_at_a_time = 1;
+    return;
+  }
+  for (std::int64_t axis = 1; axis < std::ssize(shape); ++axis) {
+    if (!shapes_agree(sample_shape, without(axis))) continue;
+    move_batch_to_front(graph, 0, axis);
+    graph.samples_at_a_time = shape[static_cast<std::size_t>(axis)];
+    return;
+  }
 }
 
 }  // namespace tessera::nn

@@ -4,44 +4,35 @@
 #include <cmath>
 
 #include "tessera/core/error.hpp"
+#include "tessera/core/shapes_agree.hpp"
 
 namespace tessera::nn {
 
 namespace {
 
-/// Complete shape of input i for a batch of one sample (per_sample), the given batch, or as given (no batch).
+/// Complete shape of input i for the given batch, or as given (no batch).
 Shape bound_shape(const Graph& graph, std::size_t i, const Shape& given, bool batched, const std::string& name) {
   const Shape& wanted = graph.inputs[i].shape;
-  const auto text = [&] {
+  const auto text = [](std::span<const std::int64_t> shape) {
     std::vector<std::string> extents;
-    for (const std::int64_t extent : wanted) extents.push_back(extent < 0 ? "N" : std::to_string(extent));
-    return fmt::format("{}", fmt::join(extents, "x"));
+    for (const std::int64_t extent : shape) extents.push_back(extent < 0 ? "N" : std::to_string(extent));
+    return extents.empty() ? "scalars" : fmt::format("{}", fmt::join(extents, "x"));
   };
-  const auto fits = [](const Shape& have, std::size_t from, const Shape& want, std::size_t want_from) {
-    if (have.size() - from != want.size() - want_from) return false;
-    for (std::size_t d = 0; from + d < have.size(); ++d)
-      if (want[want_from + d] >= 0 && want[want_from + d] != have[from + d]) return false;
-    return true;
+  const auto fits = [](std::span<const std::int64_t> have, std::span<const std::int64_t> want) {
+    return std::ranges::equal(have, want, [](std::int64_t h, std::int64_t w) { return w < 0 || h == w; });
   };
   if (!batched) {
-    require<InputError>(fits(given, 0, wanted, 0), "input '{}' takes {}, got {}", name, text(), to_string(given));
+    require<InputError>(fits(given, wanted), "input '{}' takes {}, got {}", name, text(wanted), to_string(given));
     return given;
   }
-  require<InputError>(!given.empty(), "input '{}' takes {}, got a scalar", name, text());
-  // A fixed first extent other than 1 belongs to the sample.
-  const bool leading = wanted.empty() || (wanted[0] > 1 && graph.batch == BatchMode::per_sample);
-  const std::size_t skip = leading ? 0 : 1;
-  Shape result(wanted.begin() + static_cast<std::ptrdiff_t>(skip), wanted.end());
-  if (fits(given, 1, wanted, skip)) {
-    result.assign(given.begin() + 1, given.end());
-  } else {
-    // Samples of another shape with as many elements: an image for a network that takes flat vectors, say.
-    const Shape sample(given.begin() + 1, given.end());
-    const bool known = std::ranges::all_of(result, [](std::int64_t extent) { return extent >= 0; });
-    require<InputError>(known && element_count(result) == element_count(sample), "input '{}' takes {}, got {}", name,
-                        text(), to_string(given));
-  }
-  if (!leading) result.insert(result.begin(), graph.batch == BatchMode::per_sample ? 1 : given[0]);
+  require<InputError>(!given.empty() && !wanted.empty(), "input '{}' takes a batch, got a scalar", name);
+  const std::span<const std::int64_t> sample(given.begin() + 1, given.end()), want(wanted.begin() + 1, wanted.end());
+  if (fits(sample, want)) return given;
+  const bool known = std::ranges::all_of(want, [](std::int64_t extent) { return extent >= 0; });
+  require<InputError>(known && shapes_agree({sample.begin(), sample.end()}, {want.begin(), want.end()}),
+                      "input '{}' takes samples of {}, got {}", name, text(want), text(sample));
+  Shape result = wanted;
+  result[0] = given[0];
   return result;
 }
 
@@ -76,11 +67,11 @@ std::vector<BoundInput> bind_inputs(const Graph& graph, std::span<const Tensor> 
   return bound;
 }
 
-std::vector<Shape> shapes_of(const std::vector<BoundInput>& bound, std::int64_t batch, bool replace) {
+std::vector<Shape> shapes_of(const std::vector<BoundInput>& bound, std::int64_t batch) {
   std::vector<Shape> shapes;
   for (const BoundInput& input : bound) {
     shapes.push_back(input.shape);
-    if (replace && input.batched) shapes.back()[0] = batch;
+    if (input.batched) shapes.back()[0] = batch;
   }
   return shapes;
 }

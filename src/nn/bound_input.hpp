@@ -22,7 +22,7 @@ struct BoundInput {
 /// where a shape, a count or a value (not an integer) does not fit.
 std::vector<BoundInput> bind_inputs(const Graph& graph, std::span<const Tensor> inputs, std::int64_t& batch);
 
-/// Their shapes; with `replace` for `batch` samples at a time.
-std::vector<Shape> shapes_of(const std::vector<BoundInput>& bound, std::int64_t batch, bool replace);
+/// Their shapes, for `batch` samples at a time where they have a batch.
+std::vector<Shape> shapes_of(const std::vector<BoundInput>& bound, std::int64_t batch);
 
 }  // namespace tessera::nn

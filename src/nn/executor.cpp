@@ -9,18 +9,6 @@
 
 namespace tessera::nn {
 
-namespace {
-
-Shape stacked_shape(Shape shape, std::int64_t samples) {
-  if (!shape.empty() && shape[0] == 1)
-    shape[0] = samples;
-  else
-    shape.insert(shape.begin(), samples);
-  return shape;
-}
-
-}  // namespace
-
 Executor::Implementation::Implementation(Graph graph, ExecutorOptions options)
     : graph_(std::move(graph)), options_(std::move(options)) {
   validate(graph_);
@@ -39,12 +27,45 @@ Executor::Implementation::Implementation(Graph graph, ExecutorOptions options)
   }
   find_transforms();
   check_constants();
+  if (has_known_samples()) axes_for(options_.sample_shapes);
+}
+
+bool Executor::Implementation::has_known_samples() const {
+  for (std::size_t i = 0; i < graph_.inputs.size(); ++i) {
+    const GraphInput& input = graph_.inputs[i];
+    if (i < options_.sample_shapes.size() && !options_.sample_shapes[i].empty()) continue;
+    for (std::size_t d = input.batched ? 1 : 0; d < input.shape.size(); ++d)
+      if (input.shape[d] < 0) return false;
+  }
+  return true;
 }
 
 void Executor::Implementation::add_products() {
   if (options_.products.empty()) return;
-  const std::vector<ValueInfo> one = infos(1), two = infos(graph_.batch == BatchMode::any ? 2 : 1);
-  for (const std::string& name : options_.products) layers_.push_back(product_layer(graph_, name, one, two));
+  const std::vector<ValueInfo> known = infos(together(1));
+  const std::shared_ptr<const SampleAxes> axes = axes_for(options_.sample_shapes);
+  for (const std::string& name : options_.products) layers_.push_back(product_layer(graph_, name, known, *axes));
+}
+
+std::shared_ptr<const SampleAxes> Executor::Implementation::axes_for(const std::vector<Shape>& samples) const {
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<const SampleAxes>& axes = axes_[samples];
+  if (axes == nullptr) axes = std::make_shared<const SampleAxes>(prove_samples(graph_, samples));
+  return axes;
+}
+
+std::shared_ptr<const SampleAxes> Executor::Implementation::axes_for(const std::vector<BoundInput>& bound) const {
+  std::vector<Shape> samples;
+  for (std::size_t i = 0; i < bound.size(); ++i) {
+    Shape shape = bound[i].shape;
+    if (graph_.inputs[i].batched && !shape.empty()) shape.erase(shape.begin());
+    samples.push_back(std::move(shape));
+  }
+  return axes_for(samples);
+}
+
+SampleAxis Executor::Implementation::samples_of(ValueId value) const {
+  return (*axes_for(options_.sample_shapes))[static_cast<std::size_t>(value)];
 }
 
 void Executor::Implementation::check_weights(const LinearLayer& layer) const {
@@ -86,22 +107,34 @@ void Executor::Implementation::check_constants() const {
                             "constant '{}' holds a value that is not a number", value.name);
 }
 
+Shape Executor::Implementation::output_shape(const SampleAxis& axis, const Shape& shape, std::int64_t batch) const {
+  if (!axis.any()) return shape;
+  Shape result = shape_of_sample(axis, shape);
+  result.insert(result.begin(), batch);
+  return result;
+}
+
 std::vector<Shape> Executor::Implementation::output_shapes(std::int64_t batch) const {
-  const bool one_by_one = graph_.batch == BatchMode::per_sample;
-  const std::vector<ValueInfo> known = infos(one_by_one ? 1 : batch);
+  const std::vector<ValueInfo> known = infos(together(batch));
+  const std::shared_ptr<const SampleAxes> axes = axes_for(options_.sample_shapes);
   std::vector<Shape> shapes;
   for (const ValueId id : graph_.outputs) {
-    const Shape& shape = known[static_cast<std::size_t>(id)].shape;
-    shapes.push_back(one_by_one ? stacked_shape(shape, batch) : shape);
+    const auto v = static_cast<std::size_t>(id);
+    shapes.push_back(output_shape((*axes)[v], known[v].shape, batch));
   }
   return shapes;
 }
 
 std::vector<Shape> Executor::Implementation::output_shapes_for(const std::vector<BoundInput>& bound,
                                                                std::int64_t batch) const {
-  const std::vector<ValueInfo> known = infer_shapes(graph_, shapes_of(bound, batch, true));
+  const std::vector<ValueInfo> known =
+      infer_shapes(graph_, shapes_of(bound, together(std::max<std::int64_t>(1, batch))));
+  const std::shared_ptr<const SampleAxes> axes = axes_for(bound);
   std::vector<Shape> shapes;
-  for (const ValueId id : graph_.outputs) shapes.push_back(known[static_cast<std::size_t>(id)].shape);
+  for (const ValueId id : graph_.outputs) {
+    const auto v = static_cast<std::size_t>(id);
+    shapes.push_back(output_shape((*axes)[v], known[v].shape, batch));
+  }
   return shapes;
 }
 
@@ -113,15 +146,12 @@ std::vector<Tensor> Executor::Implementation::run(std::span<const Tensor> inputs
                         options.overrides->size(), layers_.size());
   std::vector<Tensor> outputs;
   if (batch == 0 && graph_.batch != BatchMode::none) {
-    for (Shape shape : output_shapes_for(bound, 1)) {
-      if (!shape.empty()) shape[0] = 0;
-      outputs.emplace_back(std::move(shape));
-    }
+    for (Shape& shape : output_shapes_for(bound, 0)) outputs.emplace_back(std::move(shape));
     return outputs;
   }
   const bool whole = options.observer || options.transform_observer || options.before || options.overrides != nullptr;
-  if (graph_.batch == BatchMode::per_sample)
-    outputs = run_samples(bound, batch, options);
+  if (graph_.batch == BatchMode::fixed)
+    outputs = run_groups(bound, batch, options);
   else if (graph_.batch == BatchMode::any && !whole)
     outputs = run_blocks(bound, batch, options);
   else
@@ -144,13 +174,16 @@ std::vector<Tensor> Executor::Implementation::run_blocks(const std::vector<Bound
   blocks = std::min(blocks, batch);
   std::vector<Tensor> outputs;
   for (Shape& shape : output_shapes_for(bound, batch)) outputs.push_back(Tensor::uninitialized(std::move(shape)));
+  const std::shared_ptr<const SampleAxes> axes = axes_for(bound);
   RunOptions serial = options;
   serial.parallel = {1};
   parallel_for(options.parallel, blocks, [&](std::int64_t block) {
-    const std::int64_t begin = block * batch / blocks, end = (block + 1) * batch / blocks;
-    pass(bound, begin, end - begin, serial, {}, [&](const Array& output, std::size_t o) {
-      const Tensor part = tensor_of(output);
-      std::copy_n(part.data(), part.size(), outputs[o].data() + begin * (outputs[o].size() / batch));
+    const std::int64_t begin = block * batch / blocks, count = (block + 1) * batch / blocks - begin;
+    pass(bound, begin, count, count, serial, {}, [&](const Array& output, std::size_t o) {
+      const SampleAxis& axis = (*axes)[static_cast<std::size_t>(graph_.outputs[o])];
+      if (!axis.any() && block > 0) return;
+      const Tensor part = samples_first(axis, tensor_of(output));
+      std::copy_n(part.data(), part.size(), outputs[o].data() + (axis.any() ? begin * (part.size() / count) : 0));
     });
   });
   return outputs;
@@ -158,34 +191,99 @@ std::vector<Tensor> Executor::Implementation::run_blocks(const std::vector<Bound
 
 std::int64_t Executor::Implementation::bytes_per_sample(const std::vector<BoundInput>& bound) const {
   constexpr std::int64_t few = 4;
-  return plan_for(shapes_of(bound, few, true), false)->peak_bytes() / few;
+  return plan_for(shapes_of(bound, few), false)->peak_bytes() / few;
 }
 
-std::vector<Tensor> Executor::Implementation::run_samples(const std::vector<BoundInput>& bound, std::int64_t batch,
-                                                          const RunOptions& options) const {
-  std::vector<std::vector<Tensor>> results(static_cast<std::size_t>(batch));
-  if (options.observer || options.before) {
+std::vector<Tensor> Executor::Implementation::run_group(const std::vector<BoundInput>& bound, std::int64_t first,
+                                                        std::int64_t count, const RunOptions& options,
+                                                        const LinearObserver& observer, bool diagnose) const {
+  const std::int64_t group = together(count);
+  std::vector<BoundInput> filled;
+  std::vector<std::vector<float>> floats(bound.size());
+  for (std::size_t i = 0; i < bound.size(); ++i) {
+    BoundInput input = bound[i];
+    if (input.batched) {
+      const std::int64_t begin = first * input.sample_size, size = group * input.sample_size;
+      const auto source = [&](std::int64_t e) {
+        return begin + std::min(e / input.sample_size, count - 1) * input.sample_size + e % input.sample_size;
+      };
+      if (!input.integers.empty()) {
+        std::vector<std::int64_t> integers;
+        for (std::int64_t e = 0; e < size; ++e)
+          integers.push_back(bound[i].integers[static_cast<std::size_t>(source(e))]);
+        input.integers = std::move(integers);
+      }
+      if (count == group) {
+        input.floats += begin;
+      } else {
+        for (std::int64_t e = 0; e < size; ++e) floats[i].push_back(bound[i].floats[source(e)]);
+        input.floats = floats[i].data();
+      }
+      input.shape[0] = group;
+    }
+    filled.push_back(std::move(input));
+  }
+  RunOptions own = options;
+  own.first_sample += static_cast<std::uint64_t>(first);
+  const std::shared_ptr<const SampleAxes> axes = axes_for(filled);
+  const LinearObserver counted = [&](const LinearRecord& record) {
+    observer({.layer = record.layer,
+              .input = part_of_samples(record.input, 0, count),
+              .output = part_of_samples(record.output, 0, count)});
+  };
+  std::vector<Tensor> outputs;
+  pass(
+      filled, 0, group, count, own, count < group && observer ? counted : observer,
+      [&](const Array& output, std::size_t o) {
+        const SampleAxis& axis = (*axes)[static_cast<std::size_t>(graph_.outputs[o])];
+        Tensor all = samples_first(axis, tensor_of(output));
+        if (axis.any() && count < group) {
+          Shape shape = all.shape();
+          shape[0] = count;
+          const auto size = static_cast<std::size_t>(element_count(shape));
+          all = Tensor(std::move(shape), all.values().first(size));
+        }
+        outputs.push_back(std::move(all));
+      },
+      diagnose);
+  return outputs;
+}
+
+std::vector<Tensor> Executor::Implementation::run_groups(const std::vector<BoundInput>& bound, std::int64_t batch,
+                                                         const RunOptions& options) const {
+  const std::int64_t each = graph_.samples_at_a_time, groups = (batch + each - 1) / each;
+  std::vector<std::vector<Tensor>> results(static_cast<std::size_t>(groups));
+  const auto run = [&](std::int64_t g, const RunOptions& with, const LinearObserver& observer) {
+    results[static_cast<std::size_t>(g)] = run_group(bound, g * each, std::min(each, batch - g * each), with, observer);
+  };
+  if (options.observer || options.before || options.transform_observer) {
     std::vector<std::vector<Activation>> in(layers_.size()), out(layers_.size());
-    for (std::int64_t s = 0; s < batch; ++s)
-      results[static_cast<std::size_t>(s)] = evaluate(bound, s, 1, options, [&](const LinearRecord& record) {
+    LinearObserver collect;
+    if (options.observer)
+      collect = [&](const LinearRecord& record) {
         in[record.layer].push_back(record.input);
         out[record.layer].push_back(record.output);
-      });
-    for (std::size_t l = 0; options.observer && l < layers_.size(); ++l)
-      if (!in[l].empty()) options.observer({.layer = l, .input = stacked(in[l]), .output = stacked(out[l])});
+      };
+    for (std::int64_t g = 0; g < groups; ++g) run(g, options, collect);
+    for (std::size_t l = 0; l < layers_.size(); ++l)
+      if (!in[l].empty())
+        options.observer({.layer = l, .input = joined_samples(in[l]), .output = joined_samples(out[l])});
   } else {
     RunOptions serial = options;
     serial.parallel = {1};
-    parallel_for(options.parallel, batch,
-                 [&](std::int64_t s) { results[static_cast<std::size_t>(s)] = evaluate(bound, s, 1, serial, {}); });
+    parallel_for(options.parallel, groups, [&](std::int64_t g) { run(g, serial, {}); });
   }
   std::vector<Tensor> outputs;
+  const std::vector<Shape> shapes = output_shapes_for(bound, batch);
+  const std::shared_ptr<const SampleAxes> axes = axes_for(bound);
   for (std::size_t o = 0; o < graph_.outputs.size(); ++o) {
-    Tensor all = Tensor::uninitialized(stacked_shape(results[0][o].shape(), batch));
-    for (std::int64_t s = 0; s < batch; ++s) {
-      const Tensor& one = results[static_cast<std::size_t>(s)][o];
-      std::copy_n(one.data(), one.size(), all.data() + s * one.size());
+    Tensor all = Tensor::uninitialized(shapes[o]);
+    float* to = all.data();
+    for (const std::vector<Tensor>& group : results) {
+      to = std::copy_n(group[o].data(), group[o].size(), to);
+      if (!(*axes)[static_cast<std::size_t>(graph_.outputs[o])].any()) break;
     }
+    TESSERA_EXPECT(to == all.data() + all.size());
     outputs.push_back(std::move(all));
   }
   return outputs;
@@ -214,6 +312,15 @@ Shape Executor::layer_input_shape(std::size_t layer, std::int64_t batch) const {
 }
 Shape Executor::layer_output_shape(std::size_t layer, std::int64_t batch) const {
   return implementation_->layer_shape(layer, batch, false);
+}
+Shape Executor::layer_input_sample(std::size_t layer) const {
+  return implementation_->layer_sample(layer, true);
+}
+Shape Executor::layer_output_sample(std::size_t layer) const {
+  return implementation_->layer_sample(layer, false);
+}
+SampleAxis Executor::samples_of(ValueId value) const {
+  return implementation_->samples_of(value);
 }
 std::int64_t Executor::vectors_per_sample(std::size_t layer) const {
   return implementation_->vectors_per_sample(layer);

@@ -73,7 +73,7 @@ void Executor::Implementation::run_branched(const Tensor& batch, const BranchedR
                         "network {} of {} is not given for all {} layers", n, count, layers_.size());
   std::int64_t samples = 0;
   const std::vector<BoundInput> bound = bind_inputs(graph_, {&batch, 1}, samples);
-  if (graph_.batch == BatchMode::per_sample || samples == 0) return run_apart(batch, run);
+  if (graph_.batch == BatchMode::fixed || samples == 0) return run_apart(batch, run);
   const bool watched = run.observer || run.transform_observer;
   if (graph_.batch == BatchMode::any && !watched) {
     // Room for what the networks hold apart from each other; small products are dear for very few samples.
@@ -84,7 +84,8 @@ void Executor::Implementation::run_branched(const Tensor& batch, const BranchedR
     if (block < samples) return run_branched_blocks(batch, run, block);
   }
   BranchWalk walk{.run = run, .bound = bound, .samples = samples};
-  walk.plan = plan_for(shapes_of(bound, samples, graph_.batch == BatchMode::any), static_cast<bool>(run.observer));
+  walk.plan = plan_for(shapes_of(bound, samples), static_cast<bool>(run.observer));
+  walk.axes = axes_for(bound);
   walk.shown.assign(count, 0);
   walk.waiting.emplace_back();
   for (std::size_t n = 0; n < count; ++n) walk.waiting.back().push_back(n);
@@ -153,6 +154,7 @@ void Executor::Implementation::follow(BranchWalk& walk, std::size_t first_step, 
     };
   PassState state{.first_sample = walk.run.first_sample,
                   .samples = graph_.batch == BatchMode::any ? walk.samples : 1,
+                  .axes = *walk.axes,
                   .observer = observer,
                   .input = std::move(input)};
   for (std::size_t i = first_step; i < plan.steps.size(); ++i) {
@@ -166,7 +168,8 @@ void Executor::Implementation::follow(BranchWalk& walk, std::size_t first_step, 
     run_step(step, in, out, options, state);
   }
   TESSERA_EXPECT(!plan.outputs.empty());
-  const Tensor output = tensor_of(arrays[static_cast<std::size_t>(plan.outputs[0])]);
+  const Tensor output = samples_first((*walk.axes)[static_cast<std::size_t>(graph_.outputs[0])],
+                                      tensor_of(arrays[static_cast<std::size_t>(plan.outputs[0])]));
   give_back(std::move(workspace));
   if (has_nan(output.data(), output.size())) name_the_culprit(walk.bound, walk.samples, options);
   if (walk.run.output) walk.run.output(networks, output);
@@ -208,24 +211,18 @@ void Executor::Implementation::part(BranchWalk& walk, std::size_t i, std::unique
     branches[b] = {(*walk.run.networks[leader])[layer], outs[b], walk.run.same_product[leader][layer]};
     check_operators(layer, branches[b].operators);
   }
-  evaluate_branches({.compiled = compiled_[layer],
-                     .node = graph_.nodes[static_cast<std::size_t>(step.node)],
-                     .in = in,
-                     .out = out,
-                     .operators = {},
-                     .relu = step.relu,
-                     .first_sample = walk.run.first_sample,
-                     .order = vector_order(layer, in[0]),
-                     .parallel = walk.run.parallel},
-                    branches);
+  LayerRun layer_now = layer_run(layer, *walk.axes);
+  layer_now.first_sample = walk.run.first_sample;
+  layer_now.samples = graph_.batch == BatchMode::any ? walk.samples : 1;
+  layer_now.relu = step.relu;
+  layer_now.parallel = walk.run.parallel;
+  run_layer(layer_now, in, branches);
   std::optional<Activation> input;
-  if (walk.run.observer) {
-    input = input_of(layer, in);
-    for (std::size_t b = 0; b < now && !shown_by_transform_[layer]; ++b) {
-      const Array& seen = *std::ranges::find_if(outs[b], [](const Array& a) { return a.data != nullptr; });
-      show(walk, parting[b], {.layer = layer, .input = *input, .output = activation_of(seen)},
+  if (walk.run.observer && seen_again(layer_now, walk.run.first_sample)) {
+    input = input_of(layer, in, *walk.axes);
+    for (std::size_t b = 0; b < now && !shown_by_transform_[layer]; ++b)
+      show(walk, parting[b], {.layer = layer, .input = *input, .output = output_of(layer, outs[b], *walk.axes)},
            static_cast<std::size_t>(step.node));
-    }
     if (!shown_by_transform_[layer]) input.reset();
   }
   const std::vector<bool> live = live_buffers(plan, i);

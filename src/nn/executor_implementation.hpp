@@ -29,9 +29,13 @@ struct Workspace {
   void fit(const Plan& plan);
 };
 
+using SampleAxes = std::vector<SampleAxis>;  ///< by ValueId
+
 struct PassState {
   std::uint64_t first_sample = 0;
-  std::int64_t samples = 1;
+  std::int64_t samples = 1;  ///< that count: fewer than the plan's where they were filled up
+  bool filled_up = false;
+  const SampleAxes& axes;
   const LinearObserver& observer;
   std::optional<Activation> input;  ///< of a layer whose output is shown after its transform
 };
@@ -43,21 +47,15 @@ struct BranchWalk {
   const std::vector<BoundInput>& bound;
   std::int64_t samples = 0;
   std::shared_ptr<const Plan> plan = {};
+  std::shared_ptr<const SampleAxes> axes = {};
   std::vector<std::vector<std::size_t>> waiting = {};  ///< to be taken from the beginning
   std::int64_t held_bytes = 0;
   std::vector<std::size_t> shown = {};  ///< by network: nodes up to the last layer that the observer has seen
 };
 
-/// The axis of a layer's input that grows with the batch, and the rows (images) that one more sample adds.
-struct SampleRows {
-  std::int64_t axis = 0, rows = 1;
-};
-
 Tensor tensor_of(const Array& array);
 bool has_nan(const float* values, std::int64_t count);
-Activation activation_of(const Array& array);
-/// Along the first axis. At least one part.
-Activation stacked(const std::vector<Activation>& parts);
+Activation activation_of(const Array& array, const SampleAxis& samples);
 
 using OutputSink = std::function<void(const Array& output, std::size_t index)>;
 
@@ -76,12 +74,27 @@ class Executor::Implementation {
                                          const Activation& input, std::uint64_t first_sample, Parallel parallel) const;
   void run_branched(const Tensor& batch, const BranchedRun& run) const;
   Shape layer_shape(std::size_t layer, std::int64_t batch, bool input) const;
+  Shape layer_sample(std::size_t layer, bool input) const;
+  SampleAxis samples_of(ValueId value) const;
   std::int64_t vectors_per_sample(std::size_t layer) const;
   std::vector<Shape> output_shapes(std::int64_t batch) const;
 
  private:
   using PlanKey = std::pair<std::vector<Shape>, bool>;
 
+  /// One evaluation of a weighted layer.
+  struct LayerRun {
+    std::size_t layer = 0;
+    std::vector<SampleAxis> in = {}, out = {};  ///< of the inputs and outputs of the node
+    std::uint64_t first_sample = 0;
+    std::int64_t samples = 1;  ///< that count
+    bool filled_up = false;    ///< the arrays hold more
+    bool relu = false;
+    Parallel parallel = {};
+  };
+
+  /// Whether no extent of the inputs but the batch is free.
+  bool has_known_samples() const;
   void add_products();
   void check_weights(const LinearLayer& layer) const;
   void find_transforms();
@@ -92,8 +105,16 @@ class Executor::Implementation {
   /// At least that large; what it holds is of no meaning.
   AlignedVector<std::byte> take_buffer(std::int64_t bytes) const;
   void give_back(AlignedVector<std::byte> buffer) const;
-  /// Output shapes of the graph for `batch` samples at a time.
+  /// Output shapes of run() for `batch` samples.
   std::vector<Shape> output_shapes_for(const std::vector<BoundInput>& bound, std::int64_t batch) const;
+  Shape output_shape(const SampleAxis& axis, const Shape& shape, std::int64_t batch) const;
+  /// Samples in one evaluation of the graph, for a batch of so many.
+  std::int64_t together(std::int64_t batch) const {
+    return graph_.batch == BatchMode::fixed ? graph_.samples_at_a_time : batch;
+  }
+  /// The sample axes for inputs of these samples; proven once.
+  std::shared_ptr<const SampleAxes> axes_for(const std::vector<BoundInput>& bound) const;
+  std::shared_ptr<const SampleAxes> axes_for(const std::vector<Shape>& samples) const;
   /// Samples [first, first + count) of the bound inputs in one pass over the plan.
   std::vector<Tensor> evaluate(const std::vector<BoundInput>& bound, std::int64_t first, std::int64_t count,
                                const RunOptions& options, const LinearObserver& observer) const;
@@ -109,30 +130,37 @@ class Executor::Implementation {
             const std::vector<Array>& out) const;
   /// Blocks of samples that stay in cache, each through all networks on one thread.
   void run_branched_blocks(const Tensor& batch, const BranchedRun& run, std::int64_t block) const;
-  /// Every network alone: graphs that are evaluated sample by sample.
+  /// Every network alone: graphs of BatchMode::fixed.
   void run_apart(const Tensor& batch, const BranchedRun& run) const;
   static std::vector<Array> arrays_at(const std::vector<Array>& arrays, const std::vector<int>& slots);
   void check_operators(std::size_t layer, std::span<const LinearOperator* const> given) const;
   /// The steps of a plan; `sink` is shown the outputs.
-  void pass(const std::vector<BoundInput>& bound, std::int64_t first, std::int64_t count, const RunOptions& options,
-            const LinearObserver& observer, const OutputSink& sink, bool diagnose = false) const;
+  /// `counting`: samples of `count` that are no copies.
+  void pass(const std::vector<BoundInput>& bound, std::int64_t first, std::int64_t count, std::int64_t counting,
+            const RunOptions& options, const LinearObserver& observer, const OutputSink& sink,
+            bool diagnose = false) const;
   /// What an observer is shown of a layer's input.
-  Activation input_of(std::size_t layer, std::span<const Array> in) const;
+  Activation input_of(std::size_t layer, std::span<const Array> in, const SampleAxes& axes) const;
+  Activation output_of(std::size_t layer, std::span<const Array> out, const SampleAxes& axes) const;
   void run_transform(std::size_t n, const Array& in, const Array& out, const RunOptions& options,
                      PassState& state) const;
   void run_step(const Step& step, const std::vector<Array>& in, const std::vector<Array>& out,
                 const RunOptions& options, PassState& state) const;
-  /// Which rows (images) of a layer's input belong to which sample.
-  VectorOrder vector_order(std::size_t layer, const Array& in) const;
-  /// Found once, by comparing shapes for two and three samples. With free extents the first axis is taken for the
-  /// batch.
-  const SampleRows& sample_rows(std::size_t layer) const;
+  /// The layer for every branch, on the samples that count: brought into the order that its kernel wants, and back.
+  void run_layer(const LayerRun& run, std::span<const Array> in, std::span<const LinearBranch> branches) const;
+  LayerRun layer_run(std::size_t layer, const SampleAxes& axes) const;
+  /// False for a layer that does not depend on the samples, but in the first batch: it does the same in all others.
+  bool seen_again(const LayerRun& run, std::uint64_t first_sample) const;
+  VectorOrder vector_order(const LayerRun& run, const Array& in, const Array& out) const;
   /// Blocks of samples that stay in cache, each through the whole network on one thread.
   std::vector<Tensor> run_blocks(const std::vector<BoundInput>& bound, std::int64_t batch,
                                  const RunOptions& options) const;
   std::int64_t bytes_per_sample(const std::vector<BoundInput>& bound) const;
-  std::vector<Tensor> run_samples(const std::vector<BoundInput>& bound, std::int64_t batch,
-                                  const RunOptions& options) const;
+  /// BatchMode::fixed: Graph::samples_at_a_time of them in each pass.
+  std::vector<Tensor> run_groups(const std::vector<BoundInput>& bound, std::int64_t batch,
+                                 const RunOptions& options) const;
+  std::vector<Tensor> run_group(const std::vector<BoundInput>& bound, std::int64_t first, std::int64_t count,
+                                const RunOptions& options, const LinearObserver& observer, bool diagnose = false) const;
   std::vector<Activation> apply_once(std::size_t layer, std::span<const LayerBranch> branches, const Activation& input,
                                      std::uint64_t first_sample, Parallel parallel) const;
   /// An output has a NaN: finds out where the first one comes from, and throws.
@@ -148,9 +176,8 @@ class Executor::Implementation {
   std::vector<std::shared_ptr<const ValueTransform>> transform_of_node_;
   std::vector<int> layer_of_transform_;   ///< by node: the layer whose output it transforms, or -1
   std::vector<bool> shown_by_transform_;  ///< by layer
-  mutable std::once_flag sample_rows_once_;
-  mutable std::vector<SampleRows> sample_rows_;
   mutable std::mutex mutex_;
+  mutable std::map<std::vector<Shape>, std::shared_ptr<const SampleAxes>> axes_;
   mutable std::map<PlanKey, std::shared_ptr<const Plan>> plans_;
   mutable std::vector<std::unique_ptr<Workspace>> workspaces_;
   mutable std::vector<AlignedVector<std::byte>> buffers_;

@@ -7,41 +7,83 @@ namespace tessera::nn {
 
 namespace {
 
-Activation rows_of(const Activation& all, std::int64_t first, std::int64_t count) {
-  Shape shape = all.values.shape();
-  shape[0] = count;
-  Activation part{Tensor::uninitialized(shape), all.layout, nullptr};
-  const std::int64_t row = part.values.size() / std::max<std::int64_t>(1, count);
-  std::copy_n(all.values.data() + first * row, part.values.size(), part.values.data());
-  if (all.second) {
-    Shape second = all.second->shape();
-    const std::int64_t parts = all.values.dim(0) / std::max<std::int64_t>(1, count);
-    second[0] /= parts;
-    const std::int64_t size = element_count(second);
-    const float* from = all.second->data() + first / count * size;
-    part.second = std::make_shared<const Tensor>(second, std::span<const float>(from, static_cast<std::size_t>(size)));
+/// Copies whole samples of [outer, samples, inner] from sample `from_first` to `to_first`.
+void copy_samples(const SampleBlocks& from, const float* source, std::int64_t from_first, const SampleBlocks& to,
+                  float* target, std::int64_t to_first, std::int64_t count) {
+  for (std::int64_t o = 0; o < from.outer; ++o)
+    std::copy_n(source + (o * from.samples + from_first) * from.inner, count * from.inner,
+                target + (o * to.samples + to_first) * to.inner);
+}
+
+SampleBlocks physical_blocks(const SampleAxis& samples, const Shape& shape, Layout layout) {
+  SampleAxis axis = samples;
+  if (axis.any() && !shape.empty()) axis.axis = physical_axis(axis.axis, std::ssize(shape), layout);
+  return sample_blocks(axis, physical_shape(shape, layout));
+}
+
+Shape with_samples(const SampleAxis& samples, Shape shape, std::int64_t count) {
+  if (samples.any() && !shape.empty()) shape[static_cast<std::size_t>(samples.axis)] = samples.entries() * count;
+  return shape;
+}
+
+/// A tensor of `count` samples, to be filled from others of the same value.
+struct Collector {
+  SampleAxis samples;
+  Layout layout;
+  Tensor all;
+  SampleBlocks blocks;
+  std::int64_t next = 0;
+
+  Collector(const SampleAxis& axis, Layout in, const Shape& like, std::int64_t count)
+      : samples(axis),
+        layout(in),
+        all(Tensor::uninitialized(with_samples(axis, like, count))),
+        blocks(physical_blocks(axis, all.shape(), in)) {}
+  void add(const Tensor& part, std::int64_t first, std::int64_t count) {
+    copy_samples(physical_blocks(samples, part.shape(), layout), part.data(), first, blocks, all.data(), next, count);
+    next += count;
   }
-  return part;
+};
+
+Activation collected(std::span<const Activation> parts, std::int64_t count, std::int64_t first, std::int64_t each) {
+  const Activation& like = parts.front();
+  const auto taken = [&](const Activation& part) {
+    return each >= 0 ? each : sample_count(part.samples, part.values.shape());
+  };
+  Collector values(like.samples, like.layout, like.values.shape(), count);
+  for (const Activation& part : parts) values.add(part.values, first, taken(part));
+  Activation all{.values = std::move(values.all), .layout = like.layout, .samples = like.samples};
+  for (std::size_t i = 0; i < like.operands.size(); ++i) {
+    all.operands.push_back(like.operands[i]);
+    if (!like.operands[i].samples.any()) continue;
+    Collector operand(like.operands[i].samples, Layout::natural, like.operands[i].values->shape(), count);
+    for (const Activation& part : parts) operand.add(*part.operands[i].values, first, taken(part));
+    all.operands.back().values = std::make_shared<const Tensor>(std::move(operand.all));
+  }
+  return all;
 }
 
 }  // namespace
 
-Activation stacked(const std::vector<Activation>& parts) {
+Tensor samples_first(const Activation& activation) {
+  return samples_first(activation.samples, to_natural(activation));
+}
+
+SampleBlocks sample_blocks(const Activation& activation) {
+  return physical_blocks(activation.samples, activation.values.shape(), activation.layout);
+}
+
+Activation part_of_samples(const Activation& all, std::int64_t first, std::int64_t count) {
+  if (!all.samples.any()) return all;
+  return collected({&all, 1}, count, first, count);
+}
+
+Activation joined_samples(const std::vector<Activation>& parts) {
   TESSERA_EXPECT(!parts.empty());
-  Shape shape = parts[0].values.shape();
-  shape[0] *= static_cast<std::int64_t>(parts.size());
-  Activation all{Tensor::uninitialized(shape), parts[0].layout, nullptr};
-  float* to = all.values.data();
-  for (const Activation& part : parts) to = std::copy_n(part.values.data(), part.values.size(), to);
-  if (parts[0].second) {
-    Shape second = parts[0].second->shape();
-    second[0] *= static_cast<std::int64_t>(parts.size());
-    Tensor seconds = Tensor::uninitialized(second);
-    to = seconds.data();
-    for (const Activation& part : parts) to = std::copy_n(part.second->data(), part.second->size(), to);
-    all.second = std::make_shared<const Tensor>(std::move(seconds));
-  }
-  return all;
+  if (parts.size() == 1 || !parts.front().samples.any()) return parts.front();
+  std::int64_t count = 0;
+  for (const Activation& part : parts) count += sample_count(part.samples, part.values.shape());
+  return collected(parts, count, 0, -1);
 }
 
 std::vector<ValueInfo> Executor::Implementation::infos(std::int64_t batch) const {
@@ -54,20 +96,38 @@ const Node& Executor::Implementation::node_of(std::size_t layer) const {
 
 Shape Executor::Implementation::layer_shape(std::size_t layer, std::int64_t batch, bool input) const {
   const Node& node = node_of(layer);
-  return infos(batch)[static_cast<std::size_t>(input ? node.inputs[0] : node.outputs[0])].shape;
+  const ValueId id = input ? node.inputs[0] : node.outputs[0];
+  Shape shape = infos(together(batch))[static_cast<std::size_t>(id)].shape;
+  return graph_.batch == BatchMode::fixed ? with_samples(samples_of(id), shape, batch) : shape;
+}
+
+Shape Executor::Implementation::layer_sample(std::size_t layer, bool input) const {
+  if (graph_.batch == BatchMode::none) return {};
+  const Node& node = node_of(layer);
+  // A recurrent layer may give its last state only.
+  const auto given = std::ranges::find_if(node.outputs, [](ValueId id) { return id != no_value; });
+  const ValueId id = input ? node.inputs[0] : *given;
+  return shape_of_sample(samples_of(id), infos(together(1))[static_cast<std::size_t>(id)].shape);
 }
 
 std::int64_t Executor::Implementation::vectors_per_sample(std::size_t layer) const {
-  const Shape in = layer_shape(layer, 1, true), out = layer_shape(layer, 1, false);
+  const Node& node = node_of(layer);
+  const std::vector<ValueInfo> known = infos(together(1));
+  const auto shape_at = [&](ValueId id) { return known[static_cast<std::size_t>(id)].shape; };
+  const Shape in = shape_at(node.inputs[0]);
+  const SampleAxis axis = graph_.batch == BatchMode::none ? no_samples : samples_of(node.inputs[0]);
+  const std::int64_t samples = sample_count(axis, in);
   switch (layers_[layer].kind) {
     case LinearKind::dense:
-      return element_count(in) / std::max<std::int64_t>(1, in.back());
-    case LinearKind::convolution:
-      return element_count(out) / std::max<std::int64_t>(1, out[0] * out[1]);
+      return element_count(in) / std::max<std::int64_t>(1, in.back() * samples);
+    case LinearKind::convolution: {
+      const Shape out = shape_at(node.outputs[0]);
+      return element_count(out) / std::max<std::int64_t>(1, out[1] * samples * (axis.any() ? 1 : out[0]));
+    }
     case LinearKind::transposed_convolution:
-      return element_count(in) / std::max<std::int64_t>(1, in[0] * in[1]);
+      return element_count(in) / std::max<std::int64_t>(1, in[1] * samples * (axis.any() ? 1 : in[0]));
     case LinearKind::recurrent:
-      return in[0];
+      return in[0] * (axis.axis == 1 ? axis.entries() : 1);
     case LinearKind::product:
       return in[in.size() - 2];
   }
@@ -83,17 +143,18 @@ std::vector<Activation> Executor::Implementation::apply_branches(std::size_t lay
     require<InputError>(branch.operators.empty() || branch.operators.size() == layers_[layer].parts.size(),
                         "layer '{}': {} operators for {} parts", layers_[layer].name, branch.operators.size(),
                         layers_[layer].parts.size());
-  if (graph_.batch != BatchMode::per_sample) return apply_once(layer, branches, input, first_sample, parallel);
-  // One evaluation per sample, as in run(): a sample is as much of the first axis as the layer sees for one.
-  const std::int64_t rows = layer_shape(layer, 1, true).at(0), samples = input.values.dim(0) / rows;
+  if (graph_.batch != BatchMode::fixed || !input.samples.any())
+    return apply_once(layer, branches, input, first_sample, parallel);
+  // One evaluation for as many samples as in run().
+  const std::int64_t each = graph_.samples_at_a_time, samples = sample_count(input.samples, input.values.shape());
   std::vector<std::vector<Activation>> parts(branches.size());
-  for (std::int64_t s = 0; s < samples; ++s) {
-    std::vector<Activation> one = apply_once(layer, branches, rows_of(input, s * rows, rows),
-                                             first_sample + static_cast<std::uint64_t>(s), parallel);
-    for (std::size_t b = 0; b < branches.size(); ++b) parts[b].push_back(std::move(one[b]));
+  for (std::int64_t s = 0; s < samples; s += each) {
+    std::vector<Activation> some = apply_once(layer, branches, part_of_samples(input, s, std::min(each, samples - s)),
+                                              first_sample + static_cast<std::uint64_t>(s), parallel);
+    for (std::size_t b = 0; b < branches.size(); ++b) parts[b].push_back(std::move(some[b]));
   }
   std::vector<Activation> results;
-  for (const std::vector<Activation>& of_branch : parts) results.push_back(stacked(of_branch));
+  for (const std::vector<Activation>& of_branch : parts) results.push_back(joined_samples(of_branch));
   return results;
 }
 
@@ -107,48 +168,58 @@ std::vector<Activation> Executor::Implementation::apply_once(std::size_t layer, 
   in_infos[0] = &known[0];
   std::vector<Array> in(node.inputs.size());
   in[0] = {.layout = input.layout, .shape = input.values.shape(), .data = const_cast<float*>(input.values.data())};
+  LayerRun run{.layer = layer, .first_sample = first_sample, .parallel = parallel};
+  run.samples = sample_count(input.samples, input.values.shape());
+  run.in.assign(node.inputs.size(), no_samples);
+  run.in[0] = input.samples;
+  std::vector<Constant> integers;
+  integers.reserve(input.operands.size());
+  for (const Activation::Operand& operand : input.operands) {
+    const std::size_t i = operand.input;
+    require<InputError>(i < in.size(), "layer '{}': it has no input {}", node.name, i);
+    known[i].shape = operand.values->shape();
+    in[i] = {.shape = operand.values->shape(), .data = const_cast<float*>(operand.values->data())};
+    if (layers_[layer].kind == LinearKind::recurrent && i == 4) {
+      const auto values = operand.values->values();
+      integers.emplace_back(IntTensor{operand.values->shape(), {values.begin(), values.end()}});
+      known[i].type = ElementType::int64;
+      in[i] = array_of(integers.back());
+    }
+    in_infos[i] = &known[i];
+    run.in[i] = operand.samples;
+  }
   for (std::size_t i = 1; i < node.inputs.size(); ++i) {
     const ValueId id = node.inputs[i];
-    if (id == no_value) continue;
-    if (i == 1 && layers_[layer].kind == LinearKind::product) {
-      require<InputError>(input.second != nullptr, "layer '{}': its second operand is missing", node.name);
-      known[1].shape = input.second->shape();
-      in_infos[1] = &known[1];
-      in[1] = {.shape = input.second->shape(), .data = const_cast<float*>(input.second->data())};
-      continue;
-    }
-    if (graph_.is_constant(id)) {
+    if (id == no_value || in_infos[i] != nullptr) continue;
+    if (graph_.is_constant(id))
       known[i].known = std::shared_ptr<const Constant>(std::shared_ptr<void>(),
                                                        &*graph_.values[static_cast<std::size_t>(id)].constant);
-    } else {
-      // An initial state of zeros may depend on the shape of the batch.
-      const std::int64_t batch = graph_.batch == BatchMode::any ? input.values.shape().at(1) : 1;
-      known[i].known = infos(batch)[static_cast<std::size_t>(id)].known;
-    }
+    else
+      known[i].known = infos(together(run.samples))[static_cast<std::size_t>(id)].known;
     require<InputError>(known[i].known != nullptr,
-                        "layer '{}': input {} depends on the data, so the layer cannot be run alone", node.name, i);
+                        "layer '{}': input {} depends on the data and was not given, so the layer cannot be run alone",
+                        node.name, i);
     known[i].shape = shape_of(*known[i].known);
     in_infos[i] = &known[i];
     in[i] = array_of(*known[i].known);
   }
   const std::vector<ValueInfo> out_infos = infer_node(node, in_infos);
+  // An output that is not there has no shape of its own; the first that is there is what an observer is shown.
+  const auto seen = static_cast<std::size_t>(
+      std::ranges::find_if(node.outputs, [](ValueId id) { return id != no_value; }) - node.outputs.begin());
+  const SampleAxis samples = input.samples.any() ? samples_of(node.outputs[seen]) : no_samples;
+  run.out.assign(seen + 1, no_samples);
+  run.out[seen] = samples;
   std::vector<Activation> results(branches.size());
-  std::vector<Array> out(branches.size());
+  std::vector<std::vector<Array>> out(branches.size());
   std::vector<LinearBranch> calls;
   for (std::size_t b = 0; b < branches.size(); ++b) {
-    results[b] = {Tensor::uninitialized(out_infos[0].shape), input.layout, nullptr};
-    out[b] = {.layout = input.layout, .shape = out_infos[0].shape, .data = results[b].values.data()};
-    calls.push_back({branches[b].operators, {&out[b], 1}, branches[b].product});
+    results[b] = {.values = Tensor::uninitialized(out_infos[seen].shape), .layout = input.layout, .samples = samples};
+    out[b].resize(seen + 1);
+    out[b][seen] = {.layout = input.layout, .shape = out_infos[seen].shape, .data = results[b].values.data()};
+    calls.push_back({branches[b].operators, out[b], branches[b].product});
   }
-  evaluate_branches({.compiled = compiled_[layer],
-                     .node = node,
-                     .in = in,
-                     .out = {},
-                     .operators = {},
-                     .first_sample = first_sample,
-                     .order = vector_order(layer, in[0]),
-                     .parallel = parallel},
-                    calls);
+  run_layer(run, in, calls);
   return results;
 }
 

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "executor_implementation.hpp"
+#include "sample_part.hpp"
 
 /// One pass over the steps of a plan.
 namespace tessera::nn {
@@ -35,13 +36,8 @@ bool has_nan(const float* values, std::int64_t count) {
   return found;
 }
 
-Activation activation_of(const Array& array) {
-  if (array.is_float()) {
-    Activation result{Tensor::uninitialized(array.shape), array.layout};
-    std::copy_n(array.floats(), array.size(), result.values.data());
-    return result;
-  }
-  return {tensor_of(array), array.layout};
+Activation activation_of(const Array& array, const SampleAxis& samples) {
+  return {.values = tensor_of(array), .layout = array.layout, .samples = samples};
 }
 
 std::shared_ptr<const Plan> Executor::Implementation::plan_for(const std::vector<Shape>& shapes, bool observed) const {
@@ -128,22 +124,26 @@ std::vector<Tensor> Executor::Implementation::evaluate(const std::vector<BoundIn
                                                        std::int64_t count, const RunOptions& options,
                                                        const LinearObserver& observer) const {
   std::vector<Tensor> outputs;
-  pass(bound, first, count, options, observer,
-       [&](const Array& output, std::size_t) { outputs.push_back(tensor_of(output)); });
+  const std::shared_ptr<const SampleAxes> axes = axes_for(bound);
+  pass(bound, first, count, count, options, observer, [&](const Array& output, std::size_t o) {
+    outputs.push_back(samples_first((*axes)[static_cast<std::size_t>(graph_.outputs[o])], tensor_of(output)));
+  });
   return outputs;
 }
 
 void Executor::Implementation::pass(const std::vector<BoundInput>& bound, std::int64_t first, std::int64_t count,
-                                    const RunOptions& options, const LinearObserver& observer, const OutputSink& sink,
-                                    bool diagnose) const {
-  const std::shared_ptr<const Plan> plan =
-      plan_for(shapes_of(bound, count, graph_.batch == BatchMode::any), static_cast<bool>(observer));
+                                    std::int64_t counting, const RunOptions& options, const LinearObserver& observer,
+                                    const OutputSink& sink, bool diagnose) const {
+  const std::shared_ptr<const SampleAxes> axes = axes_for(bound);
+  const std::shared_ptr<const Plan> plan = plan_for(shapes_of(bound, together(count)), static_cast<bool>(observer));
   std::unique_ptr<Workspace> workspace = take_workspace();
   workspace->fit(*plan);
   const std::vector<Array> arrays = arrays_of(*plan, *workspace, bound, first);
   std::vector<Array> in, out;
   PassState state{.first_sample = options.first_sample + static_cast<std::uint64_t>(first),
-                  .samples = graph_.batch == BatchMode::any ? count : 1,
+                  .samples = graph_.batch == BatchMode::none ? 1 : counting,
+                  .filled_up = counting < count,
+                  .axes = *axes,
                   .observer = observer,
                   .input = std::nullopt};
   for (const Step& step : plan->steps) {
@@ -158,27 +158,68 @@ void Executor::Implementation::pass(const std::vector<BoundInput>& bound, std::i
   give_back(std::move(workspace));
 }
 
-Activation Executor::Implementation::input_of(std::size_t layer, std::span<const Array> in) const {
-  Activation input = activation_of(in[0]);
-  if (layers_[layer].kind == LinearKind::product) input.second = std::make_shared<const Tensor>(tensor_of(in[1]));
+Activation Executor::Implementation::input_of(std::size_t layer, std::span<const Array> in,
+                                              const SampleAxes& axes) const {
+  const LayerRun run = layer_run(layer, axes);
+  Activation input = activation_of(in[0], run.in[0]);
+  const auto add = [&](std::size_t i) {
+    if (i < in.size() && in[i].data != nullptr)
+      input.operands.push_back({i, std::make_shared<const Tensor>(tensor_of(in[i])), run.in[i]});
+  };
+  if (layers_[layer].kind == LinearKind::product) add(1);
+  if (layers_[layer].kind == LinearKind::recurrent)
+    for (const std::size_t i : {4, 5, 6}) add(i);
   return input;
+}
+
+Activation Executor::Implementation::output_of(std::size_t layer, std::span<const Array> out,
+                                               const SampleAxes& axes) const {
+  const auto seen = std::ranges::find_if(out, [](const Array& a) { return a.data != nullptr; });
+  const ValueId id = node_of(layer).outputs[static_cast<std::size_t>(seen - out.begin())];
+  return activation_of(*seen, axes[static_cast<std::size_t>(id)]);
 }
 
 void Executor::Implementation::run_transform(std::size_t n, const Array& in, const Array& out,
                                              const RunOptions& options, PassState& state) const {
-  const auto size = static_cast<std::size_t>(in.size());
-  const TransformCall call{.shape = in.shape,
-                           .x = {in.floats(), size},
-                           .y = {out.floats(), size},
-                           .first_sample = state.first_sample,
-                           .samples = state.samples,
-                           .parallel = options.parallel};
-  transform_of_node_[n]->apply(call);
-  if (options.transform_observer) options.transform_observer(graph_.nodes[n].name, call);
-  if (!state.observer || layer_of_transform_[n] < 0) return;
-  TESSERA_EXPECT(state.input.has_value());
-  state.observer(
-      {.layer = static_cast<std::size_t>(layer_of_transform_[n]), .input = *state.input, .output = activation_of(out)});
+  const Node& node = graph_.nodes[n];
+  const SampleAxis& axis = state.axes[static_cast<std::size_t>(node.inputs[0])];
+  const bool ordered = transform_of_node_[n]->needs_order() && axis.any() && !axis.leads();
+  const bool sampled = axis.any() || graph_.batch == BatchMode::none;
+  const auto apply = [&](const Shape& shape, std::span<const float> x, std::span<float> y) {
+    const TransformCall call{.shape = shape,
+                             .x = x,
+                             .y = y,
+                             .first_sample = sampled ? state.first_sample : 0,
+                             .samples = sampled ? state.samples : 1,
+                             .parallel = options.parallel};
+    transform_of_node_[n]->apply(call);
+    if (options.transform_observer && (sampled || state.first_sample == 0)) options.transform_observer(node.name, call);
+  };
+  const auto span_of = [](const Array& array) {
+    return std::span<float>(array.floats(), static_cast<std::size_t>(array.size()));
+  };
+  if (!ordered && !(state.filled_up && axis.any())) {
+    apply(in.shape, span_of(in), span_of(out));
+  } else {
+    PartMemory x(in, {axis, state.samples}), y(out, {axis, state.samples});
+    x.take();
+    if (ordered) {
+      const SampleBlocks blocks = sample_blocks(axis, x.array().shape);
+      Shape shape = shape_of_sample(axis, in.shape);
+      shape.insert(shape.begin(), state.samples);
+      Tensor first = Tensor::uninitialized(shape);
+      gather_samples(blocks, x.array().floats(), first.data());
+      apply(shape, first.values(), first.values());
+      scatter_samples(blocks, first.data(), y.array().floats());
+    } else {
+      apply(x.array().shape, span_of(x.array()), span_of(y.array()));
+    }
+    y.put();
+  }
+  if (!state.observer || layer_of_transform_[n] < 0 || !state.input) return;
+  state.observer({.layer = static_cast<std::size_t>(layer_of_transform_[n]),
+                  .input = *state.input,
+                  .output = activation_of(out, axis)});
 }
 
 void Executor::Implementation::run_step(const Step& step, const std::vector<Array>& in, const std::vector<Array>& out,
@@ -194,66 +235,110 @@ void Executor::Implementation::run_step(const Step& step, const std::vector<Arra
     operators = (*options.overrides)[layer];
     check_operators(layer, operators);
   }
-  if (options.before) options.before(layer, input_of(layer, in), state.first_sample);
-  evaluate_linear({.compiled = compiled_[layer],
-                   .node = node,
-                   .in = in,
-                   .out = out,
-                   .operators = operators,
-                   .relu = step.relu,
-                   .first_sample = state.first_sample,
-                   .order = vector_order(layer, in[0]),
-                   .parallel = options.parallel});
-  if (state.observer && shown_by_transform_[layer]) {
-    state.input = input_of(layer, in);
-  } else if (state.observer) {
-    const Array& seen = *std::ranges::find_if(out, [](const Array& a) { return a.data != nullptr; });
-    state.observer({.layer = layer, .input = input_of(layer, in), .output = activation_of(seen)});
+  LayerRun run = layer_run(layer, state.axes);
+  run.first_sample = state.first_sample;
+  run.samples = state.samples;
+  run.filled_up = state.filled_up;
+  run.relu = step.relu;
+  run.parallel = options.parallel;
+  const auto seen_input = [&] {
+    Activation input = input_of(layer, in, state.axes);
+    return state.filled_up ? part_of_samples(input, 0, state.samples) : input;
+  };
+  if (options.before) options.before(layer, seen_input(), state.first_sample);
+  const LinearBranch branch{operators, out, 0};
+  run_layer(run, in, {&branch, 1});
+  if (!state.observer || !seen_again(run, state.first_sample)) return;
+  if (shown_by_transform_[layer]) {
+    state.input = input_of(layer, in, state.axes);
+    return;
   }
+  state.observer(
+      {.layer = layer, .input = input_of(layer, in, state.axes), .output = output_of(layer, out, state.axes)});
 }
 
-VectorOrder Executor::Implementation::vector_order(std::size_t layer, const Array& in) const {
-  VectorOrder order;
-  const LinearKind kind = layers_[layer].kind;
-  if (kind == LinearKind::recurrent || kind == LinearKind::product) return order;
-  const bool dense = kind == LinearKind::dense;
-  const std::int64_t rows = dense ? in.size() / std::max<std::int64_t>(1, in.shape.back()) : in.dim(0);
-  const SampleRows& sample = sample_rows(layer);
-  if (graph_.batch != BatchMode::any) {
-    order.inner = rows;
-  } else if (!dense || sample.axis <= 0) {
-    order.inner = sample.rows;
-    order.samples = rows / order.inner;
-  } else {
-    for (std::int64_t d = 0; d + 1 < in.rank(); ++d)
-      (d < sample.axis ? order.outer : d == sample.axis ? order.samples : order.inner) *= in.dim(d);
-  }
-  return order;
+bool Executor::Implementation::seen_again(const LayerRun& run, std::uint64_t first_sample) const {
+  return graph_.batch == BatchMode::none || first_sample == 0 ||
+         std::ranges::any_of(run.out, [](const SampleAxis& axis) { return axis.any(); });
 }
 
-const SampleRows& Executor::Implementation::sample_rows(std::size_t layer) const {
-  std::call_once(sample_rows_once_, [this] {
-    sample_rows_.resize(layers_.size());
-    if (graph_.batch != BatchMode::any) return;
-    try {
-      const std::vector<ValueInfo> two = infos(2), three = infos(3);
-      for (std::size_t l = 0; l < layers_.size(); ++l) {
-        const auto id = static_cast<std::size_t>(node_of(l).inputs[0]);
-        const Shape &a = two[id].shape, &b = three[id].shape;
-        SampleRows& rows = sample_rows_[l];
-        while (rows.axis + 1 < static_cast<std::int64_t>(a.size()) &&
-               a[static_cast<std::size_t>(rows.axis)] == b[static_cast<std::size_t>(rows.axis)])
-          ++rows.axis;
-        const std::int64_t added = layers_[l].kind == LinearKind::dense
-                                       ? (element_count(b) - element_count(a)) / std::max<std::int64_t>(1, a.back())
-                                       : b[0] - a[0];
-        rows.rows = std::max<std::int64_t>(1, added);
-      }
-    } catch (const InputError&) {
-      sample_rows_.assign(layers_.size(), {});
+Executor::Implementation::LayerRun Executor::Implementation::layer_run(std::size_t layer,
+                                                                       const SampleAxes& axes) const {
+  LayerRun run{.layer = layer};
+  const auto of = [&](ValueId id) { return id == no_value ? no_samples : axes[static_cast<std::size_t>(id)]; };
+  for (const ValueId id : node_of(layer).inputs) run.in.push_back(of(id));
+  for (const ValueId id : node_of(layer).outputs) run.out.push_back(of(id));
+  if (layers_[layer].kind != LinearKind::recurrent) return run;
+  // The data may be constant where the initial state is not. A state that is the same for each sample has the samples
+  // like any other value.
+  for (const SampleAxis& axis : run.out)
+    if (axis.axis > 0 && !run.in[0].any()) run.in[0] = {1, axis.before, axis.after};
+  for (std::size_t i = 4; i < std::min<std::size_t>(run.in.size(), 7); ++i)
+    if (run.in[0].axis == 1 && node_of(layer).inputs[i] != no_value)
+      run.in[i] = {i == 4 ? 0 : 1, run.in[0].before, run.in[0].after};
+  return run;
+}
+
+void Executor::Implementation::run_layer(const LayerRun& run, std::span<const Array> in,
+                                         std::span<const LinearBranch> branches) const {
+  const LinearKind kind = layers_[run.layer].kind;
+  const bool rows = kind == LinearKind::dense || kind == LinearKind::product;
+  const bool grouped = !rows && run.in[0].any() && run.in[0].before > 1;
+  const auto evaluate = [&](std::span<const Array> inputs, std::span<const LinearBranch> of) {
+    LayerRun seen = run;
+    if (grouped) seen.in[0] = {run.in[0].axis, 1, run.in[0].entries()};
+    LinearCall call{.compiled = compiled_[run.layer],
+                    .node = node_of(run.layer),
+                    .in = inputs,
+                    .out = of.front().out,
+                    .operators = of.front().operators,
+                    .relu = run.relu,
+                    .first_sample = seen_again(run, run.first_sample) ? run.first_sample : 0,
+                    .order = vector_order(seen, inputs[0], of.front().out[0]),
+                    .parallel = run.parallel};
+    of.size() == 1 ? evaluate_linear(call) : evaluate_branches(call, of);
+  };
+  if (!grouped && !run.filled_up) return evaluate(in, branches);
+
+  std::vector<PartMemory> inputs;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    const bool copied = in[i].data != nullptr && run.in[i].any();
+    inputs.emplace_back(copied ? in[i] : Array{}, SamplePart{run.in[i], run.samples, grouped});
+    if (copied) inputs.back().take();
+  }
+  std::vector<Array> in_parts;
+  for (std::size_t i = 0; i < in.size(); ++i)
+    in_parts.push_back(inputs[i].array().shape.empty() ? in[i] : inputs[i].array());
+  std::vector<std::vector<PartMemory>> outputs(branches.size());
+  std::vector<std::vector<Array>> out_parts(branches.size());
+  std::vector<LinearBranch> parts(branches.begin(), branches.end());
+  for (std::size_t b = 0; b < branches.size(); ++b) {
+    outputs[b].reserve(branches[b].out.size());
+    for (std::size_t o = 0; o < branches[b].out.size(); ++o) {
+      const Array& whole = branches[b].out[o];
+      outputs[b].emplace_back(whole.data != nullptr ? whole : Array{}, SamplePart{run.out[o], run.samples, grouped});
+      out_parts[b].push_back(whole.data != nullptr ? outputs[b].back().array() : whole);
     }
-  });
-  return sample_rows_[layer];
+    parts[b].out = out_parts[b];
+  }
+  evaluate(in_parts, parts);
+  for (std::size_t b = 0; b < branches.size(); ++b)
+    for (std::size_t o = 0; o < branches[b].out.size(); ++o)
+      if (branches[b].out[o].data != nullptr) outputs[b][o].put();
+}
+
+VectorOrder Executor::Implementation::vector_order(const LayerRun& run, const Array& in, const Array& out) const {
+  const LinearKind kind = layers_[run.layer].kind;
+  const bool dense = kind == LinearKind::dense, product = kind == LinearKind::product;
+  const Array& rows = product ? out : in;
+  const SampleAxis& axis = product ? run.out[0] : run.in[0];
+  if (kind == LinearKind::recurrent) return {1, 1, axis.axis == 1 ? axis.entries() : 1};
+  // The axes that count rows, images or matrices.
+  Shape counted = rows.shape;
+  counted.resize(counted.size() - std::min<std::size_t>(counted.size(), dense ? 1 : product ? 2 : counted.size() - 1));
+  if (!axis.any() || axis.axis >= std::ssize(counted)) return {1, 1, element_count(counted)};
+  const SampleBlocks blocks = sample_blocks(axis, counted);
+  return {blocks.outer, blocks.samples, blocks.inner};
 }
 
 void Executor::Implementation::name_the_culprit(const std::vector<BoundInput>& bound, std::int64_t batch,
@@ -267,10 +352,9 @@ void Executor::Implementation::name_the_culprit(const std::vector<BoundInput>& b
           options.first_sample +
               static_cast<std::uint64_t>(bound[i].batched ? e / std::max<std::int64_t>(1, bound[i].sample_size) : 0));
   }
-  const std::int64_t passes = graph_.batch == BatchMode::per_sample ? batch : 1;
-  for (std::int64_t p = 0; p < passes; ++p)
-    pass(
-        bound, p, passes == 1 ? batch : 1, options, {}, [](const Array&, std::size_t) {}, true);
+  const std::int64_t each = graph_.batch == BatchMode::none ? batch : together(batch);
+  for (std::int64_t first = 0; first < batch; first += each)
+    run_group(bound, first, std::min(each, batch - first), options, {}, true);
   throw RunError("an output of the network is not a number");
 }
 

@@ -22,8 +22,9 @@ struct CompiledLayer {
 
 CompiledLayer compile_layer(const Graph& graph, LinearLayer layer);
 
-/// How the rows of a dense layer, or the images of a convolution, belong to samples: they lie as [outer, samples,
-/// inner] and are numbered for operators as sample * inner + i, plus (outer index << 32).
+/// How the rows of a dense layer, the images of a convolution, or the matrices of a product belong to samples: they lie
+/// as [outer, samples, inner]. Rows and images are numbered for operators as sample * inner + i, plus (outer index <<
+/// 32); the matrices of a sample are outer * inner + i. Of a recurrent layer: `inner` rows of a step for each sample.
 struct VectorOrder {
   std::int64_t outer = 1, samples = 1, inner = 1;
 };
@@ -87,7 +88,7 @@ void evaluate_dense(const LinearCall& call, std::span<const LinearBranch> branch
 void evaluate_convolution(const LinearCall& call, std::span<const LinearBranch> branches);
 void evaluate_transposed_convolution(const LinearCall& call);
 void evaluate_recurrent(const LinearCall& call);
-/// The product of two activations, sample by sample; `order` is not used.
+/// The product of two activations, sample by sample.
 void evaluate_product(const LinearCall& call);
 
 /// y = max(y, 0), keeping NaN.

@@ -67,6 +67,7 @@ struct Operator {
 
 /// The operator, or null if there is none of that name.
 const Operator* find_operator(const std::string& name);
+std::span<const Operator> all_operators();
 
 /// Runs a shape function with checks of the argument counts, then evaluates the node if all inputs are known and its
 /// output is small enough to keep (2^24 elements).

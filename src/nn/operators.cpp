@@ -145,6 +145,10 @@ constexpr std::int64_t largest_known = std::int64_t{1} << 24;
 
 }  // namespace
 
+std::span<const Operator> all_operators() {
+  return operators;
+}
+
 const Operator* find_operator(const std::string& name) {
   static const std::map<std::string_view, const Operator*> index = [] {
     std::map<std::string_view, const Operator*> map;

@@ -120,7 +120,10 @@ class Direction {
   void product(std::int64_t i, ConstMatrixView x, MatrixView y, std::int64_t t) const {
     if (call_.operators.empty()) return kernels::multiply(packed(i), x, y, call_.parallel, part(i).bias);
     const LinearOperator& op = *call_.operators[part_index(i)];
-    op.forward(x, y, (static_cast<std::uint64_t>(t) << 32U) + call_.first_sample, call_.parallel);
+    op.forward(
+        x, y,
+        (static_cast<std::uint64_t>(t) << 32U) + call_.first_sample * static_cast<std::uint64_t>(call_.order.inner),
+        call_.parallel);
     if (op.collects()) op.finish(y);
   }
 

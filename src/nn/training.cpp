@@ -7,6 +7,8 @@
 
 #include "backward.hpp"
 #include "plan.hpp"
+#include "tessera/core/shapes_agree.hpp"
+#include "tessera/nn/sample_axis.hpp"
 #include "training_memory.hpp"
 
 namespace tessera::nn {
@@ -28,6 +30,7 @@ struct TrainingPlan {
   std::vector<Shape> memory_shapes;  ///< of one slot that lies there
   std::vector<bool> learns;          ///< per memory: gradients are needed, not counting those of the input
   int input_memory = -1;
+  SampleAxis output_samples;
 };
 
 }  // namespace
@@ -105,7 +108,7 @@ class TrainingNetwork::Implementation {
     if (!finite(output)) name_the_culprit();
     Tensor result = Tensor::uninitialized(output.shape);
     std::copy_n(output.floats(), output.size(), result.data());
-    return result;
+    return samples_first(current_->output_samples, std::move(result));
   }
 
   void backward(const Tensor& d_output, Parallel parallel, Tensor* d_input) {
@@ -118,7 +121,8 @@ class TrainingNetwork::Implementation {
                         to_string(d_output.shape()), to_string(output.shape));
     gradients_.assign(training.memory_shapes.size(), nullptr);
     const int target = training.memory_of[output_slot];
-    if (target >= 0) std::copy_n(d_output.data(), d_output.size(), gradient_memory(target));
+    if (target >= 0)
+      scatter_samples(sample_blocks(training.output_samples, output.shape), d_output.data(), gradient_memory(target));
     for (std::size_t s = plan.steps.size(); s-- > 0;) step_back(plan.steps[s], parallel, d_input != nullptr);
     if (d_input != nullptr) {
       *d_input = Tensor(input_shape_);
@@ -156,8 +160,9 @@ class TrainingNetwork::Implementation {
     if (graph_.inputs.size() != 1 || graph_.inputs[0].type != ElementType::float32)
       problems.emplace_back("training takes networks of one floating-point input");
     if (graph_.outputs.empty()) problems.emplace_back("the network has no output");
-    if (graph_.batch == BatchMode::per_sample)
-      problems.emplace_back("the network can only be evaluated sample by sample, so there are no batches to train on");
+    if (graph_.batch == BatchMode::fixed)
+      problems.push_back(fmt::format("the network takes {} sample{} at a time, so there are no batches to train on",
+                                     graph_.samples_at_a_time, graph_.samples_at_a_time == 1 ? "" : "s"));
     std::map<ValueId, std::string> owner;
     std::vector<bool> learned(graph_.values.size()), leads(graph_.values.size());
     for (std::size_t n = 0; n < graph_.nodes.size(); ++n) {
@@ -201,8 +206,9 @@ class TrainingNetwork::Implementation {
     require<InputError>(!given.empty() && given[0] > 0, "a batch of shape {}", to_string(given));
     Shape shape = input_shapes(graph_, given[0], options_.sample_shapes)[0];
     if (graph_.batch == BatchMode::any && graph_.inputs[0].batched) shape[0] = given[0];
-    require<InputError>(element_count(shape) == element_count(given), "the network takes {}, got a batch of {}",
-                        to_string(shape), to_string(given));
+    require<InputError>(
+        shape[0] == given[0] && shapes_agree({given.begin() + 1, given.end()}, {shape.begin() + 1, shape.end()}),
+        "the network takes {}, got a batch of {}", to_string(shape), to_string(given));
     return shape;
   }
 
@@ -211,6 +217,9 @@ class TrainingNetwork::Implementation {
     if (const auto found = plans_.find(shape); found != plans_.end()) return found->second;
     TrainingPlan training;
     training.plan = make_plan(graph_, {shape}, layer_of_node_, false, BufferUse::kept);
+    const bool batched = graph_.inputs[0].batched && !shape.empty();
+    training.output_samples = prove_samples(
+        graph_, {Shape(shape.begin() + (batched ? 1 : 0), shape.end())})[static_cast<std::size_t>(graph_.outputs[0])];
     const Plan& plan = training.plan;
     const auto buffers = static_cast<int>(plan.buffer_bytes.size());
     training.input_memory = buffers;

@@ -55,7 +55,7 @@ class Calibration {
         parameters_(request.parameters),
         parallel_(parallel),
         environment_(environment),
-        input_shape_(fitted_sample_shape(request.executor.graph(), request.data.sample_shape())),
+        input_shape_(fitted_sample_shape(request.executor.graph(), request.data)),
         samples_(parameters_.samples > 0 ? std::min(parameters_.samples, request.data.size()) : request.data.size()) {
     const bool moving = parameters_.type != CalibrationType::MAX && parameters_.type != CalibrationType::CACHE_QUANTILE;
     pass_ = parameters_.pass.value_or(moving ? CalibrationPass::tiles : CalibrationPass::float32);
@@ -182,9 +182,7 @@ class Calibration {
     for (std::int64_t first = 0; first < samples_; first += parameters_.batch_size) {
       if (environment_.cancelled()) throw RunError("interrupted; nothing was written");
       const std::int64_t count = std::min(parameters_.batch_size, samples_ - first);
-      Shape shape = input_shape_;
-      shape.insert(shape.begin(), count);
-      work(request_.data.read(first, count, parallel_).reshaped(std::move(shape)), static_cast<std::uint64_t>(first));
+      work(read_samples(request_.data, first, count, input_shape_, parallel_), static_cast<std::uint64_t>(first));
       if (environment_.progress) environment_.progress(first + count, samples_, what);
     }
   }

@@ -84,9 +84,8 @@ LayerResolver changed(const EvaluationRequest& request,
 void compare_ideal(Diagnosis& diagnosis, const EvaluationRequest& request, const LayerResolver& ideal,
                    Parallel parallel) {
   const std::int64_t samples = std::min<std::int64_t>(256, request.data.size());
-  Shape shape = fitted_sample_shape(request.executor.graph(), request.data.sample_shape());
-  shape.insert(shape.begin(), samples);
-  const Tensor batch = request.data.read(0, samples, parallel).reshaped(std::move(shape));
+  const Shape sample = fitted_sample_shape(request.executor.graph(), request.data);
+  const Tensor batch = read_samples(request.data, 0, samples, sample, parallel);
   const ProgrammedChip chip(request.executor, ideal, request.seed, 0, parallel);
   const AnalogNetwork network = chip.at(std::nullopt, 0, parallel);
   const Tensor expected = request.executor.run(batch, {.parallel = parallel});

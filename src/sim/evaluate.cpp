@@ -9,6 +9,15 @@ namespace tessera::sim {
 
 using tessera::to_string;
 
+namespace {
+
+/// One axis of classes, and others of 1.
+bool comparable_as_classes(const Shape& shape) {
+  return std::ranges::count_if(shape, [](std::int64_t extent) { return extent != 1; }) <= 1;
+}
+
+}  // namespace
+
 Task task_of(const EvaluationRequest& request) {
   const io::DataSet& data = request.data;
   Task task = request.evaluation.task;
@@ -16,24 +25,41 @@ Task task_of(const EvaluationRequest& request) {
     if (data.has_labels()) task = Task::classification;
     if (data.has_targets()) task = Task::regression;
   }
-  const std::int64_t outputs = element_count(request.executor.output_shapes(1).at(0));
+  const nn::Executor& executor = request.executor;
+  const nn::Graph& graph = executor.graph();
+  const nn::ValueId output = graph.outputs.at(0);
+  const std::string& output_name = graph.values[static_cast<std::size_t>(output)].name;
+  require<InputError>(graph.batch == nn::BatchMode::none || executor.samples_of(output).any(),
+                      "output '{}' of the network does not depend on its input; choose another by model.output",
+                      output_name);
+  Shape shape = executor.output_shapes(1).at(0);
+  if (!shape.empty()) shape.erase(shape.begin());
+  const std::int64_t outputs = element_count(shape);
   if (task == Task::classification) {
     require<InputError>(data.has_labels(), "evaluation.task classification needs integer labels; '{}' has {}",
                         data.name(), data.has_targets() ? "real ones: set evaluation.task: regression" : "none");
+    require<InputError>(
+        comparable_as_classes(shape),
+        "output '{}' of a sample has the shape {}, which is no list of classes for one label: classes for "
+        "each position need labels for each",
+        output_name, to_string(shape));
     data.require_labels_below(outputs);
   } else if (task == Task::regression) {
     require<InputError>(data.has_targets() || data.has_labels(),
                         "evaluation.task regression needs labels; '{}' has none", data.name());
-    const std::int64_t targets = data.has_targets() ? element_count(data.target_shape()) : 1;
-    require<InputError>(targets == outputs, "the network has {} outputs, the labels of '{}' have {} values per sample",
-                        outputs, data.name(), targets);
+    const Shape targets = data.has_targets() ? data.target_shape() : Shape{1};
+    require<InputError>(comparable(targets, shape),
+                        "output '{}' of a sample has the shape {}, the labels of '{}' have {}: they do not belong "
+                        "together",
+                        output_name, to_string(shape), data.name(), to_string(targets));
   } else if (task == Task::anomaly) {
     require<InputError>(!request.spiking, "evaluation.task anomaly does not go with spiking neurons");
-    const std::int64_t inputs = element_count(data.sample_shape());
-    require<InputError>(inputs == outputs,
-                        "evaluation.task anomaly compares outputs with inputs: the network has {} outputs, a sample {} "
-                        "values",
-                        outputs, inputs);
+    const Shape input = fitted_sample_shape(graph, data);
+    require<InputError>(
+        comparable(input, shape),
+        "evaluation.task anomaly compares outputs with inputs: output '{}' of a sample has the shape {}, "
+        "its input {}",
+        output_name, to_string(shape), to_string(input));
   }
   return task;
 }
@@ -49,29 +75,6 @@ OutputKind output_kind(const nn::Graph& graph) {
     value = node.input(0);
   }
   return OutputKind::logits;
-}
-
-Shape fitted_sample_shape(const nn::Graph& graph, const Shape& sample_shape) {
-  require<InputError>(graph.inputs.size() == 1,
-                      "the network has {} inputs; only networks with one input can be evaluated", graph.inputs.size());
-  const Shape& wanted = graph.inputs.front().shape;
-  Shape fixed(wanted.begin() + (wanted.empty() ? 0 : 1), wanted.end());
-  if (fixed.size() == sample_shape.size())
-    for (std::size_t axis = 0; axis < fixed.size(); ++axis)
-      if (fixed[axis] < 0) fixed[axis] = sample_shape[axis];
-  const bool all_known = std::all_of(fixed.begin(), fixed.end(), [](std::int64_t extent) { return extent >= 0; });
-  if (!all_known) {
-    require<InputError>(false,
-                        "the network's input has free extents and {} axes after the batch, the data's samples are {};"
-                        " give data.sample_shape",
-                        fixed.size(), to_string(sample_shape));
-  }
-  require<InputError>(
-      element_count(fixed) == element_count(sample_shape),
-      "the network wants samples of shape {} ({} values), the data has {} ({} values); check model.file and"
-      " data.inputs, or give data.sample_shape",
-      to_string(fixed), element_count(fixed), to_string(sample_shape), element_count(sample_shape));
-  return fixed;
 }
 
 EvaluationResult evaluate(const EvaluationRequest& request, const EvaluationSink& sink, Parallel parallel,

@@ -54,7 +54,7 @@ Evaluation::Evaluation(std::span<const EvaluationTask> tasks, Parallel parallel,
       environment_(environment),
       layer_count_(common_.executor.layers().size()),
       kind_(output_kind(common_.executor.graph())),
-      input_shape_(fitted_sample_shape(common_.executor.graph(), common_.data.sample_shape())),
+      input_shape_(fitted_sample_shape(common_.executor.graph(), common_.data)),
       points_(all_points(tasks)),
       classes_(requests_of(tasks)) {
   compared_with_ = task_of(common_);

@@ -16,9 +16,7 @@ std::optional<double> Evaluation::time_of(const Point& point) const {
 }
 
 Tensor Evaluation::read_batch(std::int64_t first, std::int64_t count) const {
-  Shape shape = input_shape_;
-  shape.insert(shape.begin(), count);
-  Tensor batch = common_.data.read(first, count, parallel_).reshaped(std::move(shape));
+  Tensor batch = read_samples(common_.data, first, count, input_shape_, parallel_);
   if (!reference_network_) return batch;
   return reference_network_->encode(batch, static_cast<std::uint64_t>(first), parallel_);
 }
@@ -31,7 +29,10 @@ const nn::Executor& Evaluation::simulated(const Job& task) const {
 
 void Evaluation::add_error(ErrorMeasures& error, const nn::Activation& reference, const nn::Activation& seen) const {
   if (reference.layout == seen.layout) return add_batch(error, reference, seen, parallel_);
-  add_batch(error, {nn::to_natural(reference)}, {nn::to_natural(seen)}, parallel_);
+  const auto natural = [](const nn::Activation& activation) {
+    return nn::Activation{.values = nn::to_natural(activation), .samples = activation.samples};
+  };
+  add_batch(error, natural(reference), natural(seen), parallel_);
 }
 
 void Evaluation::add_cumulative_error(ErrorMeasures& error, const nn::Activation& reference,
@@ -232,7 +233,7 @@ void Evaluation::observe(PointGroup& group, const std::vector<std::size_t>& memb
     const std::vector<bool>& record = task.request.record_output;
     if (task.sink.output && !record.empty() && record[seen.layer])
       task.sink.output(group.points[n].index, seen.layer, first,
-                       nn::to_natural(reference_network_ ? mean_over_steps(seen.output, steps_) : seen.output));
+                       nn::samples_first(reference_network_ ? mean_over_steps(seen.output, steps_) : seen.output));
   }
 }
 

@@ -76,7 +76,7 @@ class QuantizedNetwork::Builder {
     if (parameters_.append_default_conversions) quant::append_default_conversions(parameters_.map);
     for (const auto& entry : parameters_.map.module_qconfig_map)
       if (!parameters.map.module_qconfig_map.contains(entry.first)) appended_.insert(entry.first);
-    options_.sample_shapes = {fitted_sample_shape(graph_, data.sample_shape())};
+    options_.sample_shapes = {fitted_sample_shape(graph_, data)};
     options_.products = reference.options().products;
   }
 
@@ -86,7 +86,6 @@ class QuantizedNetwork::Builder {
     for (std::size_t n = 0; n < graph_.nodes.size(); ++n)
       add_node(n, nn::is_linear(graph_, graph_.nodes[n]) ? layer++ : -1);
     if (!problems_.empty()) throw ConfigError(std::move(problems_));
-    check_order();
     options_.transforms = nn::insert_transforms(graph_, places_);
     const Shape sample = options_.sample_shapes.at(0);
     result_.executor_ = std::make_unique<nn::Executor>(std::move(graph_), std::move(options_));
@@ -262,31 +261,6 @@ class QuantizedNetwork::Builder {
     replace_weight(n, input, std::move(result).reshaped(stored.shape()));
   }
 
-  /// Transforms that work sample by sample need the samples along the first axis.
-  void check_order() {
-    const auto needs_order = [](const nn::TransformPlace& place) { return place.transform->needs_order(); };
-    if (std::ranges::none_of(places_, needs_order) || graph_.batch != nn::BatchMode::any) return;
-    const auto shapes = [&](std::int64_t batch) {
-      return nn::infer_shapes(graph_, nn::input_shapes(graph_, batch, options_.sample_shapes));
-    };
-    const auto two = shapes(2), three = shapes(3);
-    for (const nn::TransformPlace& place : places_) {
-      if (!place.transform->needs_order()) continue;
-      const nn::Node& node = graph_.nodes[static_cast<std::size_t>(place.node)];
-      const auto id =
-          static_cast<std::size_t>(place.side == nn::TransformSide::input ? node.inputs[0] : node.outputs[0]);
-      Shape a = two[id].shape, b = three[id].shape;
-      if (!a.empty() && !b.empty()) {
-        a[0] *= 3;
-        b[0] *= 2;
-      }
-      require<InputError>(!a.empty() && a == b,
-                          "layer '{}': its samples do not lie along the first axis, so block formats and stochastic "
-                          "rounding cannot tell them apart; choose another format",
-                          node.name);
-    }
-  }
-
   void make_accumulators() {
     result_.accumulators_.resize(accumulation_.size());
     for (std::size_t l = 0; l < accumulation_.size(); ++l) {
@@ -307,15 +281,13 @@ class QuantizedNetwork::Builder {
     const nn::Executor& executor = *result_.executor_;
     nn::RunOptions options{
         .first_sample = 0, .parallel = parallel_, .overrides = &result_.accumulators_, .observer = {}};
-    // Watched, networks of single samples are evaluated in the order of the samples.
-    if (executor.graph().batch == nn::BatchMode::per_sample) options.observer = [](const nn::LinearRecord&) {};
+    // Watched, networks of a fixed batch are evaluated in the order of the samples.
+    if (executor.graph().batch == nn::BatchMode::fixed) options.observer = [](const nn::LinearRecord&) {};
     const std::int64_t all = std::min(data_.size(), calibration.batches * calibration.batch_size);
     for (std::int64_t first = 0; first < all; first += calibration.batch_size) {
       const std::int64_t count = std::min(calibration.batch_size, all - first);
-      Shape shape = sample;
-      shape.insert(shape.begin(), count);
       options.first_sample = static_cast<std::uint64_t>(first);
-      static_cast<void>(executor.run(data_.read(first, count, parallel_).reshaped(std::move(shape)), options));
+      static_cast<void>(executor.run(read_samples(data_, first, count, sample, parallel_), options));
     }
     for (const auto& range : ranges_) range.first->fix();
   }

@@ -198,8 +198,7 @@ void describe_run(results::Header& header, const EvaluationRequest& request, con
     layer.inputs = source.parts.front().weight.cols();
     layer.outputs = 0;
     for (const nn::LinearPart& part : source.parts) layer.outputs += part.weight.rows();
-    const Shape output = request.executor.layer_output_shape(l, 1);
-    layer.output_shape = Shape(output.begin() + 1, output.end());
+    layer.output_shape = request.executor.layer_output_sample(l);
     layer.record_output = !request.isolated && l < request.record_output.size() && request.record_output[l];
     layer.devices = parameters.analog && parameters.device.has_value();
     layer.compensation = parameters.drift_compensation.has_value();

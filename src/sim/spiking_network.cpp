@@ -82,23 +82,17 @@ void check_unrollable(const nn::Executor& network, const std::vector<nn::ValueId
   for (const nn::LinearLayer& layer : network.layers())
     require<InputError>(layer.kind != nn::LinearKind::recurrent,
                         "layer '{}': a recurrent layer cannot be part of a spiking network", layer.name);
-  const auto check = [](const std::string& name, Shape two, Shape three) {
-    const bool fits = !two.empty() && two.size() == three.size() && two[0] * 3 == three[0] * 2;
-    if (fits) two[0] = three[0];
-    require<InputError>(fits && two == three,
-                        "'{}': its samples do not lie along the first axis, so it cannot be unrolled over time", name);
+  const auto check = [&](nn::ValueId id, const std::string& name) {
+    require<InputError>(network.samples_of(id) == nn::SampleAxis{},
+                        "'{}': its samples do not lie along the first axis alone, so it cannot be unrolled over time",
+                        name);
   };
-  for (std::size_t l = 0; l < network.layers().size(); ++l) {
-    check(network.layers()[l].name, network.layer_input_shape(l, 2), network.layer_input_shape(l, 3));
-    check(network.layers()[l].name, network.layer_output_shape(l, 2), network.layer_output_shape(l, 3));
+  for (const nn::LinearLayer& layer : network.layers()) {
+    const nn::Node& node = graph.nodes[static_cast<std::size_t>(layer.node)];
+    check(node.inputs[0], layer.name);
+    check(node.outputs[0], layer.name);
   }
-  const auto shapes = [&](std::int64_t batch) {
-    return nn::infer_shapes(graph, nn::input_shapes(graph, batch, network.options().sample_shapes));
-  };
-  const auto two = shapes(2), three = shapes(3);
-  for (const nn::ValueId id : values)
-    check(graph.values[static_cast<std::size_t>(id)].name, two[static_cast<std::size_t>(id)].shape,
-          three[static_cast<std::size_t>(id)].shape);
+  for (const nn::ValueId id : values) check(id, graph.values[static_cast<std::size_t>(id)].name);
 }
 
 /// The k largest of a stream of values.
@@ -208,7 +202,7 @@ std::vector<Population> balanced_populations(const nn::Executor& network, const 
   }
   nn::ExecutorOptions options = network.options();
   options.transforms = nn::insert_transforms(graph, places);
-  const Shape sample = fitted_sample_shape(graph, data.sample_shape());
+  const Shape sample = fitted_sample_shape(graph, data);
   const nn::Executor probed(std::move(graph), std::move(options));
 
   std::vector<Largest> largest;
@@ -224,9 +218,7 @@ std::vector<Population> balanced_populations(const nn::Executor& network, const 
   constexpr std::int64_t batch = 64;
   for (std::int64_t first = 0; first < samples; first += batch) {
     const std::int64_t count = std::min(batch, samples - first);
-    Shape shape = sample;
-    shape.insert(shape.begin(), count);
-    static_cast<void>(probed.run(data.read(first, count, parallel).reshaped(std::move(shape)), run));
+    static_cast<void>(probed.run(read_samples(data, first, count, sample, parallel), run));
   }
   for (std::size_t p = 0; p < populations.size(); ++p) {
     const float lambda = largest[p].smallest();

@@ -41,7 +41,7 @@ class Trainer {
         sink_(sink),
         parallel_(parallel),
         environment_(environment),
-        input_shape_(fitted_sample_shape(request.model.graph, request.data.sample_shape())),
+        input_shape_(fitted_sample_shape(request.model.graph, request.data)),
         batches_(request.data, parameters_, request.seed, input_shape_, parallel),
         validator_(request.validation, request.validation_batch_size, request.seed, parameters_.validation,
                    input_shape_) {}

@@ -1,7 +1,10 @@
 #include "sim/training_batches.hpp"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
+
+#include "tessera/sim/network_input.hpp"
 
 namespace tessera::sim {
 
@@ -10,8 +13,9 @@ namespace {
 constexpr std::int64_t most_cached_bytes = std::int64_t{1} << 30;
 
 /// What a raw value of 0 becomes, by channel.
-std::vector<float> black_of(const io::DataParameters& data, const Shape& sample_shape) {
-  const std::size_t channels = sample_shape.size() == 3 ? static_cast<std::size_t>(sample_shape[0]) : 1;
+std::vector<float> black_of(const io::DataParameters& data, const Shape& sample_shape, bool channels_last) {
+  const std::int64_t extent = channels_last ? sample_shape.back() : sample_shape.front();
+  const std::size_t channels = sample_shape.size() == 3 ? static_cast<std::size_t>(extent) : 1;
   std::vector<float> black;
   for (std::size_t c = 0; c < channels; ++c) {
     const double mean = data.mean[data.mean.size() > 1 ? c : 0];
@@ -31,7 +35,17 @@ TrainingBatches::TrainingBatches(const io::DataSet& data, const TrainingParamete
                       "the training data '{}' have no labels; give training.data.labels{}", data.name(),
                       data.has_targets() ? ", or training.loss: mean_squared_error for their targets" : "");
   steps_ = (data.size() + parameters.batch_size - 1) / parameters.batch_size;
-  black_ = black_of(parameters.data, data.sample_shape());
+  axes_ = sample_order(data, input_shape_);
+  channels_last_ = data.layout() == io::ImageLayout::nhwc;
+  const Shape& image = data.sample_shape();
+  constexpr std::int64_t most_colours = 4;
+  require<InputError>(
+      !parameters.augmentation.moves_pixels() || data.layout() || image.size() != 3 || image[0] <= most_colours ||
+          image[2] > most_colours,
+      "augmentation moves pixels, but it is not known which axes of a sample of {} are the image's; give "
+      "training.data.layout: nhwc (channels last) or nchw",
+      to_string(image));
+  black_ = black_of(parameters.data, image, channels_last_);
   const std::int64_t values = element_count(data.sample_shape());
   if (data.size() * values * static_cast<std::int64_t>(sizeof(float)) > most_cached_bytes) return;
   Shape shape = data.sample_shape();
@@ -70,6 +84,27 @@ std::span<const float> TrainingBatches::sample(std::int64_t index, std::vector<f
   return buffer;
 }
 
+void TrainingBatches::vary(const AugmentationAddress& address, std::span<const float> source,
+                           std::span<float> target) const {
+  const Shape& shape = data_.sample_shape();
+  if (axes_.empty() && !channels_last_)
+    return augment(parameters_.augmentation, address, shape, black_, source, target);
+  constexpr std::array<std::int64_t, 3> to_first = {2, 0, 1}, to_last = {1, 2, 0};
+  std::vector<float> image(source.begin(), source.end()), varied(source.size());
+  if (channels_last_) {
+    const Shape first = io::transposed(shape, to_first);
+    io::transpose(source, shape, to_first, image);
+    augment(parameters_.augmentation, address, first, black_, image, varied);
+    io::transpose(varied, first, to_last, image);
+  } else {
+    augment(parameters_.augmentation, address, shape, black_, source, image);
+  }
+  if (axes_.empty())
+    std::ranges::copy(image, target.begin());
+  else
+    io::transpose(image, shape, axes_, target);
+}
+
 Tensor TrainingBatches::inputs(std::int64_t epoch, std::int64_t step, Parallel parallel) {
   const std::vector<std::int64_t>& chosen = order(epoch);
   const std::int64_t count = batch_size(step);
@@ -81,9 +116,8 @@ Tensor TrainingBatches::inputs(std::int64_t epoch, std::int64_t step, Parallel p
     const std::int64_t index = chosen[static_cast<std::size_t>(step * parameters_.batch_size + i)];
     std::vector<float> buffer;
     const std::span<float> target = batch.values().subspan(static_cast<std::size_t>(i) * values, values);
-    augment(parameters_.augmentation,
-            {.seed = seed_, .epoch = static_cast<std::uint32_t>(epoch), .sample = static_cast<std::uint64_t>(index)},
-            data_.sample_shape(), black_, sample(index, buffer), target);
+    vary({.seed = seed_, .epoch = static_cast<std::uint32_t>(epoch), .sample = static_cast<std::uint64_t>(index)},
+         sample(index, buffer), target);
   });
   return batch;
 }
@@ -97,8 +131,11 @@ nn::Loss TrainingBatches::loss(std::int64_t epoch, std::int64_t step, const Tens
   if (!data_.has_labels()) {
     Tensor targets = Tensor::uninitialized(outputs.shape());
     const std::int64_t values = element_count(data_.target_shape());
-    require<InputError>(values * count == outputs.size(), "the network gives {} values per sample, the targets have {}",
-                        outputs.size() / count, values);
+    Shape output = outputs.shape();
+    output.erase(output.begin());
+    require<InputError>(comparable(data_.target_shape(), output),
+                        "the network gives {} for a sample, the targets have {}", to_string(output),
+                        to_string(data_.target_shape()));
     for (std::int64_t i = 0; i < count; ++i) {
       const Tensor one = data_.read_targets(index(i), 1);
       std::copy(one.values().begin(), one.values().end(), targets.data() + i * values);

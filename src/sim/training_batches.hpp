@@ -4,6 +4,7 @@
 
 #include "tessera/io/dataset.hpp"
 #include "tessera/nn/loss.hpp"
+#include "tessera/sim/augmentation.hpp"
 #include "tessera/sim/training_parameters.hpp"
 
 // What a training step sees: samples in the order of the epoch, varied, and what they should give.
@@ -27,11 +28,15 @@ class TrainingBatches {
  private:
   const std::vector<std::int64_t>& order(std::int64_t epoch);
   std::span<const float> sample(std::int64_t index, std::vector<float>& buffer) const;
+  /// A sample, varied, as the network takes it.
+  void vary(const AugmentationAddress& address, std::span<const float> source, std::span<float> target) const;
 
   const io::DataSet& data_;
   const TrainingParameters& parameters_;
   std::uint64_t seed_;
   Shape input_shape_;
+  std::vector<std::int64_t> axes_;  ///< order of the data's axes in the network's input; empty: as they are
+  bool channels_last_ = false;      ///< of the data
   std::int64_t steps_ = 0;
   std::vector<float> black_;         ///< of the data's channels
   Tensor cache_;                     ///< all samples, where they fit

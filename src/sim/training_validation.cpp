@@ -38,9 +38,7 @@ Validator::Validator(const io::DataSet& data, std::int64_t batch_size, std::uint
                       "the validation data '{}' have neither labels nor targets; give data.labels, or "
                       "training.validation.data",
                       data.name());
-  require<InputError>(element_count(data.sample_shape()) == element_count(input_shape_),
-                      "samples of the validation data are {}, those of the training data {}",
-                      to_string(data.sample_shape()), to_string(input_shape_));
+  static_cast<void>(sample_order(data, input_shape_));
 }
 
 bool Validator::score(const nn::Executor& executor, const std::optional<SpikingNetwork>& spiking,
@@ -59,9 +57,7 @@ bool Validator::score(const nn::Executor& executor, const std::optional<SpikingN
   for (std::int64_t first = 0; first < data_.size(); first += batch_size) {
     if (environment.cancelled()) return false;
     const std::int64_t count = std::min(batch_size, data_.size() - first);
-    Shape shape = input_shape_;
-    shape.insert(shape.begin(), count);
-    Tensor batch = data_.read(first, count, parallel).reshaped(std::move(shape));
+    Tensor batch = read_samples(data_, first, count, input_shape_, parallel);
     if (spiking) batch = spiking->encode(batch, static_cast<std::uint64_t>(first), parallel);
     Tensor output = evaluated.run(batch, {.first_sample = static_cast<std::uint64_t>(first * steps),
                                           .parallel = parallel,
@@ -74,8 +70,8 @@ bool Validator::score(const nn::Executor& executor, const std::optional<SpikingN
       continue;
     }
     const Tensor target = data_.read_targets(first, count);
-    require<InputError>(target.size() == output.size(), "the network gives {} values per sample, the targets have {}",
-                        output.size() / count, target.size() / count);
+    require<InputError>(comparable(target.shape(), output.shape()), "the network gives {}, the targets are {}",
+                        to_string(output.shape()), to_string(target.shape()));
     for (std::int64_t i = 0; i < output.size(); ++i) {
       const double error = double{output.data()[i]} - double{target.data()[i]};
       squares += error * error;

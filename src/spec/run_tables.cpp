@@ -68,6 +68,8 @@ Type<sim::ModelParameters> model_parameters() {
   using P = sim::ModelParameters;
   return Section<P>("ModelParameters", "Which network, and how it is prepared.")
       .field("file", &P::file, config::path(), {.help = ".onnx, or .h5 written by tessera", .required = true})
+      .field("output", &P::output,
+             {.help = "name of the network's output that is evaluated, of several; empty: the first"})
       .field("fold_batchnorm", &P::fold_batchnorm,
              {.help = "fold batch normalization into the weights of the layer before it; false: digital"})
       .field("use_calibration", &P::use_calibration,
@@ -93,6 +95,14 @@ Type<io::DataParameters> data_parameters() {
       .field("label_dataset", &P::label_dataset, {.help = "hdf5: data set of the labels"})
       .field("sample_shape", &P::sample_shape,
              {.range = Range::at_least(1.0), .help = "shape given to one sample; []: as in the file"})
+      .field(
+          "transpose", &P::transpose,
+          {.range = Range::at_least(0.0),
+           .help = "order of a sample's axes, as in numpy.transpose: [2, 0, 1] puts the last first; []: as they are"})
+      .field(
+          "layout", &P::layout,
+          config::optional(choice<io::ImageLayout>({{"nchw", io::ImageLayout::nchw}, {"nhwc", io::ImageLayout::nhwc}})),
+          {.help = "samples are images, channels first or last: transposed to the network's order if only that fits"})
       .field("scale", &P::scale, {.help = "not 0"})
       .field("mean", &P::mean, config::one_or_list(config::real(), 1), {.help = "one value, or one per channel"})
       .field("std", &P::std, config::one_or_list(config::real(Range::above(0.0)), 1),

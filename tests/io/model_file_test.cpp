@@ -55,7 +55,7 @@ Model sample_model() {
   graph.nodes.push_back({"layer1.0 sum", "Concat", {hidden, special, empty, shape, axis, tokens}, {y}, {}});
   graph.inputs = {{x, nn::ElementType::float32, {-1, 700}, true}, {tokens, nn::ElementType::int64, {}, false}};
   graph.outputs = {y, hidden};
-  graph.batch = nn::BatchMode::per_sample;
+  graph.batch = nn::BatchMode::fixed;
   model.calibration = {{"conv1", {{"input_range", {0.1, 2.5}}, {"quantizer.delta", {}}}}, {"layer1.0 sum", {}}};
   model.progress = {{"step", {7}}, {"optimizer.0.first", {0.25, -1e-30}}};
   model.notes = {{"source", "sample.onnx"}, {"training", "two\nlines"}, {"empty", ""}};

@@ -288,8 +288,15 @@ TEST(Executor, SamplesOfAnotherShapeAreTakenInOrder) {
   net.output(net.node("Relu", {net.input({-1, 6})}));
   const Executor executor(net.graph);
   EXPECT_EQ(executor.run(random_tensor({3, 1, 2, 3}, 1)).shape(), (Shape{3, 6}));
-  EXPECT_THAT(message_of([&] { executor.run(random_tensor({3, 7}, 1)); }), HasSubstr("takes Nx6, got 3x7"));
+  EXPECT_THAT(message_of([&] { executor.run(random_tensor({3, 7}, 1)); }), HasSubstr("takes samples of 6, got 7"));
   EXPECT_EQ(executor.run(Tensor(Shape{0, 6})).shape(), (Shape{0, 6}));
+  // Extents of 1 come and go, and axes are flattened; nothing else.
+  Network image;
+  image.output(image.node("Relu", {image.input({-1, 1, 2, 3})}));
+  const Executor matrix(image.graph);
+  EXPECT_EQ(matrix.run(random_tensor({4, 2, 3}, 1)).shape(), (Shape{4, 1, 2, 3}));
+  for (const Shape& other : {Shape{4, 3, 2}, Shape{4, 6}, Shape{4, 1, 3, 2}})
+    EXPECT_THAT(message_of([&] { matrix.run(random_tensor(other, 1)); }), HasSubstr("takes samples of 1x2x3, got"));
 }
 
 TEST(Executor, NanIsTracedToItsOrigin) {

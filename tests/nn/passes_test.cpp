@@ -173,15 +173,16 @@ TEST(Batching, FixedBatchOfOneBecomesFree) {
   EXPECT_EQ(Executor(net.graph).run(random_tensor({5, 3, 4, 4}, 2)).shape(), (Shape{5, 2}));
 }
 
-/// A graph that mixes what it is given along the batch must fall back to single samples and say so.
-void expect_per_sample(Network net, const char* reason) {
+/// A graph that was exported for one sample and mixes what it is given along the batch takes one sample at a time.
+void expect_one_at_a_time(Network net, const char* reason) {
   Notes notes;
   const Tensor in = random_tensor({3, 2, 4}, 2);
   simplify(net.graph, notes.environment());
-  EXPECT_EQ(net.graph.batch, BatchMode::per_sample);
+  EXPECT_EQ(net.graph.batch, BatchMode::fixed);
+  EXPECT_EQ(net.graph.samples_at_a_time, 1);
   ASSERT_EQ(notes.texts.size(), 1U);
   EXPECT_THAT(notes.texts[0], HasSubstr(reason));
-  EXPECT_THAT(notes.texts[0], HasSubstr("sample by sample"));
+  EXPECT_THAT(notes.texts[0], HasSubstr("one sample at a time, as it was exported"));
   const Executor executor(net.graph);
   const Tensor all = executor.run(in, {.parallel = {2}});
   EXPECT_EQ(all.dim(0), 3);
@@ -189,30 +190,52 @@ void expect_per_sample(Network net, const char* reason) {
   for (std::int64_t i = 0; i < last.size(); ++i) EXPECT_EQ(all.data()[2 * last.size() + i], last.data()[i]);
 }
 
-TEST(Batching, SoftmaxOverTheBatchRunsSampleBySample) {
+Network softmax_over_the_batch(std::int64_t batch) {
   Network net;
-  net.output(net.node("Softmax", {net.input({1, 2, 4})}, {{"axis", std::int64_t{0}}}));
-  net.graph.outputs[0] = net.node("Add", {net.graph.outputs[0], 0});
-  expect_per_sample(net, "depends on the other samples");
+  net.output(net.node("Softmax", {net.input({batch, 2, 4})}, {{"axis", std::int64_t{0}}}, "mix"));
+  return net;
 }
 
-TEST(Batching, FlatteningTheBatchRunsSampleBySample) {
+Network mean_over_the_batch(std::int64_t batch) {
+  Network net;
+  const ValueId x = net.input({batch, 2, 4});
+  net.output(net.node("Sub", {x, net.node("ReduceMean", {x, net.integers({0})}, {}, "mix")}));
+  return net;
+}
+
+Network constant_of_a_batch(std::int64_t batch) {
+  Network net;
+  const ValueId x = net.input({batch, 2, 4});
+  net.output(net.node("Concat", {x, net.constant(random_tensor({1, 1, 4}, 1))}, {{"axis", std::int64_t{1}}}, "mix"));
+  return net;
+}
+
+TEST(Batching, WhatMixesSamplesTakesOneAtATimeIfItWasExportedSo) {
+  expect_one_at_a_time(softmax_over_the_batch(1), "node 'mix' (Softmax) mixes the samples of a batch");
+  expect_one_at_a_time(mean_over_the_batch(1), "node 'mix' (ReduceMean) mixes the samples of a batch");
+  expect_one_at_a_time(constant_of_a_batch(1), "differ outside axis");
+}
+
+TEST(Batching, WhatMixesSamplesIsRefusedWithAFreeBatch) {
+  for (Network net : {softmax_over_the_batch(-1), mean_over_the_batch(-1), constant_of_a_batch(-1)}) {
+    try {
+      simplify(net.graph, {});
+      ADD_FAILURE() << "was not refused";
+    } catch (const MixedSamples& error) {
+      EXPECT_THAT(error.what(), HasSubstr("'mix'"));
+    }
+  }
+}
+
+TEST(Batching, FlatteningTheBatchKeepsSamplesApart) {
   Network net;
   net.output(net.node("Reshape", {net.input({1, 2, 4}), net.integers({-1})}));
-  expect_per_sample(net, "does not have the batch in front");
-}
-
-TEST(Batching, ReducingTheBatchRunsSampleBySample) {
-  Network net;
-  net.output(net.node("ReduceMean", {net.input({1, 2, 4}), net.integers({0})}));
-  expect_per_sample(net, "does not grow with the batch");
-}
-
-TEST(Batching, AFixedConstantOfTheBatchSizeRunsSampleBySample) {
-  Network net;
-  const ValueId x = net.input({1, 2, 4});
-  net.output(net.node("Concat", {x, net.constant(random_tensor({1, 1, 4}, 1))}, {{"axis", std::int64_t{1}}}));
-  expect_per_sample(net, "differ outside axis");
+  simplify(net.graph, {});
+  EXPECT_EQ(net.graph.batch, BatchMode::any);
+  const Tensor in = random_tensor({3, 2, 4}, 2);
+  const Tensor out = Executor(net.graph).run(in);
+  EXPECT_EQ(out.shape(), (Shape{3, 8}));
+  EXPECT_TRUE(std::ranges::equal(out.values(), in.values()));
 }
 
 TEST(Batching, WhatDoesNotFitForOneSampleIsAnError) {
@@ -227,7 +250,7 @@ TEST(Batching, ObserversOfSingleSamplesSeeTheWholeBatch) {
   const ValueId y = net.node("MatMul", {x, net.constant(random_tensor({4, 3}, 1))}, {}, "fc");
   net.output(net.node("ReduceMean", {y, net.integers({0})}, {{"keepdims", std::int64_t{0}}}));
   simplify(net.graph, {});
-  ASSERT_EQ(net.graph.batch, BatchMode::per_sample);
+  ASSERT_EQ(net.graph.batch, BatchMode::fixed);
   const Executor executor(net.graph);
   int calls = 0;
   RunOptions options;

@@ -170,8 +170,8 @@ TEST(EvaluateTest, CancellingLeavesNoHalfFinishedChip) {
 
 TEST(EvaluateTest, DataThatDoesNotFitIsRefused) {
   const nn::Graph graph = small_network();
-  EXPECT_EQ(fitted_sample_shape(graph, {2, 3}), (Shape{6}));
-  EXPECT_THROW(fitted_sample_shape(graph, {7}), InputError);
+  EXPECT_EQ(fitted_sample_shape(graph, io::DataSet(Tensor({1, 2, 3}))), (Shape{6}));
+  EXPECT_THROW(fitted_sample_shape(graph, io::DataSet(Tensor({1, 7}))), InputError);
   const nn::Executor executor(small_network());
   const io::DataSet labels_too_large(Tensor({1, 6}), {3});
   const EvaluationRequest request{

@@ -10,6 +10,7 @@
 #include "tessera/nn/graph.hpp"
 #include "tessera/nn/linear.hpp"
 #include "tessera/nn/passes.hpp"
+#include "tessera/nn/sample_axis.hpp"
 #include "tessera/nn/transform.hpp"
 
 /// Evaluation of a graph in float32, with any of its weighted layers replaced.
@@ -23,12 +24,27 @@ enum class Layout { natural, channels_last };
 struct Activation {
   Tensor values;  ///< shape() is the logical (ONNX) shape, whatever the layout
   Layout layout = Layout::natural;
-  /// For the input of a product of two activations: the second operand. Null for other layers.
-  std::shared_ptr<const Tensor> second = {};
+  SampleAxis samples = {};  ///< where the samples of the batch lie, by the logical axes
+
+  /// What the layer reads beside `values`, natural order: the second operand (input 1) of a product of two activations,
+  /// lengths and initial states (inputs 4 to 6) of recurrent layers.
+  struct Operand {
+    std::size_t input = 0;
+    std::shared_ptr<const Tensor> values;  ///< not null
+    SampleAxis samples = {};
+  };
+  std::vector<Operand> operands = {};
 };
 
 /// The values in row-major order of the logical shape, as ONNX defines them.
 Tensor to_natural(const Activation& activation);
+/// [N, sample...] in natural order, sample by sample (sample_axis.hpp).
+Tensor samples_first(const Activation& activation);
+/// How the samples lie in memory, whatever the layout.
+SampleBlocks sample_blocks(const Activation& activation);
+/// Samples [first, first + count) alone, or the samples of several activations of one value in a row.
+Activation part_of_samples(const Activation& all, std::int64_t first, std::int64_t count);
+Activation joined_samples(const std::vector<Activation>& parts);
 
 /// What an observer is told of each weighted layer: its input, and its output after the layer's own bias and periphery,
 /// before any activation function; where a transform of the output was inserted, after that. References hold during the
@@ -40,7 +56,8 @@ struct LinearRecord {
 };
 using LinearObserver = std::function<void(const LinearRecord&)>;
 
-/// Called before a weighted layer with what it is about to see. In a graph with BatchMode::per_sample once per sample.
+/// Called before a weighted layer with what it is about to see. In a graph with BatchMode::fixed once for every
+/// Graph::samples_at_a_time samples.
 using InputObserver = std::function<void(std::size_t layer, const Activation& input, std::uint64_t first_sample)>;
 
 /// Per layer the operators of its parts, or an empty list for float32. Not owned.
@@ -87,7 +104,7 @@ struct ExecutorOptions {
   Transforms transforms = {};  ///< one per node that insert_transforms() added
   /// Products of two activations (activation_products()) that operators may stand in for. They follow the weighted
   /// layers in layers(), in this order. InputError unless the extents of their operands are known, and the samples of a
-  /// batch are the first axis of their leading extents.
+  /// batch lie along one of their leading extents.
   std::vector<std::string> products = {};
 };
 
@@ -95,8 +112,11 @@ struct ExecutorOptions {
 /// to use from several threads. Results are bit-identical for any thread count and any way of cutting the samples into
 /// batches: every output of a sample is summed in an order that depends on the graph alone.
 ///
-/// A graph with BatchMode::per_sample is evaluated sample by sample; callers see batches as always: outputs (and what
-/// an observer is shown) are stacked along the first axis, or along a new one where the first is not 1.
+/// Where the samples of a batch lie in each value is proven (sample_axis.hpp) before anything runs: by the constructor
+/// where the shapes of the samples are known, else by the first run. Outputs hold the samples along their first axis,
+/// [N, sample...], whatever the graph does; an output that does not depend on the samples is returned as it is.
+/// A graph with BatchMode::fixed is evaluated so many samples at a time; callers see batches of any size as always. The
+/// last samples are filled up with copies of the last one, which no layer's operators, observer or transform sees.
 class Executor {
  public:
   explicit Executor(Graph graph, ExecutorOptions options = {});
@@ -109,10 +129,16 @@ class Executor {
   const ExecutorOptions& options() const;
   const std::vector<LinearLayer>& layers() const;
 
-  /// Shapes of all graph outputs, or of one layer's input and output, for a batch of `batch` samples.
+  /// Shapes of all outputs of run(), or of one layer's input and output as they lie in the graph, for a batch of
+  /// `batch` samples.
   std::vector<Shape> output_shapes(std::int64_t batch) const;
   Shape layer_input_shape(std::size_t layer, std::int64_t batch) const;
   Shape layer_output_shape(std::size_t layer, std::int64_t batch) const;
+  /// Shape of one sample (shape_of_sample()) of a layer's input or output. Empty with BatchMode::none.
+  Shape layer_input_sample(std::size_t layer) const;
+  Shape layer_output_sample(std::size_t layer) const;
+  /// Where the samples lie in the value; extents of the inputs must be known.
+  SampleAxis samples_of(ValueId value) const;
   /// Vectors that one sample sends through each part of a layer.
   std::int64_t vectors_per_sample(std::size_t layer) const;
 

@@ -65,8 +65,8 @@ struct Node {
   ValueId output(std::size_t i) const { return i < outputs.size() ? outputs[i] : no_value; }
 };
 
-/// What the network is fed. An extent of -1 is free: dimension 0 is the batch and always free, except for inputs
-/// without a batch (rank 0, or `batched` false: the same value for all samples).
+/// What the network is fed. An extent of -1 is free. Dimension 0 is the batch: free, or Graph::samples_at_a_time with
+/// BatchMode::fixed. Inputs without a batch (rank 0, or `batched` false) have the same value for all samples.
 struct GraphInput {
   ValueId value = no_value;
   ElementType type = ElementType::float32;
@@ -76,9 +76,9 @@ struct GraphInput {
 
 /// How many samples one evaluation of the graph may hold (batching.hpp decides).
 enum class BatchMode {
-  any,         ///< any number
-  per_sample,  ///< the graph forbids more than one; the executor then runs sample by sample
-  none         ///< inputs have no batch: the graph is evaluated exactly as it is
+  any,    ///< any number
+  fixed,  ///< Graph::samples_at_a_time; the executor then evaluates as many at a time
+  none    ///< inputs have no batch: the graph is evaluated exactly as it is
 };
 
 struct Graph {
@@ -88,6 +88,7 @@ struct Graph {
   std::vector<GraphInput> inputs;
   std::vector<ValueId> outputs;
   BatchMode batch = BatchMode::any;
+  std::int64_t samples_at_a_time = 1;  ///< with BatchMode::fixed
 
   /// Adds a value; the name is made unique ("x", "x_1", "x_2", ...).
   ValueId add_value(const std::string& value_name, std::optional<Constant> constant = std::nullopt);

@@ -86,8 +86,8 @@ struct Window {
 /// product: MatMul of two activations A [.., m, k] and B [.., k, n]. A part ("head0", ...) for each matrix of a sample;
 ///   out = n, in = k: the weight is the transpose of B's matrix. Vectors: the m rows of A's matrix.
 ///
-/// Vectors are numbered sample * vectors_per_sample + v; a recurrent layer, and a dense layer whose batch axis is not
-/// the first, number them step * 2^32 + sample.
+/// Vectors are numbered sample * vectors_per_sample + v; a recurrent layer, and a dense layer whose samples do not come
+/// first (sample_axis.hpp), number them step * 2^32 + sample.
 struct LinearLayer {
   int node = -1;     ///< index into Graph::nodes
   std::string name;  ///< of the node

@@ -13,6 +13,7 @@
 #include "tessera/sim/cost_model.hpp"
 #include "tessera/sim/layer_error.hpp"
 #include "tessera/sim/layer_warnings.hpp"
+#include "tessera/sim/network_input.hpp"
 #include "tessera/sim/quantized_network.hpp"
 #include "tessera/sim/run_parameters.hpp"
 #include "tessera/sim/scores.hpp"
@@ -133,9 +134,5 @@ Task task_of(const EvaluationRequest& request);
 
 /// How the outputs of a network are to be read: probabilities after a final Softmax, else logits.
 OutputKind output_kind(const nn::Graph& graph);
-
-/// The shape of one sample that the network wants, for data of `sample_shape`: the network's own extents where they are
-/// fixed, the data's where they are free. InputError if the element counts differ.
-Shape fitted_sample_shape(const nn::Graph& graph, const Shape& sample_shape);
 
 }  // namespace tessera::sim

@@ -6,8 +6,8 @@
 namespace tessera::sim {
 
 /// Adds a batch to the error of an analog layer's output against the float32 output of the same layer. Both have the
-/// batch in front and the same shape and layout. Samples are measured apart and merged in their order, so the sums do
-/// not depend on batch size or threads.
+/// same shape and layout, and hold the samples along the same axis. Samples are measured apart and merged in their
+/// order, so the sums do not depend on batch size or threads.
 void add_batch(ErrorMeasures& error, const nn::Activation& reference, const nn::Activation& analog, Parallel parallel);
 
 }  // namespace tessera::sim

@@ -14,6 +14,7 @@ namespace tessera::sim {
 /// Which network, and how it is prepared.
 struct ModelParameters {
   std::string file;             ///< .onnx, or .h5 written by tessera
+  std::string output = {};      ///< name of the output that is evaluated; empty: the first
   bool fold_batchnorm = false;  ///< true: fold batch normalization into the preceding layer's weights before mapping
                                 ///< to tiles; false (as in aihwkit): keep it digital
   bool use_calibration = true;  ///< apply the input ranges and quantizer ranges that the model file holds
