@@ -2,6 +2,7 @@
 
 #include "im2col.hpp"
 #include "linear_call.hpp"
+#include "tessera/kernels/depthwise.hpp"
 #include "window_gatherer.hpp"
 
 /// Convolutions on channels-last images: blocks of im2col rows that stay in cache, then the product.
@@ -34,33 +35,37 @@ void for_each_row_block(const ConvGeometry& g, Parallel parallel, std::int64_t b
   });
 }
 
+/// Positions of a window's taps inside the image, for output pixels from `ox` on of one line.
+void find_taps(const LinearCall& call, const ConvGeometry& g, const float* image, std::int64_t top, std::int64_t left,
+               std::vector<kernels::DepthwiseTap>& taps) {
+  const WindowAxis &vertical = g.axes[0], &horizontal = g.axes[1];
+  const auto ky = kernel_inside(vertical, top), kx = kernel_inside(horizontal, left);
+  taps.clear();
+  for (std::int64_t i = ky[0]; i < ky[1]; ++i)
+    for (std::int64_t j = kx[0]; j < kx[1]; ++j)
+      taps.push_back(
+          {image + ((top + i * vertical.dilation) * horizontal.in + left + j * horizontal.dilation) * g.in_channels,
+           call.compiled.depthwise.data() + (i * horizontal.kernel + j) * g.in_channels});
+}
+
+/// Windows that do not stick out at the sides are worked on together, those at the ends of a line one by one.
 void convolve_depthwise(const LinearCall& call, const ConvGeometry& g) {
-  const auto& [vertical, horizontal] = g.axes;
-  const std::int64_t channels = g.in_channels;
-  const float* weight = call.compiled.depthwise.data();
-  const std::vector<float>& bias = call.compiled.depthwise_bias;
-  const std::int64_t lines = g.images * vertical.out;
+  const WindowAxis &vertical = g.axes[0], &horizontal = g.axes[1];
+  const std::int64_t channels = g.in_channels, lines = g.images * vertical.out;
+  const auto inside = outputs_inside(horizontal);
   parallel_for_blocks(call.parallel, lines, 4, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+    std::vector<kernels::DepthwiseTap> taps;
     for (std::int64_t line = begin; line < end; ++line) {
       const float* image = g.image(call.in[0].floats(), line / vertical.out);
       const std::int64_t top = vertical.origin(line % vertical.out);
-      const auto ky = kernel_inside(vertical, top);
       float* y = call.out[0].floats() + line * horizontal.out * channels;
-      for (std::int64_t ox = 0; ox < horizontal.out; ++ox, y += channels) {
-        const std::int64_t left = horizontal.origin(ox);
-        const auto kx = kernel_inside(horizontal, left);
-        std::fill_n(y, channels, 0.0F);
-        for (std::int64_t i = ky[0]; i < ky[1]; ++i)
-          for (std::int64_t j = kx[0]; j < kx[1]; ++j) {
-            const float* x =
-                image + ((top + i * vertical.dilation) * horizontal.in + left + j * horizontal.dilation) * channels;
-            const float* w = weight + (i * horizontal.kernel + j) * channels;
-            for (std::int64_t c = 0; c < channels; ++c) y[c] += x[c] * w[c];
-          }
-        if (!bias.empty())
-          for (std::int64_t c = 0; c < channels; ++c) y[c] += bias[static_cast<std::size_t>(c)];
+      for (std::int64_t ox = 0; ox < horizontal.out;) {
+        const std::int64_t count = ox == inside[0] && inside[1] > ox ? inside[1] - ox : 1;
+        find_taps(call, g, image, top, horizontal.origin(ox), taps);
+        kernels::depthwise_pixels(taps, horizontal.stride * channels, channels, count, call.compiled.depthwise_bias,
+                                  call.relu, y + ox * channels);
+        ox += count;
       }
-      if (call.relu) rectify(y - horizontal.out * channels, horizontal.out * channels);
     }
   });
 }

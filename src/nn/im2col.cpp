@@ -12,6 +12,13 @@ std::array<std::int64_t, 2> kernel_inside(const WindowAxis& axis, std::int64_t o
   return {first, std::max(first, last)};
 }
 
+std::array<std::int64_t, 2> outputs_inside(const WindowAxis& axis) {
+  const std::int64_t room = axis.in + axis.pad_begin - (axis.kernel - 1) * axis.dilation - 1;
+  const std::int64_t first = std::min(axis.out, (axis.pad_begin + axis.stride - 1) / axis.stride);
+  const std::int64_t last = room < 0 ? 0 : std::min(axis.out, room / axis.stride + 1);
+  return {first, std::max(first, last)};
+}
+
 namespace {
 
 /// Runs of a few floats, in pieces of 16 bytes of which the last may overlap: a call to memcpy would cost more.
@@ -40,14 +47,6 @@ void for_each_position(const ConvGeometry& g, Pixel* in, std::int64_t begin, std
     oy = 0;
     ++n;
   }
-}
-
-/// Output indices [first, last) whose windows lie inside the input.
-std::array<std::int64_t, 2> outputs_inside(const WindowAxis& axis) {
-  const std::int64_t room = axis.in + axis.pad_begin - (axis.kernel - 1) * axis.dilation - 1;
-  const std::int64_t first = std::min(axis.out, (axis.pad_begin + axis.stride - 1) / axis.stride);
-  const std::int64_t last = room < 0 ? 0 : std::min(axis.out, room / axis.stride + 1);
-  return {first, std::max(first, last)};
 }
 
 /// One row in (ky, kx, channel) order, for a window that may stick out.

@@ -25,6 +25,9 @@ struct ConvGeometry {
 /// Kernel indices [first, last) that fall inside the input for a window at `origin`.
 std::array<std::int64_t, 2> kernel_inside(const WindowAxis& axis, std::int64_t origin);
 
+/// Output indices [first, last) whose windows lie inside the input.
+std::array<std::int64_t, 2> outputs_inside(const WindowAxis& axis);
+
 /// Rows of output positions [begin, end) of the channels of one group, in (ky, kx, channel) order.
 void gather_rows(const ConvGeometry& g, const float* in, std::int64_t group, std::int64_t begin, std::int64_t end,
                  float* rows);
