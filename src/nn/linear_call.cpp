@@ -28,8 +28,8 @@ Matrix outputs_innermost(ConstMatrixView weight, std::int64_t positions) {
 
 }  // namespace
 
-CompiledLayer compile_layer(const Graph& graph, LinearLayer layer) {
-  CompiledLayer compiled;
+CompiledLayer compile_layer(const Graph& graph, const LinearLayer& layer) {
+  CompiledLayer compiled{.layer = layer};
   const std::int64_t positions = layer.window.kernel[0] * layer.window.kernel[1];
   const bool convolution = layer.kind == LinearKind::convolution;
   if (convolution && layer.groups > 1 && layer.parts[0].weight.rows() == 1 &&
@@ -55,7 +55,6 @@ CompiledLayer compile_layer(const Graph& graph, LinearLayer layer) {
   if (layer.kind == LinearKind::transposed_convolution)
     if (const Tensor* bias = graph.tensor(graph.nodes[static_cast<std::size_t>(layer.node)].input(2)))
       compiled.bias.assign(bias->values().begin(), bias->values().end());
-  compiled.layer = std::move(layer);
   return compiled;
 }
 

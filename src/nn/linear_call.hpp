@@ -13,14 +13,15 @@ namespace tessera::nn {
 /// A layer with its weights packed for the float32 product. Convolutions sum kernel-row-major with channels innermost,
 /// the order in which channels-last images lie in memory; operators get the channel-major order of linear.hpp.
 struct CompiledLayer {
-  LinearLayer layer;
-  std::vector<kernels::PackedMatrix> packed;  ///< per part
-  std::vector<float> depthwise;               ///< [kernel position][channel], for one channel per group; else empty
-  std::vector<float> depthwise_bias;          ///< per channel, or empty
-  std::vector<float> bias;                    ///< transposed convolutions: bias of all outputs, or empty
+  const LinearLayer& layer;
+  std::vector<kernels::PackedMatrix> packed = {};  ///< per part
+  std::vector<float> depthwise = {};       ///< [kernel position][channel], for one channel per group; else empty
+  std::vector<float> depthwise_bias = {};  ///< per channel, or empty
+  std::vector<float> bias = {};            ///< transposed convolutions: bias of all outputs, or empty
 };
 
-CompiledLayer compile_layer(const Graph& graph, LinearLayer layer);
+/// `layer` must outlive the result: its weights are not copied.
+CompiledLayer compile_layer(const Graph& graph, const LinearLayer& layer);
 
 /// How the rows of a dense layer, the images of a convolution, or the matrices of a product belong to samples: they lie
 /// as [outer, samples, inner]. Rows and images are numbered for operators as sample * inner + i, plus (outer index <<
