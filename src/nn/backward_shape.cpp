@@ -38,7 +38,7 @@ void backward_moved(const BackwardContext& c) {
   }
   find_operator(op)->compute({.node = c.node, .in = in, .out = out, .parallel = c.parallel});
   // Elements that are read several times must be added up in order.
-  const bool repeats = op == "Tile" || op == "Expand" || op.starts_with("Gather") ||
+  const bool repeats = op == "Tile" || op == "Expand" || op == "DepthWindows" || op.starts_with("Gather") ||
                        (op == "Pad" && c.node.text("mode", "constant") != "constant");
   for (std::size_t o = 0; o < out.size(); ++o) {
     if (c.d_out[o].data == nullptr) continue;

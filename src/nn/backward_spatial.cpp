@@ -14,6 +14,8 @@ struct Pool {
 };
 
 Pool pool_of(const Node& node, const Shape& in) {
+  require<InputError>(in.size() <= 4, "node '{}' ({}): no gradient can pass through pooling over three axes", node.name,
+                      node.op);
   Pool pool{in[0], in[1], {}};
   const auto extents = spatial_extents(in);
   if (node.op.starts_with("Global"))

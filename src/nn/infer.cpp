@@ -1,7 +1,15 @@
+#include <algorithm>
+
 #include "operator.hpp"
 #include "tessera/nn/passes.hpp"
 
 namespace tessera::nn {
+
+ValueInfo info_of(const Constant& constant) {
+  return {.type = std::holds_alternative<Tensor>(constant) ? ElementType::float32 : ElementType::int64,
+          .shape = shape_of(constant),
+          .known = std::shared_ptr<const Constant>(std::shared_ptr<void>(), &constant)};  // not owned
+}
 
 std::vector<Shape> input_shapes(const Graph& graph, std::int64_t batch, const std::vector<Shape>& sample_shapes) {
   require<InputError>(sample_shapes.empty() || sample_shapes.size() == graph.inputs.size(),
@@ -41,9 +49,7 @@ std::vector<ValueInfo> infer_all(const Graph& graph, const std::vector<Shape>& i
   std::vector<bool> available(graph.values.size());
   for (std::size_t v = 0; v < graph.values.size(); ++v)
     if (const auto& constant = graph.values[v].constant) {
-      infos[v].type = std::holds_alternative<Tensor>(*constant) ? ElementType::float32 : ElementType::int64;
-      infos[v].shape = shape_of(*constant);
-      infos[v].known = std::shared_ptr<const Constant>(std::shared_ptr<void>(), &*constant);  // not owned
+      infos[v] = info_of(*constant);
       available[v] = true;
     }
   for (std::size_t i = 0; i < graph.inputs.size(); ++i) {
@@ -78,6 +84,34 @@ std::vector<ValueInfo> infer_all(const Graph& graph, const std::vector<Shape>& i
 
 std::vector<ValueInfo> infer_shapes(const Graph& graph, const std::vector<Shape>& input_shapes) {
   return infer_all(graph, input_shapes, [](std::size_t, const InputError& error) { throw error; });
+}
+
+std::vector<std::optional<std::size_t>> ranks_of(const Graph& graph) {
+  constexpr std::int64_t assumed = 8;
+  std::vector<Shape> shapes;
+  for (const GraphInput& input : graph.inputs) {
+    Shape shape = input.shape;
+    for (std::size_t d = 0; d < shape.size(); ++d)
+      if (shape[d] < 0) shape[d] = d == 0 && input.batched ? 1 : assumed;
+    shapes.push_back(std::move(shape));
+  }
+  std::vector<std::optional<std::size_t>> ranks(graph.values.size());
+  std::vector<bool> failed(graph.nodes.size());
+  const std::vector<ValueInfo> infos =
+      infer_all(graph, shapes, [&](std::size_t n, const InputError&) { failed[n] = true; });
+  // What follows from a node that does not fit is not known.
+  std::vector<bool> unknown(graph.values.size());
+  for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
+    const Node& node = graph.nodes[n];
+    const bool lost = failed[n] || std::ranges::any_of(node.inputs, [&](ValueId id) {
+                        return id != no_value && unknown[static_cast<std::size_t>(id)];
+                      });
+    for (const ValueId id : node.outputs)
+      if (id != no_value && lost) unknown[static_cast<std::size_t>(id)] = true;
+  }
+  for (std::size_t v = 0; v < ranks.size(); ++v)
+    if (!unknown[v]) ranks[v] = infos[v].shape.size();
+  return ranks;
 }
 
 std::vector<NodeProblem> shape_problems(const Graph& graph, const std::vector<Shape>& input_shapes) {

@@ -69,10 +69,6 @@ struct Operator {
 const Operator* find_operator(const std::string& name);
 std::span<const Operator> all_operators();
 
-/// Runs a shape function with checks of the argument counts, then evaluates the node if all inputs are known and its
-/// output is small enough to keep (2^24 elements).
-std::vector<ValueInfo> infer_node(const Node& node, const std::vector<const ValueInfo*>& in);
-
 /// Evaluates a node that is not weighted on complete constants.
 std::vector<Constant> evaluate_node(const Node& node, std::span<const Array> in, const std::vector<ValueInfo>& out);
 

@@ -43,6 +43,14 @@ void compute_round(const ComputeContext& c);
 void compute_sin(const ComputeContext& c);
 void compute_cos(const ComputeContext& c);
 void compute_atan(const ComputeContext& c);
+void compute_tan(const ComputeContext& c);
+void compute_asin(const ComputeContext& c);
+void compute_acos(const ComputeContext& c);
+void compute_sinh(const ComputeContext& c);
+void compute_cosh(const ComputeContext& c);
+void compute_asinh(const ComputeContext& c);
+void compute_acosh(const ComputeContext& c);
+void compute_atanh(const ComputeContext& c);
 void compute_neg(const ComputeContext& c);
 void compute_abs(const ComputeContext& c);
 void compute_sign(const ComputeContext& c);
@@ -124,11 +132,9 @@ void compute_cumsum(const ComputeContext& c);
 void infer_pool(const InferContext& c);
 void infer_conv(const InferContext& c);
 void infer_conv_transpose(const InferContext& c);
-void infer_resize(const InferContext& c);
 void compute_max_pool(const ComputeContext& c);
 void compute_average_pool(const ComputeContext& c);
 void compute_lp_pool(const ComputeContext& c);
-void compute_resize(const ComputeContext& c);
 
 // operators_normalize.cpp
 void infer_batch_normalization(const InferContext& c);
@@ -146,6 +152,54 @@ void compute_lrn(const ComputeContext& c);
 void compute_quantize_linear(const ComputeContext& c);
 void compute_dequantize_linear(const ComputeContext& c);
 void compute_matmul(const ComputeContext& c);
+
+// operators_resize.cpp
+void infer_resize(const InferContext& c);
+void compute_resize(const ComputeContext& c);
+
+// operators_select.cpp
+void infer_gather_nd(const InferContext& c);
+void compute_gather_nd(const ComputeContext& c);
+void infer_one_hot(const InferContext& c);
+void compute_one_hot(const ComputeContext& c);
+void infer_non_zero(const InferContext& c);
+void compute_non_zero(const ComputeContext& c);
+void infer_compress(const InferContext& c);
+void compute_compress(const ComputeContext& c);
+void infer_eye_like(const InferContext& c);
+void compute_eye_like(const ComputeContext& c);
+void infer_reverse_sequence(const InferContext& c);
+void compute_reverse_sequence(const ComputeContext& c);
+void infer_tensor_scatter(const InferContext& c);
+void compute_tensor_scatter(const ComputeContext& c);
+
+// operators_integer.cpp
+void infer_matmul_integer(const InferContext& c);
+void compute_matmul_integer(const ComputeContext& c);
+void infer_conv_integer(const InferContext& c);
+void compute_conv_integer(const ComputeContext& c);
+void infer_bitwise(const InferContext& c);
+void compute_bitwise_and(const ComputeContext& c);
+void compute_bitwise_or(const ComputeContext& c);
+void compute_bitwise_xor(const ComputeContext& c);
+void compute_bitwise_not(const ComputeContext& c);
+void compute_bit_shift(const ComputeContext& c);
+
+// operators_einsum.cpp
+void infer_einsum(const InferContext& c);
+void compute_einsum(const ComputeContext& c);
+
+// operators_volume.cpp
+void infer_depth_windows(const InferContext& c);
+void compute_depth_windows(const ComputeContext& c);
+void infer_depth_stack(const InferContext& c);
+void compute_depth_stack(const ComputeContext& c);
+void infer_depth_sum(const InferContext& c);
+void compute_depth_sum(const ComputeContext& c);
+void infer_max_pool_indices(const InferContext& c);
+void compute_max_pool_indices(const ComputeContext& c);
+void infer_max_unpool(const InferContext& c);
+void compute_max_unpool(const ComputeContext& c);
 
 // operators_recurrent.cpp
 void infer_lstm(const InferContext& c);

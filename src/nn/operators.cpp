@@ -60,6 +60,14 @@ constexpr auto operators = std::to_array<Operator>({
     {"Sin", 1, 1, 1, pointwise, true, false, infer_float_unary, compute_sin},
     {"Cos", 1, 1, 1, pointwise, true, false, infer_float_unary, compute_cos},
     {"Atan", 1, 1, 1, pointwise, true, false, infer_float_unary, compute_atan},
+    {"Tan", 1, 1, 1, pointwise, true, false, infer_float_unary, compute_tan},
+    {"Asin", 1, 1, 1, pointwise, true, false, infer_float_unary, compute_asin},
+    {"Acos", 1, 1, 1, pointwise, true, false, infer_float_unary, compute_acos},
+    {"Sinh", 1, 1, 1, pointwise, true, false, infer_float_unary, compute_sinh},
+    {"Cosh", 1, 1, 1, pointwise, true, false, infer_float_unary, compute_cosh},
+    {"Asinh", 1, 1, 1, pointwise, true, false, infer_float_unary, compute_asinh},
+    {"Acosh", 1, 1, 1, pointwise, true, false, infer_float_unary, compute_acosh},
+    {"Atanh", 1, 1, 1, pointwise, true, false, infer_float_unary, compute_atanh},
     {"Neg", 1, 1, 1, pointwise, true, false, infer_unary, compute_neg},
     {"Abs", 1, 1, 1, pointwise, true, false, infer_unary, compute_abs},
     {"Sign", 1, 1, 1, pointwise, true, false, infer_unary, compute_sign},
@@ -90,7 +98,22 @@ constexpr auto operators = std::to_array<Operator>({
     {"And", 2, 2, 1, pointwise, false, false, infer_logical, compute_and},
     {"Or", 2, 2, 1, pointwise, false, false, infer_logical, compute_or},
     {"Xor", 2, 2, 1, pointwise, false, false, infer_logical, compute_xor},
+    {"BitwiseAnd", 2, 2, 1, pointwise, true, false, infer_bitwise, compute_bitwise_and},
+    {"BitwiseOr", 2, 2, 1, pointwise, true, false, infer_bitwise, compute_bitwise_or},
+    {"BitwiseXor", 2, 2, 1, pointwise, true, false, infer_bitwise, compute_bitwise_xor},
+    {"BitwiseNot", 1, 1, 1, pointwise, true, false, infer_bitwise, compute_bitwise_not},
+    {"BitShift", 2, 2, 1, pointwise, true, false, infer_bitwise, compute_bit_shift},
+    // integer products
+    {"MatMulInteger", 2, 4, 1, natural, false, false, infer_matmul_integer, compute_matmul_integer},
+    {"ConvInteger", 2, 4, 1, natural, false, false, infer_conv_integer, compute_conv_integer},
+    {"Einsum", 1, -1, 1, natural, false, false, infer_einsum, compute_einsum},
+    // convolutions over three axes
+    {"DepthWindows", 1, 1, 1, natural, false, false, infer_depth_windows, compute_depth_windows},
+    {"DepthStack", 2, 2, 1, natural, false, false, infer_depth_stack, compute_depth_stack},
+    {"DepthSum", 2, 2, 1, natural, false, false, infer_depth_sum, compute_depth_sum},
     // pooling and resizing
+    {"MaxPoolIndices", 1, 1, 1, natural, false, false, infer_max_pool_indices, compute_max_pool_indices},
+    {"MaxUnpool", 2, 3, 1, natural, false, false, infer_max_unpool, compute_max_unpool},
     {"MaxPool", 1, 1, 1, spatial, false, false, infer_pool, compute_max_pool},
     {"AveragePool", 1, 1, 1, spatial, false, false, infer_pool, compute_average_pool},
     {"LpPool", 1, 1, 1, spatial, false, false, infer_pool, compute_lp_pool},
@@ -135,13 +158,19 @@ constexpr auto operators = std::to_array<Operator>({
     {"GatherElements", 2, 2, 1, natural, false, false, infer_gather_elements, compute_gather_elements},
     {"ScatterElements", 3, 3, 1, natural, false, false, infer_scatter_elements, compute_scatter_elements},
     {"ScatterND", 3, 3, 1, natural, false, false, infer_scatter_nd, compute_scatter_nd},
+    {"GatherND", 2, 2, 1, natural, false, false, infer_gather_nd, compute_gather_nd},
+    {"OneHot", 3, 3, 1, natural, false, false, infer_one_hot, compute_one_hot},
+    {"NonZero", 1, 1, 1, natural, false, false, infer_non_zero, compute_non_zero},
+    {"Compress", 2, 2, 1, natural, false, false, infer_compress, compute_compress},
+    {"EyeLike", 1, 1, 1, natural, false, false, infer_eye_like, compute_eye_like},
+    {"ReverseSequence", 2, 2, 1, natural, false, false, infer_reverse_sequence, compute_reverse_sequence},
+    {"TensorScatter", 2, 3, 1, natural, false, false, infer_tensor_scatter, compute_tensor_scatter},
     {"DepthToSpace", 1, 1, 1, natural, false, false, infer_depth_to_space, compute_depth_to_space},
     {"SpaceToDepth", 1, 1, 1, natural, false, false, infer_depth_to_space, compute_depth_to_space},
     {"Trilu", 1, 2, 1, natural, false, false, infer_trilu, compute_trilu},
 });
 
 constexpr std::int64_t largest_activation = std::int64_t{1} << 34;
-constexpr std::int64_t largest_known = std::int64_t{1} << 24;
 
 }  // namespace
 
@@ -216,7 +245,8 @@ std::vector<Constant> evaluate_node(const Node& node, std::span<const Array> in,
   return result;
 }
 
-std::vector<ValueInfo> infer_node(const Node& node, const std::vector<const ValueInfo*>& in) {
+std::vector<ValueInfo> infer_node(const Node& node, const std::vector<const ValueInfo*>& in,
+                                  std::int64_t largest_known) {
   const Operator* op = find_operator(node.op);
   require<InputError>(op != nullptr, "node '{}': operator '{}' is not supported", node.name, node.op);
   const auto inputs = static_cast<int>(in.size()), outputs = static_cast<int>(node.outputs.size());

@@ -115,5 +115,29 @@ void compute_cos(const ComputeContext& c) {
 void compute_atan(const ComputeContext& c) {
   float_unary(c, [](float x) { return std::atan(x); });
 }
+void compute_tan(const ComputeContext& c) {
+  float_unary(c, [](float x) { return std::tan(x); });
+}
+void compute_asin(const ComputeContext& c) {
+  float_unary(c, [](float x) { return std::asin(x); });
+}
+void compute_acos(const ComputeContext& c) {
+  float_unary(c, [](float x) { return std::acos(x); });
+}
+void compute_sinh(const ComputeContext& c) {
+  float_unary(c, [](float x) { return std::sinh(x); });
+}
+void compute_cosh(const ComputeContext& c) {
+  float_unary(c, [](float x) { return std::cosh(x); });
+}
+void compute_asinh(const ComputeContext& c) {
+  float_unary(c, [](float x) { return std::asinh(x); });
+}
+void compute_acosh(const ComputeContext& c) {
+  float_unary(c, [](float x) { return std::acosh(x); });
+}
+void compute_atanh(const ComputeContext& c) {
+  float_unary(c, [](float x) { return std::atanh(x); });
+}
 
 }  // namespace tessera::nn

@@ -102,7 +102,8 @@ void infer_clip(const InferContext& c) {
 void infer_cast(const InferContext& c) {
   const std::int64_t to = c.node.integer("to", 1);
   const bool floating = to == 1 || to == 10 || to == 11 || to == 16;
-  require<InputError>(floating || (to >= 2 && to <= 9 && to != 8) || to == 12 || to == 13,
+  const bool packed = to == 21 || to == 22 || to == 25 || to == 26;  // 4 and 2 bits
+  require<InputError>(floating || packed || (to >= 2 && to <= 9 && to != 8) || to == 12 || to == 13,
                       "{}: cast to ONNX type {} is not supported (must be a real number or integer type)", c.where(),
                       to);
   c.set(0, floating ? ElementType::float32 : ElementType::int64, c.shape(0));
@@ -152,6 +153,14 @@ void compute_cast(const ComputeContext& c) {
         return std::int64_t{x != 0};
       case 12:
         return static_cast<std::uint32_t>(x);
+      case 21:
+        return x & 15;
+      case 22:
+        return ((x & 15) ^ 8) - 8;
+      case 25:
+        return x & 3;
+      case 26:
+        return ((x & 3) ^ 2) - 2;
       default:
         return x;
     }
@@ -239,11 +248,14 @@ void compute_max(const ComputeContext& c) {
       [](std::int64_t a, std::int64_t b) { return std::max(a, b); });
 }
 void compute_mod(const ComputeContext& c) {
+  const bool truncated = c.node.integer("fmod", 0) != 0;
   arithmetic(
-      c, [](float a, float b) { return std::fmod(a, b); },
-      c.node.integer("fmod", 0) != 0
-          ? [](std::int64_t a, std::int64_t b) { return checked_nonzero(b) == -1 ? 0 : a % b; }
-          : floor_mod);
+      c,
+      [truncated](float a, float b) {
+        const float r = std::fmod(a, b);
+        return !truncated && r != 0.0F && (r < 0.0F) != (b < 0.0F) ? r + b : r;
+      },
+      truncated ? [](std::int64_t a, std::int64_t b) { return checked_nonzero(b) == -1 ? 0 : a % b; } : floor_mod);
 }
 void compute_prelu(const ComputeContext& c) {
   apply_binary<float, float>(c.out[0], c.in[0], c.in[1], c.parallel,

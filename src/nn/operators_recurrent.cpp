@@ -26,7 +26,12 @@ void infer_recurrent(const InferContext& c, std::int64_t gates, std::size_t outp
                           c.where(), name, to_string(c.shape(i)), to_string(wanted));
   };
   check(3, {directions, 2 * gates * hidden}, "B");
-  require<InputError>(!c.has(4), "{}: sequence_lens is not supported; feed sequences of one length", c.where());
+  if (c.has(4)) {
+    const std::int64_t count = element_count(c.shape(4));
+    require<InputError>(c.required(4).type == ElementType::int64 && (count == 1 || count == x[1]),
+                        "{}: sequence_lens {} (must be integers, one or one per sequence)", c.where(),
+                        to_string(c.shape(4)));
+  }
   check(5, {directions, x[1], hidden}, "initial_h");
   check(6, {directions, x[1], hidden}, "initial_c");
   check(7, {directions, 3 * hidden}, "P");

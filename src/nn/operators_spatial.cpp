@@ -2,11 +2,10 @@
 #include <cmath>
 #include <limits>
 
-#include "index_map.hpp"
 #include "operator_list.hpp"
 #include "window.hpp"
 
-/// Pooling, resizing, and the shapes of convolutions (which the executor evaluates).
+/// Pooling, and the shapes of convolutions (which the executor evaluates).
 namespace tessera::nn {
 
 namespace {
@@ -83,17 +82,8 @@ void for_each_window(const ComputeContext& c, const PoolShape& pool, Body body) 
                       });
 }
 
-}  // namespace
-
-// --- Pooling (channels last) -----------------------------------------------------------------------------------------
-
-void infer_pool(const InferContext& c) {
-  require_images(c);
-  const Shape& in = c.shape(0);
-  if (!c.node.op.starts_with("Global"))
-    require<InputError>(c.node.integers("kernel_shape").size() + 2 == in.size(), "{}: kernel_shape for an input of {}",
-                        c.where(), to_string(in));
-  const PoolShape pool = pool_shape(c.node, in);
+PoolShape checked_pool(const InferContext& c, const Node& node, const Shape& in) {
+  const PoolShape pool = pool_shape(node, in);
   for (const WindowAxis& axis : pool.axes) {
     require<InputError>(axis.pad_begin + axis.pad_end <= (std::int64_t{1} << 26) / std::max<std::int64_t>(1, in[1]),
                         "{}: paddings {} + {}", c.where(), axis.pad_begin, axis.pad_end);
@@ -102,7 +92,42 @@ void infer_pool(const InferContext& c) {
         axis.pad_begin < (axis.kernel - 1) * axis.dilation + 1 && axis.pad_end < (axis.kernel - 1) * axis.dilation + 1,
         "{}: paddings {} + {} reach over the window of {}", c.where(), axis.pad_begin, axis.pad_end, axis.kernel);
   }
-  c.set(0, ElementType::float32, spatial_shape(in, in[1], pool.axes));
+  return pool;
+}
+
+/// Over three axes: planes first, then along the depth of what they gave. Maxima, means and norms allow it.
+void pool_volume(const ComputeContext& c, void (*compute)(const ComputeContext&)) {
+  const auto [depth, plane] = split_axes(c.node, true);
+  const Shape &in = c.in[0].shape, &out = c.out[0].shape;
+  const std::int64_t images = in[0] * in[1], pixels = out[3] * out[4];
+  AlignedVector<float> planes(static_cast<std::size_t>(images * in[2] * pixels));
+  const Array from{.layout = Layout::natural, .shape = {images * in[2], 1, in[3], in[4]}, .data = c.in[0].data},
+      flat{.layout = Layout::natural, .shape = {images * in[2], 1, out[3], out[4]}, .data = planes.data()},
+      // [image, depth, pixel] in memory: a line of pixels for channels
+      deep{.layout = Layout::channels_last, .shape = {images, pixels, in[2]}, .data = planes.data()},
+      to{.layout = Layout::channels_last, .shape = {images, pixels, out[2]}, .data = c.out[0].data};
+  compute({.node = plane, .in = {&from, 1}, .out = {&flat, 1}, .parallel = c.parallel});
+  compute({.node = depth, .in = {&deep, 1}, .out = {&to, 1}, .parallel = c.parallel});
+}
+
+}  // namespace
+
+// --- Pooling (channels last) -----------------------------------------------------------------------------------------
+
+void infer_pool(const InferContext& c) {
+  const bool volume = c.shape(0).size() == 5 && c.required(0).type == ElementType::float32;
+  if (!volume) require_images(c);
+  const Shape& in = c.shape(0);
+  if (!c.node.op.starts_with("Global"))
+    require<InputError>(c.node.integers("kernel_shape").size() + 2 == in.size(), "{}: kernel_shape for an input of {}",
+                        c.where(), to_string(in));
+  if (volume) {
+    const auto [depth, plane] = split_axes(c.node, true);
+    const Shape planes = {in[0], in[1], in[3], in[4]}, line = {in[0], in[1], in[2]};
+    const auto flat = checked_pool(c, plane, planes).axes, deep = checked_pool(c, depth, line).axes;
+    return c.set(0, ElementType::float32, {in[0], in[1], deep[1].out, flat[0].out, flat[1].out});
+  }
+  c.set(0, ElementType::float32, spatial_shape(in, in[1], checked_pool(c, c.node, in).axes));
 }
 
 namespace {
@@ -117,6 +142,7 @@ inline void raise(float* y, const float* x, std::int64_t count) {
 /// The largest of a window's lines first, then of its columns: both as maxima of long runs, for all windows of an
 /// output line at once. Lines are padded by -infinity to where the last window ends.
 void compute_max_pool(const ComputeContext& c) {
+  if (c.in[0].rank() == 5) return pool_volume(c, compute_max_pool);
   const PoolShape pool = pool_shape(c.node, c.in[0].shape);
   const auto& [vertical, horizontal] = pool.axes;
   const std::int64_t channels = pool.channels, line = horizontal.in * channels;
@@ -156,6 +182,7 @@ void compute_max_pool(const ComputeContext& c) {
 }
 
 void compute_average_pool(const ComputeContext& c) {
+  if (c.in[0].rank() == 5) return pool_volume(c, compute_average_pool);
   const PoolShape pool = pool_shape(c.node, c.in[0].shape);
   const bool with_padding = c.node.integer("count_include_pad", 0) != 0;
   const std::int64_t channels = pool.channels;
@@ -178,6 +205,7 @@ void compute_average_pool(const ComputeContext& c) {
 }
 
 void compute_lp_pool(const ComputeContext& c) {
+  if (c.in[0].rank() == 5) return pool_volume(c, compute_lp_pool);
   const PoolShape pool = pool_shape(c.node, c.in[0].shape);
   const auto p = static_cast<double>(c.node.integer("p", 2));
   for_each_window(c, pool, [&](float* out, const std::vector<const float*>& taps, std::int64_t, std::int64_t) {
@@ -225,132 +253,6 @@ void infer_conv_transpose(const InferContext& c) {
                         to_string(c.shape(2)), outputs);
   c.set(0, ElementType::float32,
         spatial_shape(in, outputs, resolve_transposed_window(c.node, window_of(c.node, weight), spatial_extents(in))));
-}
-
-// --- Resize ----------------------------------------------------------------------------------------------------------
-
-namespace {
-
-struct ResizeAxis {
-  std::int64_t axis, in, out;
-  double scale;
-};
-
-/// The axes whose extent or sampling changes. Inputs: 2 = scales, 3 = sizes (one of them).
-std::vector<ResizeAxis> resize_axes(const std::string& where, const Node& node, const Shape& in,
-                                    const std::vector<float>& scales, const std::vector<std::int64_t>& sizes) {
-  std::vector<std::int64_t> axes = node.integers("axes");
-  if (axes.empty())
-    for (std::size_t i = 0; i < in.size(); ++i) axes.push_back(static_cast<std::int64_t>(i));
-  require<InputError>(
-      (scales.size() == axes.size() && sizes.empty()) || (sizes.size() == axes.size() && scales.empty()),
-      "{}: needs scales or sizes for {} axes", where, axes.size());
-  std::vector<ResizeAxis> result;
-  for (std::size_t i = 0; i < axes.size(); ++i) {
-    ResizeAxis axis{};
-    axis.axis = normal_axis(axes[i], static_cast<std::int64_t>(in.size()), where);
-    axis.in = in[static_cast<std::size_t>(axis.axis)];
-    if (sizes.empty()) {
-      axis.scale = static_cast<double>(scales[i]);
-      require<InputError>(axis.scale > 0.0 && axis.scale < 65536.0, "{}: a scale of {}", where, scales[i]);
-      axis.out = static_cast<std::int64_t>(std::floor(static_cast<double>(axis.in) * axis.scale));
-    } else {
-      require<InputError>(sizes[i] > 0 && axis.in > 0, "{}: resizing {} to {}", where, axis.in, sizes[i]);
-      axis.out = sizes[i];
-      axis.scale = static_cast<double>(axis.out) / static_cast<double>(axis.in);
-    }
-    if (axis.out != axis.in || axis.scale != 1.0) result.push_back(axis);
-  }
-  return result;
-}
-
-double source_coordinate(const ResizeAxis& axis, std::int64_t i, const std::string& mode) {
-  const auto x = static_cast<double>(i);
-  const auto in = static_cast<double>(axis.in), out = static_cast<double>(axis.out);
-  // The reference implementation of ONNX takes the resized length before it is rounded down.
-  if (mode == "align_corners") return axis.out == 1 ? 0.0 : x * (in - 1.0) / (in * axis.scale - 1.0);
-  if (mode == "asymmetric") return x / axis.scale;
-  if (mode == "pytorch_half_pixel") return axis.out > 1 ? (x + 0.5) / axis.scale - 0.5 : 0.0;
-  if (mode == "half_pixel_symmetric") {
-    const double adjustment = out / (axis.scale * in);
-    return in / 2.0 * (1.0 - adjustment) + (x + 0.5) / axis.scale - 0.5;
-  }
-  return (x + 0.5) / axis.scale - 0.5;
-}
-
-std::int64_t nearest_index(double x, const std::string& mode) {
-  if (mode == "floor") return static_cast<std::int64_t>(std::floor(x));
-  if (mode == "ceil") return static_cast<std::int64_t>(std::ceil(x));
-  if (mode == "round_prefer_ceil") return static_cast<std::int64_t>(std::floor(x + 0.5));
-  return static_cast<std::int64_t>(std::ceil(x - 0.5));
-}
-
-/// out = in with one axis linearly interpolated; both row-major [outer, extent, inner].
-void interpolate_axis(float* out, const float* in, std::int64_t outer, std::int64_t inner, const ResizeAxis& axis,
-                      const std::string& mode, Parallel parallel) {
-  parallel_for(parallel, outer * axis.out, [&](std::int64_t row) {
-    const std::int64_t o = row / axis.out, i = row % axis.out;
-    const double x = std::clamp(source_coordinate(axis, i, mode), 0.0, static_cast<double>(axis.in - 1));
-    const auto low = static_cast<std::int64_t>(x);
-    const std::int64_t high = std::min(low + 1, axis.in - 1);
-    const auto weight = static_cast<float>(x - static_cast<double>(low));
-    const float* a = in + (o * axis.in + low) * inner;
-    const float* b = in + (o * axis.in + high) * inner;
-    float* y = out + row * inner;
-    for (std::int64_t k = 0; k < inner; ++k) y[k] = (1.0F - weight) * a[k] + weight * b[k];
-  });
-}
-
-}  // namespace
-
-void infer_resize(const InferContext& c) {
-  const std::string mode = c.node.text("mode", "nearest");
-  require<InputError>(mode == "nearest" || mode == "linear", "{}: mode '{}' is not supported", c.where(), mode);
-  require<InputError>(c.required(0).type == ElementType::float32, "{}: integer input", c.where());
-  Shape out = c.shape(0);
-  for (const ResizeAxis& axis : resize_axes(c.where(), c.node, out, c.has(2) ? c.known_floats(2) : std::vector<float>{},
-                                            c.has(3) ? c.known_integers(3) : std::vector<std::int64_t>{})) {
-    require<InputError>(axis.out > 0 && axis.in > 0, "{}: resizing {} to {}", c.where(), axis.in, axis.out);
-    out[static_cast<std::size_t>(axis.axis)] = axis.out;
-  }
-  c.set(0, ElementType::float32, out);
-}
-
-void compute_resize(const ComputeContext& c) {
-  const Array& in = c.in[0];
-  std::vector<float> scales;
-  std::vector<std::int64_t> sizes;
-  if (c.has(2)) scales.assign(c.in[2].floats(), c.in[2].floats() + c.in[2].size());
-  if (c.has(3)) sizes.assign(c.in[3].integers(), c.in[3].integers() + c.in[3].size());
-  const auto axes = resize_axes(c.where(), c.node, in.shape, scales, sizes);
-  const std::string transform = c.node.text("coordinate_transformation_mode", "half_pixel");
-  Shape shape = physical_shape(in.shape, in.layout);
-  if (c.node.text("mode", "nearest") == "nearest") {
-    const std::string rounding = c.node.text("nearest_mode", "round_prefer_floor");
-    std::vector<AxisMap> maps;
-    for (const std::int64_t extent : shape) maps.push_back(identity_map(extent));
-    for (const ResizeAxis& axis : axes) {
-      AxisMap& map = maps[static_cast<std::size_t>(physical_axis(axis.axis, in.rank(), in.layout))];
-      map.resize(static_cast<std::size_t>(axis.out));
-      for (std::size_t i = 0; i < map.size(); ++i)
-        map[i] = std::clamp<std::int64_t>(
-            nearest_index(source_coordinate(axis, static_cast<std::int64_t>(i), transform), rounding), 0, axis.in - 1);
-    }
-    gather_by_maps(c.out[0], in, maps, {}, c.parallel);
-    return;
-  }
-  AlignedVector<float> from(in.floats(), in.floats() + in.size()), to;
-  for (const ResizeAxis& axis : axes) {
-    const auto at = static_cast<std::size_t>(physical_axis(axis.axis, in.rank(), in.layout));
-    std::int64_t outer = 1, inner = 1;
-    for (std::size_t i = 0; i < shape.size(); ++i)
-      if (i != at) (i < at ? outer : inner) *= shape[i];
-    shape[at] = axis.out;
-    to.resize(static_cast<std::size_t>(element_count(shape)));
-    interpolate_axis(to.data(), from.data(), outer, inner, axis, transform, c.parallel);
-    from.swap(to);
-  }
-  std::ranges::copy(from, c.out[0].floats());
 }
 
 }  // namespace tessera::nn

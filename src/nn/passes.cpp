@@ -123,10 +123,7 @@ void fold_constants(Graph& graph) {
     std::vector<const ValueInfo*> in(node.inputs.size(), nullptr);
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       if (node.inputs[i] == no_value) continue;
-      const Constant& constant = *value_of(graph, node.inputs[i]).constant;
-      known[i] = {.type = std::holds_alternative<Tensor>(constant) ? ElementType::float32 : ElementType::int64,
-                  .shape = shape_of(constant),
-                  .known = std::shared_ptr<const Constant>(std::shared_ptr<void>(), &constant)};
+      known[i] = info_of(*value_of(graph, node.inputs[i]).constant);
       in[i] = &known[i];
     }
     const std::vector<ValueInfo> out = infer_node(node, in);
@@ -281,8 +278,8 @@ int fold_batchnorm(Graph& graph) {
 }
 void simplify(Graph& graph, const Environment& environment) {
   fold_constants(graph);
+  canonicalize_products(graph);
   remove_dead_nodes(graph);
-  straighten_products(graph);
   merge_bias(graph);
   remove_dead_nodes(graph);
   if (graph.batch == BatchMode::any) make_batchable(graph, environment);

@@ -50,6 +50,7 @@ class Direction {
     parts_ = op == "GRU" ? 3 : 2;
     hidden_ = part(0).weight.rows() / gates_;
     set_activations();
+    if (call.in.size() > 4 && call.in[4].data != nullptr) lengths_ = call.in[4].integers();
     const float clip = call.node.real("clip", 0.0F);
     if (clip > 0.0F) limit_ = clip;
   }
@@ -68,22 +69,35 @@ class Direction {
     for (std::int64_t s = 0; s < steps_; ++s) {
       const std::int64_t t = reverse_ ? steps_ - 1 - s : s;
       const MatrixView gates = from_input.view().rows_from(t * batch_, batch_);
+      const Matrix old_h = lengths_ != nullptr ? h_ : Matrix(), old_c = lengths_ != nullptr ? c_ : Matrix();
       if (call_.node.op == "LSTM")
         lstm_step(gates, t);
       else if (call_.node.op == "GRU")
         gru_step(gates, t);
       else
         rnn_step(gates, t);
-      if (float* y = output(0)) {
-        const std::int64_t directions = call_.out[0].dim(1);
-        std::copy_n(h_.data(), batch_ * hidden_, y + (t * directions + index_) * batch_ * hidden_);
+      float* y = output(0);
+      if (y != nullptr) {
+        y += (t * call_.out[0].dim(1) + index_) * batch_ * hidden_;
+        std::copy_n(h_.data(), batch_ * hidden_, y);
       }
+      if (lengths_ != nullptr) keep_finished(t, old_h, old_c, y);
     }
     if (float* y = output(1)) std::copy_n(h_.data(), batch_ * hidden_, y + index_ * batch_ * hidden_);
     if (float* y = output(2)) std::copy_n(c_.data(), batch_ * hidden_, y + index_ * batch_ * hidden_);
   }
 
  private:
+  /// Sequences that end before step t keep their states, and give zeros.
+  void keep_finished(std::int64_t t, const Matrix& old_h, const Matrix& old_c, float* y) {
+    for (std::int64_t b = 0; b < batch_; ++b) {
+      if (t < lengths_[call_.in[4].size() == 1 ? 0 : b]) continue;
+      std::copy_n(old_h.view().row(b), hidden_, h_.view().row(b));
+      std::copy_n(old_c.view().row(b), hidden_, c_.view().row(b));
+      if (y != nullptr) std::fill_n(y + b * hidden_, hidden_, 0.0F);
+    }
+  }
+
   std::size_t part_index(std::int64_t i) const { return static_cast<std::size_t>(index_ * parts_ + i); }
   const LinearPart& part(std::int64_t i) const { return call_.compiled.layer.parts[part_index(i)]; }
   const kernels::PackedMatrix& packed(std::int64_t i) const { return call_.compiled.packed[part_index(i)]; }
@@ -185,6 +199,7 @@ class Direction {
   bool reverse_;
   std::int64_t gates_ = 1, parts_ = 2, hidden_ = 0;
   float limit_ = std::numeric_limits<float>::infinity();
+  const std::int64_t* lengths_ = nullptr;  ///< steps of every sequence, or of all; null: all steps
   std::vector<Activation1> f_;
   Matrix h_, c_;
 };

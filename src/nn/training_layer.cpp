@@ -206,6 +206,8 @@ std::unique_ptr<TrainedLayer> make_trained_layer(const Graph& graph, const Linea
     case LinearKind::transposed_convolution:
       return make_trained_transposed_convolution(graph, layer);
     case LinearKind::recurrent:
+      require<InputError>(graph.nodes[static_cast<std::size_t>(layer.node)].input(4) == no_value,
+                          "layer '{}': sequences of several lengths (sequence_lens) cannot be trained", layer.name);
       return make_trained_recurrent(layer);
     case LinearKind::product:  // digital in training: not among the layers of linear_layers()
       break;

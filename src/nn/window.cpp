@@ -72,6 +72,27 @@ Window window_of(const Node& node, const Shape& weight) {
   return window;
 }
 
+SplitNode split_axes(const Node& node, bool three_axes) {
+  SplitNode split{.depth = {}, .plane = node};
+  if (!three_axes) return split;
+  split.depth = node;
+  for (const char* key : {"kernel_shape", "strides", "dilations", "output_padding", "output_shape"}) {
+    const std::vector<std::int64_t> list = node.integers(key);
+    if (list.empty()) continue;
+    require<InputError>(list.size() == 3, "node '{}' ({}): {} has {} values (must be 3)", node.name, node.op, key,
+                        list.size());
+    split.depth.attributes[key] = std::vector<std::int64_t>{list[0]};
+    split.plane.attributes[key] = std::vector<std::int64_t>{list[1], list[2]};
+  }
+  if (const std::vector<std::int64_t> pads = node.integers("pads"); !pads.empty()) {
+    require<InputError>(pads.size() == 6, "node '{}' ({}): pads has {} values (must be 6)", node.name, node.op,
+                        pads.size());
+    split.depth.attributes["pads"] = std::vector<std::int64_t>{pads[0], pads[3]};
+    split.plane.attributes["pads"] = std::vector<std::int64_t>{pads[1], pads[2], pads[4], pads[5]};
+  }
+  return split;
+}
+
 std::array<std::int64_t, 2> spatial_extents(const Shape& shape) {
   TESSERA_EXPECT(shape.size() == 3 || shape.size() == 4);
   return {shape.size() == 4 ? shape[2] : 1, shape.back()};

@@ -4,6 +4,7 @@
 
 #include "tessera/nn/graph.hpp"
 #include "tessera/nn/linear.hpp"
+#include "tessera/nn/split_axes.hpp"
 
 /// Sliding windows of convolutions and poolings: attributes, paddings, output extents.
 namespace tessera::nn {

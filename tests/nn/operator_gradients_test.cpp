@@ -320,6 +320,20 @@ std::vector<Case> cases() {
   add("Expand", random_tensor({2, 1, 3}, 45), [](Network& net, ValueId x) {
     net.output(net.node("Expand", {net.node("Mul", {x, x}), net.integers({2, 4, 3})}));
   });
+  add("GatherND", random_tensor({2, 4, 3}, 46), [](Network& net, ValueId x) {
+    const ValueId indices = net.graph.add_value("indices", IntTensor{{2, 3, 1}, {3, 0, 3, 1, 2, 0}});
+    net.output(net.node("GatherND", {x, indices}, {{"batch_dims", std::int64_t{1}}}));
+  });
+  add("ReverseSequence", random_tensor({2, 4, 3}, 46), [](Network& net, ValueId x) {
+    net.output(net.node("ReverseSequence", {x, net.integers({3, 2})},
+                        {{"batch_axis", std::int64_t{0}}, {"time_axis", std::int64_t{1}}}));
+  });
+  add("DepthWindows and DepthStack", random_tensor({2, 2, 5, 2, 3}, 47), [](Network& net, ValueId x) {
+    const std::map<std::string, Attribute> window{
+        {"kernel_shape", List{3}}, {"strides", List{2}}, {"pads", List{1, 1}}, {"dilations", List{1}}};
+    const ValueId planes = net.node("DepthWindows", {x}, window);
+    net.output(net.node("DepthStack", {net.node("Mul", {planes, planes}), x}, window));
+  });
   add("Gather", random_tensor({2, 4, 3}, 46), [](Network& net, ValueId x) {
     net.output(net.node("Gather", {x, net.integers({3, 0, 3})}, {{"axis", std::int64_t{1}}}));
   });

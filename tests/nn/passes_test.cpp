@@ -8,6 +8,7 @@
 
 #include "network.hpp"
 #include "tessera/nn/batching.hpp"
+#include "tessera/nn/linear.hpp"
 
 // Question: do rewritten graphs compute what they computed before, and is the batch rule applied only where it is
 // right?
@@ -110,6 +111,59 @@ TEST(MergeBias, LeavesWhatIsNotABias) {
   const std::vector<std::string> before = ops_of(net.graph);
   merge_bias(net.graph);
   EXPECT_EQ(ops_of(net.graph), before);
+}
+
+// numpy.matmul broadcasts a constant [1, k, n] as it does the matrix [k, n].
+TEST(CanonicalProducts, AConstantWithLeadingOnesIsAMatrix) {
+  Network net;
+  net.output(net.node("MatMul", {net.input({-1, 4, 5}), net.constant(random_tensor({1, 5, 3}, 1))}));
+  const Tensor x = random_tensor({2, 4, 5}, 2);
+  const Tensor before = Executor(net.graph).run(x);
+  EXPECT_TRUE(linear_layers(net.graph).empty());
+  canonicalize_products(net.graph);
+  ASSERT_EQ(linear_layers(net.graph).size(), 1U);
+  EXPECT_EQ(linear_layers(net.graph)[0].parts[0].weight.rows(), 3);
+  expect_close(Executor(net.graph).run(x), before);
+}
+
+TEST(CanonicalProducts, MatricesPerHeadStayDigital) {
+  Network net;
+  net.output(net.node("MatMul", {net.input({-1, 2, 4, 5}), net.constant(random_tensor({2, 5, 3}, 1))}));
+  canonicalize_products(net.graph);
+  EXPECT_TRUE(linear_layers(net.graph).empty());
+}
+
+// The result of x [m, k] times [1, k, n] has three axes: not that of a matrix.
+TEST(CanonicalProducts, AConstantOfMoreAxesThanTheInputStays) {
+  Network net(BatchMode::none);
+  net.output(net.node("MatMul", {net.input({4, 5}), net.constant(random_tensor({1, 5, 3}, 1))}));
+  canonicalize_products(net.graph);
+  EXPECT_TRUE(linear_layers(net.graph).empty());
+}
+
+TEST(CanonicalProducts, AConstantOnTheLeftIsALayerBetweenTransposes) {
+  const Tensor x = random_tensor({2, 5, 4}, 2);
+  Network net;
+  net.output(net.node("MatMul", {net.constant(random_tensor({3, 5}, 1)), net.input({-1, 5, 4})}, {}, "left"));
+  const Tensor before = Executor(net.graph).run(x);
+  canonicalize_products(net.graph);
+  ASSERT_EQ(linear_layers(net.graph).size(), 1U);
+  EXPECT_EQ(linear_layers(net.graph)[0].name, "left");
+  EXPECT_EQ(net.graph.nodes.size(), 3U);
+  expect_close(Executor(net.graph).run(x), before);
+}
+
+TEST(CanonicalProducts, ATransposeInFrontOfAConstantOnTheLeftGoesAway) {
+  const Tensor x = random_tensor({2, 4, 5}, 2);
+  Network net;
+  const ValueId turned = net.node("Transpose", {net.input({-1, 4, 5})}, {{"perm", std::vector<std::int64_t>{0, 2, 1}}});
+  net.output(net.node("MatMul", {net.constant(random_tensor({3, 5}, 1)), turned}, {}, "left"));
+  const Tensor before = Executor(net.graph).run(x);
+  canonicalize_products(net.graph);
+  remove_dead_nodes(net.graph);
+  EXPECT_EQ(net.graph.nodes.size(), 2U);  // the layer, and one transpose behind it
+  ASSERT_EQ(linear_layers(net.graph).size(), 1U);
+  expect_close(Executor(net.graph).run(x), before);
 }
 
 TEST(FoldBatchnorm, KeepsTheFunction) {

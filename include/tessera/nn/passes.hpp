@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,9 +19,20 @@ struct ValueInfo {
   std::shared_ptr<const Constant> known;
 };
 
+/// What is known of a constant, which must outlive the result.
+ValueInfo info_of(const Constant& constant);
+
+/// Shapes and types of a node's outputs, with the elements of those of at most `largest_known` elements that follow
+/// from known inputs. Absent inputs are null. InputError as infer_shapes().
+std::vector<ValueInfo> infer_node(const Node& node, const std::vector<const ValueInfo*>& in,
+                                  std::int64_t largest_known = std::int64_t{1} << 24);
+
 /// Shapes and types of all values, for one complete shape per graph input (in order of graph.inputs).
 /// InputError names the node, its operator and the shapes that do not fit, and outputs of more than 2^34 elements.
 std::vector<ValueInfo> infer_shapes(const Graph& graph, const std::vector<Shape>& input_shapes);
+
+/// Number of axes of every value, with free extents assumed; nothing where it is not known.
+std::vector<std::optional<std::size_t>> ranks_of(const Graph& graph);
 
 /// One node whose shapes do not fit.
 struct NodeProblem {
@@ -47,17 +59,16 @@ void remove_dead_nodes(Graph& graph);
 /// digital bias. (The canonical MatMul has an optional third input for it.)
 void merge_bias(Graph& graph);
 
+/// MatMul with a constant [1, .., k, n] as second operand, or with a constant matrix as first, becomes the MatMul with a
+/// constant matrix as second operand that is a layer; transposes are put around the latter where there are none.
+void canonicalize_products(Graph& graph);
+
 /// Folds BatchNormalization into the weights and bias of the Conv, Gemm, MatMul or ConvTranspose before it, if that
 /// layer has no other reader:  w' = w * s,  b' = (b - mean) * s + shift,  s = scale / sqrt(variance + epsilon)  per
 /// output, evaluated in double. Returns the number of folded nodes; others stay digital.
 int fold_batchnorm(Graph& graph);
 
-/// Products with a constant that is a matrix in another form become MatMul with a matrix as second operand, which can go
-/// to tiles: a constant [1, .., 1, k, n] behind a value of as many axes, and a constant in front, C x, which is
-/// transpose(transpose(x) C^T). Graphs whose inputs leave extents open stay as they are.
-void straighten_products(Graph& graph);
-
-/// The passes every import ends with: fold_constants, remove_dead_nodes, straighten_products, merge_bias, and
+/// The passes every import ends with: fold_constants, canonicalize_products, remove_dead_nodes, merge_bias, and
 /// make_batchable (batching.hpp).
 void simplify(Graph& graph, const Environment& environment);
 
