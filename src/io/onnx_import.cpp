@@ -5,14 +5,14 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <limits>
-#include <queue>
 #include <set>
 #include <unordered_set>
 
+#include "onnx_names.hpp"
 #include "onnx_node.hpp"
 #include "onnx_tensor.hpp"
+#include "onnx_types.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/nn/passes.hpp"
 
@@ -22,39 +22,40 @@ namespace {
 
 constexpr std::size_t listed_problems = 100;
 
-std::string read_file(const std::string& path) {
-  std::error_code error;
-  require<InputError>(std::filesystem::exists(path, error), "{}: no such file", path);
-  require<InputError>(std::filesystem::is_regular_file(path, error), "{}: not a file", path);
-  std::ifstream file(path, std::ios::binary);
-  require<InputError>(file.is_open(), "{}: cannot be opened", path);
-  const auto size = std::filesystem::file_size(path, error);
-  require<InputError>(!error && size < std::numeric_limits<std::int32_t>::max(),
-                      "{}: larger than 2 GB; store the weights as external data", path);
-  std::string bytes(size, '\0');
-  file.read(bytes.data(), static_cast<std::streamsize>(size));
-  require<InputError>(static_cast<std::size_t>(file.gcount()) == size, "{}: cannot be read", path);
-  return bytes;
-}
-
 /// protobuf reports what it cannot parse on stderr; the message that matters is thrown.
 template <class Message>
 bool parse(Message& message, std::span<const char> bytes) {
   const google::protobuf::LogSilencer silence;
-  return message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  return bytes.size() <= static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()) &&
+         message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+/// The same from a file, which is mapped, not copied.
+template <class Message>
+bool parse_file(Message& message, const std::string& path) {
+  std::error_code error;
+  require<InputError>(std::filesystem::exists(path, error), "{}: no such file", path);
+  const MappedFile file(path);
+  require<InputError>(file.size() < std::numeric_limits<std::int32_t>::max(),
+                      "{}: larger than 2 GB; store the weights as external data", path);
+  return parse(message, file.bytes(0, file.size()));
 }
 
 class Import {
  public:
-  Import(const onnx::ModelProto& model, std::string name, std::string folder, const Environment& environment,
+  Import(onnx::ModelProto& model, std::string name, std::string folder, const Environment& environment,
          const OnnxImportOptions& options)
       : model_(model),
         name_(std::move(name)),
-        folder_(std::move(folder)),
+        external_(std::move(folder)),
         environment_(environment),
         options_(options) {}
 
   nn::Graph run() {
+    builder_.dequantize = options_.dequantize;
+    builder_.inline_graph = [this](const onnx::GraphProto& body, const std::vector<nn::ValueId>& inputs,
+                                   const Scope* outer,
+                                   const std::string& prefix) { return inline_graph(body, inputs, outer, prefix); };
     check_model();
     graph_.name = model_.graph().name();
     if (!options_.batched) graph_.batch = nn::BatchMode::none;
@@ -85,26 +86,26 @@ class Import {
         fmt::format("{}: {} problem{}{}{}", name_, problem_count_, problem_count_ == 1 ? "" : "s", problems_, more));
   }
 
-  std::string place(int index) const {
-    const onnx::NodeProto& node = model_.graph().node(index);
+  std::string place(int index) const { return place(model_.graph().node(index), index, scope_); }
+
+  std::string place(const onnx::NodeProto& node, int index, const Scope& scope) const {
     std::string op = node.op_type();
-    if (!standard(node.domain())) op = fmt::format("{}::{}", node.domain(), op);
-    return fmt::format("node {} '{}' ({}, opset {})", index, node.name(), op, opset_of(node.domain()));
+    if (!standard_domain(node.domain())) op = fmt::format("{}::{}", node.domain(), op);
+    return fmt::format("node {} '{}' ({}, opset {})", index, node.name(), op, opset_of(node.domain(), scope));
   }
 
-  static bool standard(const std::string& domain) { return domain.empty() || domain == "ai.onnx"; }
-
-  int opset_of(const std::string& domain) const {
-    for (const auto& entry : model_.opset_import())
-      if (entry.domain() == domain || (standard(domain) && standard(entry.domain())))
-        return static_cast<int>(std::clamp<std::int64_t>(entry.version(), 0, 9999));
+  int opset_of(const std::string& domain, const Scope& scope) const {
+    for (const Scope* s = &scope; s != nullptr; s = s->outer)
+      if (const auto found = s->opsets.find(standard_domain(domain) ? "" : domain); found != s->opsets.end())
+        return found->second;
     return 0;
   }
 
   void check_model() {
     require<InputError>(model_.has_graph() && (model_.graph().node_size() > 0 || model_.graph().output_size() > 0),
                         "{}: not an ONNX model, or an empty one", name_);
-    const int opset = opset_of("");
+    scope_.opsets = opsets_of(model_.opset_import());
+    const int opset = opset_of("", scope_);
     if (opset < smallest_opset || opset > largest_opset)
       problem("the model has opset {} (must be {} to {}); convert or re-export it", opset, smallest_opset,
               largest_opset);
@@ -112,17 +113,18 @@ class Import {
   }
 
   void add_initializers() {
-    for (const onnx::TensorProto& tensor : model_.graph().initializer()) {
+    for (onnx::TensorProto& tensor : *model_.mutable_graph()->mutable_initializer()) {
       if (tensor.name().empty() || builder_.has_value(tensor.name())) {
         problem("initialiser '{}' has no name or occurs twice", tensor.name());
         continue;
       }
       const nn::ValueId id = builder_.value(tensor.name());
       try {
-        graph_.values[static_cast<std::size_t>(id)].constant = convert_tensor(tensor, folder_);
+        graph_.values[static_cast<std::size_t>(id)].constant = convert_tensor(tensor, external_);
       } catch (const InputError& error) {
         problem("initialiser '{}': {}", tensor.name(), error.what());
       }
+      delete tensor.release_raw_data();
       builder_.mark_constant(id);
       builder_.set_onnx_type(id, tensor.data_type());
       note_type(tensor.data_type());
@@ -190,84 +192,109 @@ class Import {
         if (!name.empty() && !defined_.insert(name).second)
           problem("{}: writes '{}', which something else defines too", place(n), name);
     for (int n = 0; n < nodes.size(); ++n)
-      for (const std::string& name : nodes[n].input())
-        if (!name.empty() && !defined_.contains(name))
+      for (const std::string& name : names_read(nodes[n]))
+        if (!defined_.contains(name))
           problem("{}: reads '{}', which nothing defines (a missing initialiser or node)", place(n), name);
   }
 
-  /// Nodes in an order in which each follows what it reads; file order where that is one.
   std::vector<int> topological_order() {
-    const auto& nodes = model_.graph().node();
-    std::unordered_map<std::string, int> writer;
-    for (int n = 0; n < nodes.size(); ++n)
-      for (const std::string& name : nodes[n].output()) writer.emplace(name, n);
-    std::vector<int> missing(static_cast<std::size_t>(nodes.size()), 0);
-    std::vector<std::vector<int>> readers(static_cast<std::size_t>(nodes.size()));
-    for (int n = 0; n < nodes.size(); ++n)
-      for (const std::string& name : nodes[n].input()) {
-        const auto found = writer.find(name);
-        if (name.empty() || found == writer.end()) continue;
-        ++missing[static_cast<std::size_t>(n)];
-        readers[static_cast<std::size_t>(found->second)].push_back(n);
-      }
-    std::priority_queue<int, std::vector<int>, std::greater<>> ready;
-    for (int n = 0; n < nodes.size(); ++n)
-      if (missing[static_cast<std::size_t>(n)] == 0) ready.push(n);
-    std::vector<int> order;
-    while (!ready.empty()) {
-      const int n = ready.top();
-      ready.pop();
-      order.push_back(n);
-      for (const int reader : readers[static_cast<std::size_t>(n)])
-        if (--missing[static_cast<std::size_t>(reader)] == 0) ready.push(reader);
-    }
-    if (order.size() != static_cast<std::size_t>(nodes.size()))
-      for (int n = 0; n < nodes.size(); ++n)
-        if (missing[static_cast<std::size_t>(n)] > 0)
-          problem("{}: is part of a cycle, or reads from one; a network must be acyclic", place(n));
-    return order;
+    NodeOrder order = order_of(model_.graph().node());
+    for (const int n : order.cyclic)
+      problem("{}: is part of a cycle, or reads from one; a network must be acyclic", place(n));
+    return std::move(order.sorted);
   }
 
   void add_node(int index) {
-    const onnx::NodeProto& node = model_.graph().node(index);
-    const std::string domain = standard(node.domain()) ? "" : node.domain();
-    const OnnxOperator* entry = find_onnx_operator(domain, node.op_type());
+    const std::size_t before = graph_.nodes.size();
     try {
-      require<InputError>(entry != nullptr, "{}", reason_unknown(domain, node.op_type()));
-      const int opset = opset_of(node.domain());
-      // Domains of their own often come without a version.
-      if (domain.empty())
-        require<InputError>(opset >= entry->info.first_opset && opset <= entry->info.last_opset,
-                            "is known in opset {} to {} only; convert or re-export the model", entry->info.first_opset,
-                            entry->info.last_opset);
-      const auto& outputs = node.output();
-      require<InputError>(std::any_of(outputs.begin(), outputs.end(), [](const auto& name) { return !name.empty(); }),
-                          "has no outputs");
-      const std::size_t before = graph_.nodes.size();
-      entry->import(NodeImport(node, opset, folder_, builder_));
-      for (std::size_t n = before; n < graph_.nodes.size(); ++n) source_.push_back(index);
+      import_node(model_.graph().node(index), scope_);
     } catch (const InputError& error) {
       problem("{}: {}", place(index), error.what());
     }
+    source_.resize(source_.size() + graph_.nodes.size() - before, index);
   }
 
-  static std::string reason_unknown(const std::string& domain, const std::string& op) {
-    if (domain == "com.microsoft" || domain == "ai.onnx.ml" || domain.starts_with("com.microsoft"))
-      return fmt::format(
-          "operators of domain '{}' are not supported; export from the training framework, not from an "
-          "optimised runtime session",
-          domain);
-    if (!domain.empty()) return fmt::format("operators of domain '{}' are not supported", domain);
-    if (op == "If" || op == "Loop" || op == "Scan")
-      return "control flow is not supported; export a traced model for one path";
-    if (op.starts_with("QLinear") || op.ends_with("Integer"))
-      return "integer operators are not supported; export with QuantizeLinear and DequantizeLinear pairs";
-    std::vector<std::string> names;
-    for (const OnnxOperatorInfo& info : onnx_operators()) names.emplace_back(info.name);
-    const std::string near = nearest_word(op, names);
-    std::string reason = "the operator is not supported; docs/onnx_ops.md lists those that are";
-    if (!near.empty() && near != op) reason += fmt::format(" (the nearest name is '{}')", near);
-    return reason;
+  /// InputError with the reason alone.
+  void import_node(const onnx::NodeProto& node, const Scope& scope) {
+    const std::string domain = standard_domain(node.domain()) ? "" : node.domain();
+    const auto& outputs = node.output();
+    require<InputError>(std::any_of(outputs.begin(), outputs.end(), [](const auto& name) { return !name.empty(); }),
+                        "has no outputs");
+    const OnnxOperator* entry = find_onnx_operator(domain, node.op_type());
+    if (const onnx::FunctionProto* function = find_function(model_, node); function != nullptr && entry == nullptr)
+      return inline_function(*function, node, scope);
+    require<InputError>(entry != nullptr, "{}", reason_unknown(domain, node.op_type()));
+    const int opset = opset_of(node.domain(), scope);
+    // Domains of their own often come without a version.
+    if (domain.empty())
+      require<InputError>(opset >= entry->info.first_opset && opset <= entry->info.last_opset,
+                          "is known in opset {} to {} only; convert or re-export the model", entry->info.first_opset,
+                          entry->info.last_opset);
+    const NodeImport import(node, opset, external_, builder_, scope);
+    entry->import(import);
+    set_output_types(import);
+  }
+
+  std::vector<nn::ValueId> inline_graph(const onnx::GraphProto& body, const std::vector<nn::ValueId>& inputs,
+                                        const Scope* outer, const std::string& prefix) {
+    require<InputError>(static_cast<std::size_t>(body.input_size()) == inputs.size(),
+                        "its sub-graph has {} inputs instead of {}", body.input_size(), inputs.size());
+    Scope scope{.outer = outer, .prefix = prefix, .names = {}, .opsets = {}};
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      scope.names[body.input(static_cast<int>(i)).name()] = inputs[i] == nn::no_value ? "" : builder_.name(inputs[i]);
+    for (const onnx::TensorProto& tensor : body.initializer()) {
+      const nn::ValueId id = builder_.constant(prefix + tensor.name(), convert_tensor(tensor, external_));
+      builder_.set_onnx_type(id, tensor.data_type());
+      scope.names[tensor.name()] = builder_.name(id);
+    }
+    import_body(body.node(), scope);
+    std::vector<nn::ValueId> outputs;
+    for (const onnx::ValueInfoProto& output : body.output()) outputs.push_back(defined_value(output.name(), scope));
+    return outputs;
+  }
+
+  void inline_function(const onnx::FunctionProto& function, const onnx::NodeProto& node, const Scope& outer) {
+    Scope scope{.outer = nullptr, .prefix = outer.prefix, .names = {}, .opsets = opsets_of(function.opset_import())};
+    if (!node.name().empty()) scope.prefix += node.name() + ".";
+    for (int i = 0; i < function.input_size(); ++i)
+      scope.names[function.input(i)] = i < node.input_size() ? outer.resolve(node.input(i)) : "";
+    import_body(function_body(function, node), scope);
+    for (int i = 0; i < function.output_size() && i < node.output_size(); ++i) {
+      if (node.output(i).empty()) continue;
+      const nn::ValueId from = defined_value(function.output(i), scope),
+                        to = builder_.value(outer.resolve(node.output(i)));
+      if (builder_.is_constant(from)) builder_.mark_constant(to);
+      builder_.set_onnx_type(to, builder_.onnx_type(from));
+      graph_.nodes.push_back({.name = "", .op = "Identity", .inputs = {from}, .outputs = {to}, .attributes = {}});
+    }
+  }
+
+  nn::ValueId defined_value(const std::string& name, const Scope& scope) {
+    require<InputError>(name.empty() || builder_.has_value(scope.resolve(name)), "'{}' is not defined by anything",
+                        name);
+    return builder_.value(scope.resolve(name));
+  }
+
+  /// The nodes of a sub-graph or function; every reason why one cannot be imported in one message.
+  void import_body(const google::protobuf::RepeatedPtrField<onnx::NodeProto>& nodes, Scope& scope) {
+    constexpr int deepest = 64;
+    require<InputError>(++depth_ <= deepest, "sub-graphs nested more than {} deep", deepest);
+    for (const onnx::NodeProto& node : nodes)
+      for (const std::string& name : node.output())
+        if (!name.empty()) scope.names[name] = builder_.name(builder_.fresh(scope.prefix + name));
+    const NodeOrder order = order_of(nodes);
+    std::vector<std::string> reasons;
+    for (const int n : order.cyclic) reasons.push_back(place(nodes[n], n, scope) + ": is part of a cycle");
+    for (const int n : order.sorted) {
+      try {
+        for (const std::string& name : names_read(nodes[n])) defined_value(name, scope);
+        import_node(nodes[n], scope);
+      } catch (const InputError& error) {
+        reasons.push_back(fmt::format("{}: {}", place(nodes[n], n, scope), error.what()));
+      }
+    }
+    --depth_;
+    require<InputError>(reasons.empty(), "in its sub-graph, {}", fmt::join(reasons, "; "));
   }
 
   void add_outputs() {
@@ -300,12 +327,15 @@ class Import {
   /// Every node whose shapes do not fit, not only the first: values behind such a node are unknown and not reported.
   void check_shapes();
 
-  const onnx::ModelProto& model_;
-  std::string name_, folder_;
+  onnx::ModelProto& model_;  ///< gives the bytes of its initialisers away as they are converted
+  std::string name_;
+  ExternalData external_;
   const Environment& environment_;
   OnnxImportOptions options_;
   nn::Graph graph_;
   GraphBuilder builder_{graph_};
+  Scope scope_;  ///< of the network itself
+  int depth_ = 0;
   std::unordered_set<std::string> defined_;
   std::set<std::string> converted_;
   std::vector<int> source_;  ///< index of the ONNX node behind each node
@@ -325,27 +355,34 @@ void Import::check_shapes() {
   }
 }
 
+nn::Graph import_model(onnx::ModelProto& model, bool parsed, const std::string& name, const std::string& folder,
+                       const Environment& environment, const OnnxImportOptions& options) {
+  require<InputError>(parsed, "{}: not an ONNX model, or damaged (it cannot be parsed); export or copy it again", name);
+  return Import(model, name, folder, environment, options).run();
+}
+
 }  // namespace
 
 nn::Graph import_onnx_bytes(std::span<const char> bytes, const std::string& name, const std::string& folder,
                             const Environment& environment, const OnnxImportOptions& options) {
   onnx::ModelProto model;
-  require<InputError>(
-      bytes.size() <= static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()) && parse(model, bytes),
-      "{}: not an ONNX model, or damaged (it cannot be parsed); export or copy it again", name);
-  return Import(model, name, folder, environment, options).run();
+  const bool parsed = parse(model, bytes);
+  return import_model(model, parsed, name, folder, environment, options);
 }
 
 nn::Graph import_onnx(const std::string& path, const Environment& environment, const OnnxImportOptions& options) {
+  onnx::ModelProto model;
+  const bool parsed = parse_file(model, path);
   const std::string folder = std::filesystem::path(path).parent_path().string();
-  return import_onnx_bytes(read_file(path), path, folder.empty() ? "." : folder, environment, options);
+  return import_model(model, parsed, path, folder.empty() ? "." : folder, environment, options);
 }
 
 nn::Constant read_onnx_tensor(const std::string& path) {
   onnx::TensorProto tensor;
-  require<InputError>(parse(tensor, read_file(path)), "{}: not an ONNX tensor, or damaged", path);
+  require<InputError>(parse_file(tensor, path), "{}: not an ONNX tensor, or damaged", path);
   try {
-    return convert_tensor(tensor, std::filesystem::path(path).parent_path().string());
+    ExternalData external(std::filesystem::path(path).parent_path().string());
+    return convert_tensor(tensor, external, true);
   } catch (const InputError& error) {
     throw InputError(fmt::format("{}: {}", path, error.what()));
   }

@@ -37,10 +37,17 @@ nn::ValueId GraphBuilder::constant(const std::string& hint, nn::Constant values)
   return id;
 }
 
-NodeImport::NodeImport(const onnx::NodeProto& proto, int opset, const std::string& folder, GraphBuilder& builder)
-    : proto_(proto), opset_(opset), folder_(folder), builder_(builder) {
-  for (const std::string& name : proto.input()) inputs_.push_back(builder.value(name));
-  for (const std::string& name : proto.output()) outputs_.push_back(builder.value(name));
+const std::string& Scope::resolve(const std::string& name) const {
+  for (const Scope* scope = this; scope != nullptr && !name.empty(); scope = scope->outer)
+    if (const auto found = scope->names.find(name); found != scope->names.end()) return found->second;
+  return name;
+}
+
+NodeImport::NodeImport(const onnx::NodeProto& proto, int opset, ExternalData& external, GraphBuilder& builder,
+                       const Scope& scope)
+    : proto_(proto), opset_(opset), external_(external), builder_(builder), scope_(scope) {
+  for (const std::string& name : proto.input()) inputs_.push_back(builder.value(scope.resolve(name)));
+  for (const std::string& name : proto.output()) outputs_.push_back(builder.value(scope.resolve(name)));
   while (!inputs_.empty() && inputs_.back() == nn::no_value) inputs_.pop_back();
 }
 
@@ -92,7 +99,7 @@ nn::Constant NodeImport::tensor(const char* name) const {
   const Attribute* attribute = find(name, Attribute::TENSOR);
   require<InputError>(attribute != nullptr && attribute->has_t(), "attribute '{}' is missing; re-export the model",
                       name);
-  return convert_tensor(attribute->t(), folder_);
+  return convert_tensor(attribute->t(), external_);
 }
 
 void NodeImport::require_constant(std::size_t i, const char* what) const {
@@ -107,13 +114,42 @@ void NodeImport::require_absent_input(std::size_t i, const char* what) const {
   require<InputError>(!has(i), "its input {} ({}) is not supported", i, what);
 }
 
+const onnx::GraphProto& NodeImport::graph(const char* name) const {
+  const Attribute* attribute = find(name, Attribute::GRAPH);
+  require<InputError>(attribute != nullptr && attribute->has_g(), "attribute '{}' is missing; re-export the model",
+                      name);
+  return attribute->g();
+}
+
+std::optional<Shape> NodeImport::shape_of(nn::ValueId id) const {
+  return builder_.facts().shape(id);
+}
+std::optional<std::size_t> NodeImport::rank(std::size_t i) const {
+  const std::optional<Shape> known = shape(i);
+  return known ? std::optional(known->size()) : std::nullopt;
+}
+std::size_t NodeImport::required_rank(std::size_t i) const {
+  require<InputError>(has(i), "input {} is missing", i);
+  const std::optional<std::size_t> known = rank(i);
+  require<InputError>(known.has_value(), "the number of axes of input {} is not known; export with input shapes", i);
+  return *known;
+}
+std::optional<std::vector<std::int64_t>> NodeImport::known_integers_of(nn::ValueId id) const {
+  return builder_.facts().integers(id);
+}
+std::vector<nn::ValueId> NodeImport::inline_graph(const char* attribute, const std::vector<nn::ValueId>& inputs,
+                                                  const std::string& prefix) const {
+  const std::string& own = proto_.name().empty() ? op() : proto_.name();
+  return builder_.inline_graph(graph(attribute), inputs, &scope_, fmt::format("{}{}.{}.", scope_.prefix, own, prefix));
+}
+
 nn::ValueId NodeImport::fresh(const char* hint) const {
-  const std::string& base = proto_.output_size() > 0 ? proto_.output(0) : proto_.name();
+  const std::string& base = proto_.output_size() > 0 ? scope_.resolve(proto_.output(0)) : proto_.name();
   return builder_.fresh(fmt::format("{}:{}", base, hint));
 }
 
 nn::ValueId NodeImport::constant(const char* hint, nn::Constant values) const {
-  const std::string& base = proto_.output_size() > 0 ? proto_.output(0) : proto_.name();
+  const std::string& base = proto_.output_size() > 0 ? scope_.resolve(proto_.output(0)) : proto_.name();
   return builder_.constant(fmt::format("{}:{}", base, hint), std::move(values));
 }
 
@@ -133,8 +169,8 @@ nn::Node& NodeImport::emit(const std::string& op, std::vector<nn::ValueId> input
     for (const nn::ValueId id : outputs)
       if (id != nn::no_value) builder_.mark_constant(id);
   nn::Node node;
-  node.name = proto_.name().empty() || *suffix == '\0' ? proto_.name() : fmt::format("{}.{}", proto_.name(), suffix);
-  if (proto_.name().empty() && *suffix != '\0') node.name = "";
+  if (!proto_.name().empty())
+    node.name = fmt::format("{}{}{}{}", scope_.prefix, proto_.name(), *suffix == '\0' ? "" : ".", suffix);
   node.op = op;
   node.inputs = std::move(inputs);
   node.outputs = std::move(outputs);
@@ -154,6 +190,13 @@ nn::Node& NodeImport::emit_same(std::initializer_list<const char*> attributes, s
 nn::ValueId NodeImport::emit_value(const std::string& op, std::vector<nn::ValueId> inputs, const char* suffix) const {
   const nn::ValueId id = fresh(suffix);
   emit(op, std::move(inputs), {id}, suffix);
+  return id;
+}
+
+nn::ValueId NodeImport::emit_value(const std::string& op, std::vector<nn::ValueId> inputs, const char* suffix,
+                                   std::map<std::string, nn::Attribute> attributes) const {
+  const nn::ValueId id = fresh(suffix);
+  emit(op, std::move(inputs), {id}, suffix).attributes = std::move(attributes);
   return id;
 }
 

@@ -1,7 +1,9 @@
-#include <array>
+#include <algorithm>
 #include <limits>
 
 #include "onnx_rules.hpp"
+#include "onnx_tensor.hpp"
+#include "onnx_types.hpp"
 #include "tessera/core/error.hpp"
 
 namespace tessera::io {
@@ -37,8 +39,7 @@ void import_clip(N n) {
 
 void import_cast(N n) {
   const std::int64_t to = n.required_integer("to");
-  const bool supported = (to >= 1 && to <= 13 && to != 8) || to == 16;
-  require<InputError>(supported, "a cast to ONNX type {} is not supported (must be a real number or integer)", to);
+  static_cast<void>(is_floating_type(static_cast<int>(std::clamp<std::int64_t>(to, 0, 1000))));
   n.emit_same({"to"});
 }
 
@@ -68,11 +69,6 @@ void import_batch_normalization(N n) {
   for (std::size_t i = 1; i < 5; ++i) n.require_absent_output(i, "a training statistic");
   n.emit_same({"epsilon"});
 }
-void import_layer_normalization(N n) {
-  n.require_absent_output(1, "Mean");
-  n.require_absent_output(2, "InvStdDev");
-  n.emit_same({"axis", "epsilon"});
-}
 void import_instance_normalization(N n) {
   n.emit_same({"epsilon"});
 }
@@ -91,82 +87,48 @@ void import_lp_normalization(N n) {
   require<InputError>(p == 1 || p == 2, "p = {} (must be 1 or 2)", p);
   const nn::ValueId axes = n.integers_constant("axes", {n.integer("axis", -1)});
   const nn::ValueId norm = n.emit_value(p == 1 ? "ReduceL1" : "ReduceL2", {n.input(0), axes}, "norm");
-  n.emit("Div", {n.input(0), norm}, {n.output()});
-}
-
-// --- quantization ----------------------------------------------------------------------------------------------------
-
-namespace {
-
-/// Smallest and largest code of an integer type.
-std::array<std::int64_t, 2> code_range(int type) {
-  using Proto = onnx::TensorProto;
-  switch (type) {
-    case Proto::INT8:
-      return {-128, 127};
-    case Proto::UINT16:
-      return {0, 65535};
-    case Proto::INT16:
-      return {-32768, 32767};
-    case 0:
-    case Proto::UINT8:
-      return {0, 255};
-    default:
-      throw InputError(fmt::format("codes of ONNX type {} are not supported (must be 8 or 16 bit integers)", type));
-  }
-}
-
-}  // namespace
-
-void import_quantize_linear(N n) {
-  require<InputError>(n.integer("block_size", 0) == 0, "blocked quantization is not supported");
-  int type = n.has(2) ? n.onnx_type(2) : 0;
-  require<InputError>(!n.has(2) || type != 0,
-                      "the zero point's type is not stored; only a stored constant is supported");
-  if (!n.has(2)) type = static_cast<int>(n.integer("output_dtype", 0));
-  const auto [low, high] = code_range(type);
-  nn::Node& node = n.emit_same({"axis"});
-  node.attributes["low"] = low;
-  node.attributes["high"] = high;
-}
-void import_dequantize_linear(N n) {
-  require<InputError>(n.integer("block_size", 0) == 0, "blocked quantization is not supported");
-  n.emit_same({"axis"});
-}
-
-/// Quant of QONNX and Brevitas: y = (clamp(round(x / scale + zero), low, high) - zero) * scale.
-void import_quant(N n) {
-  const Tensor* bits_tensor = n.stored_floats(3);
-  require<InputError>(bits_tensor != nullptr && bits_tensor->size() == 1, "the bit width must be a stored constant");
-  const float bits = bits_tensor->data()[0];
-  require<InputError>(bits >= 1.0F && bits <= 24.0F && bits == static_cast<float>(static_cast<int>(bits)),
-                      "a bit width of {} (must be a whole number from 1 to 24)", bits);
-  const std::string rounding = n.text("rounding_mode", "ROUND");
-  require<InputError>(rounding == "ROUND" || rounding == "FLOOR" || rounding == "CEIL",
-                      "rounding_mode '{}' is not supported (must be ROUND, FLOOR or CEIL)", rounding);
-  const bool is_signed = n.integer("signed", 1) != 0, narrow = n.integer("narrow", 0) != 0;
-  const auto levels = static_cast<float>(std::int64_t{1} << static_cast<int>(bits));
-  const float low = is_signed ? -levels / 2.0F + (narrow ? 1.0F : 0.0F) : 0.0F;
-  const float high = is_signed ? levels / 2.0F - 1.0F : levels - 1.0F - (narrow ? 1.0F : 0.0F);
-  nn::ValueId value = n.emit_value("Div", {n.input(0), n.input(1)}, "scaled");
-  value = n.emit_value("Add", {value, n.input(2)}, "shifted");
-  value = n.emit_value(rounding == "ROUND" ? "Round" : rounding == "FLOOR" ? "Floor" : "Ceil", {value}, "rounded");
-  value = n.emit_value("Clip", {value, n.scalar("low", low), n.scalar("high", high)}, "clipped");
-  value = n.emit_value("Sub", {value, n.input(2)}, "centered");
-  n.emit("Mul", {value, n.input(1)}, {n.output()});
+  // Zeros stay zeros.
+  const nn::ValueId zero = n.emit_value("Equal", {norm, n.scalar("zero", 0.0F)}, "zero");
+  const nn::ValueId divisor = n.emit_value("Where", {zero, n.scalar("one", 1.0F), norm}, "divisor");
+  n.emit("Div", {n.input(0), divisor}, {n.output()});
 }
 
 // --- pooling and resizing --------------------------------------------------------------------------------------------
 
+namespace {
+
+constexpr std::initializer_list<const char*> window = {"auto_pad",     "ceil_mode", "dilations",
+                                                       "kernel_shape", "pads",      "strides"};
+
+}  // namespace
+
 void import_max_pool(N n) {
   n.require_attribute("kernel_shape");
-  n.require_absent_output(1, "Indices");
-  require<InputError>(n.integers("kernel_shape").size() <= 2, "only one or two spatial axes are supported");
-  n.emit_same({"auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "strides"});
+  require<InputError>(n.integers("kernel_shape").size() <= 3, "only one to three spatial axes are supported");
+  nn::ValueId x = n.input(0);
+  const int type = n.onnx_type(0);
+  if (n.output(0) != nn::no_value && type != 0 && !is_floating_type(type)) {
+    // Codes of up to 24 bits are exact in float32.
+    require<InputError>(integer_bits(type) <= 24, "integers of ONNX type {} are not supported here",
+                        onnx_type_name(type));
+    x = n.emit_value("Cast", {x}, "real", {{"to", std::int64_t{onnx::TensorProto::FLOAT}}});
+    const nn::ValueId y = n.fresh("pooled");
+    n.copy_attributes(n.emit("MaxPool", {x}, {y}), window);
+    n.emit("Cast", {y}, {n.output()}, "codes").attributes["to"] = std::int64_t{type};
+  } else if (n.output(0) != nn::no_value) {
+    n.copy_attributes(n.emit("MaxPool", {x}, {n.output()}), window);
+  }
+  if (n.output(1) == nn::no_value) return;
+  nn::Node& node = n.emit("MaxPoolIndices", {x}, {n.output(1)}, "indices");
+  n.copy_attributes(node, {"auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "strides", "storage_order"});
+}
+void import_max_unpool(N n) {
+  n.require_attribute("kernel_shape");
+  n.emit_same({"kernel_shape", "pads", "strides"});
 }
 void import_average_pool(N n) {
   n.require_attribute("kernel_shape");
-  require<InputError>(n.integers("kernel_shape").size() <= 2, "only one or two spatial axes are supported");
+  require<InputError>(n.integers("kernel_shape").size() <= 3, "only one to three spatial axes are supported");
   n.emit_same({"auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides", "p"});
 }
 void import_global_pool(N n) {
@@ -174,31 +136,24 @@ void import_global_pool(N n) {
 }
 
 void import_resize(N n) {
-  const std::string mode = n.text("mode", "nearest");
-  require<InputError>(mode == "nearest" || mode == "linear", "mode '{}' is not supported (must be nearest or linear)",
-                      mode);
-  require<InputError>(n.integer("antialias", 0) == 0, "antialias = 1 is not supported");
-  const std::string policy = n.text("keep_aspect_ratio_policy", "stretch");
-  require<InputError>(policy == "stretch", "keep_aspect_ratio_policy '{}' is not supported (must be stretch)", policy);
-  nn::Node* node = nullptr;
   if (n.opset() < 11) {
-    node = &n.emit("Resize", {n.input(0), nn::no_value, n.input(1)}, {n.output()});
-    node->attributes["coordinate_transformation_mode"] = std::string("asymmetric");
-    node->attributes["nearest_mode"] = std::string("floor");
-  } else {
-    const std::string transform = n.text("coordinate_transformation_mode", "half_pixel");
-    require<InputError>(transform != "tf_crop_and_resize" && transform != "tf_half_pixel_for_nn",
-                        "coordinate_transformation_mode '{}' is not supported", transform);
-    // An empty `scales` stands for an absent one.
-    nn::ValueId scales = n.input(2);
-    if (const Tensor* stored = n.stored_floats(2); stored != nullptr && stored->size() == 0) scales = nn::no_value;
-    std::vector<nn::ValueId> inputs = {n.input(0), nn::no_value, scales};
-    if (n.has(3)) inputs.push_back(n.input(3));
-    while (inputs.size() > 1 && inputs.back() == nn::no_value) inputs.pop_back();
-    node = &n.emit("Resize", inputs, {n.output()});
-    n.copy_attributes(*node, {"coordinate_transformation_mode", "nearest_mode", "axes"});
+    nn::Node& node = n.emit("Resize", {n.input(0), nn::no_value, n.input(1)}, {n.output()});
+    node.attributes["coordinate_transformation_mode"] = std::string("asymmetric");
+    node.attributes["nearest_mode"] = std::string("floor");
+    node.attributes["mode"] = n.text("mode", "nearest");
+    return;
   }
-  node->attributes["mode"] = mode;
+  // Empty `roi`, `scales` or `sizes` stand for absent ones.
+  std::vector<nn::ValueId> inputs;
+  for (std::size_t i = 0; i < 4; ++i) {
+    const Tensor* stored = n.stored_floats(i);
+    inputs.push_back(i > 0 && stored != nullptr && stored->size() == 0 ? nn::no_value : n.input(i));
+  }
+  if (n.text("coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize") inputs[1] = nn::no_value;
+  while (inputs.size() > 1 && inputs.back() == nn::no_value) inputs.pop_back();
+  nn::Node& node = n.emit("Resize", inputs, {n.output()});
+  n.copy_attributes(node, {"coordinate_transformation_mode", "nearest_mode", "axes", "mode", "antialias",
+                           "cubic_coeff_a", "exclude_outside", "extrapolation_value", "keep_aspect_ratio_policy"});
 }
 
 void import_upsample(N n) {

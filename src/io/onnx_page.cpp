@@ -19,9 +19,19 @@ std::string onnx_operator_page() {
 
 This page is generated from the importer's table (`src/io/onnx_operators.cpp`); a test compares them.
 
-Models of opset {} to {} are read. Placement "tiles": constant weights can be analog, one layer of `layers: match` each; "digital":
-float32; "folded": gone after import. Everything that does not fit is listed, node by node, before anything is built.
-float16, bfloat16 and double become float32; integers and booleans become int64.
+Models of opset {} to {} are read. Everything that does not fit is listed, node by node, with what to do, before anything is built.
+
+| placement | meaning |
+|---|---|
+| tiles | constant weights can be analog, one layer of `layers: match` each |
+| digital | float32 |
+| integer | integer codes, executed exactly and digitally; with `integer_operators: dequantize`, float32 layers between quantizers, whose weights can be analog |
+| folded | gone after import |
+
+float16, bfloat16 and double become float32; integers and booleans become int64, and wrap like their own type. Functions of the file are
+inlined. Of `If` the branch that is taken becomes part of the network, of `Loop` the iterations; what decides must be constant, or follow from
+extents that are fixed. Operators of ONNX Runtime's optimiser (`com.microsoft`) are spelled out again. A product of two activations is
+digital unless `layers:` puts it on tiles.
 
 | operator | opsets | placement | restrictions |
 |---|---|---|---|

@@ -12,13 +12,18 @@ void import_identity(N n) {
   n.emit("Identity", {n.input(0)}, {n.output()});
 }
 void import_dropout(N n) {
-  n.require_absent_output(1, "mask");
   if (n.has(2)) {
     const nn::IntTensor* training = n.stored_integers(2);
-    require<InputError>(training != nullptr && training->values == std::vector<std::int64_t>{0},
+    const Tensor* ratio = n.stored_floats(1);
+    const bool nothing_dropped = n.has(1) && ratio != nullptr && ratio->size() == 1 && ratio->data()[0] == 0.0F;
+    require<InputError>(nothing_dropped || (training != nullptr && training->values == std::vector<std::int64_t>{0}),
                         "training_mode may be on; export the model in evaluation mode");
   }
-  import_identity(n);
+  if (n.output() != nn::no_value) n.emit("Identity", {n.input(0)}, {n.output()});
+  if (n.output(1) == nn::no_value) return;
+  // The mask of what is kept: everything.
+  const nn::ValueId shape = n.emit_value("Shape", {n.input(0)}, "shape");
+  n.emit("ConstantOfShape", {shape}, {n.output(1)}, "mask").attributes["integer_value"] = std::int64_t{1};
 }
 void import_constant(N n) {
   if (n.has_attribute("value")) return n.define_constant(n.tensor("value"));

@@ -1,10 +1,11 @@
 #include "onnx_tensor.hpp"
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
+#include <span>
 
 #include "tessera/core/error.hpp"
 
@@ -26,6 +27,20 @@ float float_from_half(std::uint16_t bits) {
 
 float float_from_bfloat16(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
+}
+
+/// Bits of packed types, which fill their bytes from the lowest bits on; 0 for all others.
+int packed_bits(int type) {
+  if (type == onnx_uint4 || type == onnx_int4) return 4;
+  return type == onnx_uint2 || type == onnx_int2 ? 2 : 0;
+}
+
+std::int64_t load_packed(const char* bytes, std::int64_t i, int type) {
+  const int bits = packed_bits(type), per_byte = 8 / bits;
+  const auto byte = static_cast<unsigned>(static_cast<unsigned char>(bytes[i / per_byte]));
+  const auto value = static_cast<int>((byte >> static_cast<unsigned>(i % per_byte * bits)) & ((1U << bits) - 1U));
+  const bool is_signed = type == onnx_int4 || type == onnx_int2;
+  return is_signed && value >= 1 << (bits - 1) ? value - (1 << bits) : value;
 }
 
 std::size_t element_size(int type) {
@@ -89,42 +104,46 @@ std::int64_t load_integer(const char* at, int type) {
   }
 }
 
-/// Bytes [offset, offset + length) of a file beside the model.
-std::string external_bytes(const Proto& tensor, const std::string& folder) {
+/// Where a tensor lies in a file beside the model.
+struct ExternalPlace {
   std::string location;
   std::int64_t offset = 0, length = -1;
+};
+
+ExternalPlace place_of(const Proto& tensor) {
+  ExternalPlace place;
   for (const auto& entry : tensor.external_data()) {
     try {
-      if (entry.key() == "location") location = entry.value();
-      if (entry.key() == "offset") offset = std::stoll(entry.value());
-      if (entry.key() == "length") length = std::stoll(entry.value());
+      if (entry.key() == "location") place.location = entry.value();
+      if (entry.key() == "offset") place.offset = std::stoll(entry.value());
+      if (entry.key() == "length") place.length = std::stoll(entry.value());
     } catch (const std::exception&) {
       throw InputError(fmt::format("external data with {} = '{}'", entry.key(), entry.value()));
     }
   }
-  const std::filesystem::path relative(location);
-  bool inside = !location.empty() && relative.is_relative();
-  for (const auto& part : relative) inside = inside && part != "..";
-  require<InputError>(inside, "external data in '{}', which is not a file in the model's folder", location);
-  const std::filesystem::path path = std::filesystem::path(folder) / relative;
-  std::ifstream file(path, std::ios::binary);
-  require<InputError>(file.is_open() && !std::filesystem::is_directory(path),
-                      "external data file '{}' cannot be read; keep it beside the model", location);
-  file.seekg(0, std::ios::end);
-  const auto size = static_cast<std::int64_t>(file.tellg());
-  if (length < 0) length = size - offset;
-  require<InputError>(offset >= 0 && length >= 0 && offset <= size && length <= size - offset,
-                      "external data of {} bytes at {} lies outside of '{}' ({} bytes)", length, offset, location,
-                      size);
-  std::string bytes(static_cast<std::size_t>(length), '\0');
-  file.seekg(offset);
-  file.read(bytes.data(), length);
-  require<InputError>(file.gcount() == length, "external data file '{}' cannot be read", location);
-  return bytes;
+  return place;
+}
+
+std::span<const char> external_bytes(const MappedFile& file, const ExternalPlace& place) {
+  const std::int64_t size = file.size();
+  const std::int64_t length = place.length < 0 ? size - place.offset : place.length;
+  require<InputError>(place.offset >= 0 && length >= 0 && place.offset <= size && length <= size - place.offset,
+                      "external data of {} bytes at {} lies outside of '{}' ({} bytes)", length, place.offset,
+                      place.location, size);
+  return file.bytes(place.offset, length);
 }
 
 void check_count(std::int64_t have, std::int64_t want, const Shape& shape) {
   require<InputError>(have == want, "{} values for shape {}", have, to_string(shape));
+}
+
+nn::Constant packed_integers(Shape shape, std::span<const char> bytes, int type) {
+  const std::int64_t count = element_count(shape), per_byte = 8 / packed_bits(type);
+  check_count(static_cast<std::int64_t>(bytes.size()), (count + per_byte - 1) / per_byte, shape);
+  nn::IntTensor result{std::move(shape), std::vector<std::int64_t>(static_cast<std::size_t>(count))};
+  for (std::int64_t i = 0; i < count; ++i)
+    result.values[static_cast<std::size_t>(i)] = load_packed(bytes.data(), i, type);
+  return result;
 }
 
 /// Values from the typed fields (no raw data).
@@ -160,6 +179,9 @@ std::int64_t typed_count(const Proto& tensor, int type) {
 }  // namespace
 
 std::string onnx_type_name(int type) {
+  constexpr std::array<const char*, 10> newer{"FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "UINT4",
+                                              "INT4",         "FLOAT4E2M1",     "FLOAT8E8M0", "UINT2",          "INT2"};
+  if (type >= 17 && type < 27) return newer[static_cast<std::size_t>(type - 17)];
   return Proto::DataType_IsValid(type) ? Proto::DataType_Name(static_cast<Proto::DataType>(type))
                                        : fmt::format("type {}", type);
 }
@@ -180,23 +202,32 @@ bool is_floating_type(int type) {
     case Proto::UINT32:
     case Proto::INT64:
     case Proto::UINT64:
+    case onnx_uint4:
+    case onnx_int4:
+    case onnx_uint2:
+    case onnx_int2:
       return false;
     default:
       throw InputError(fmt::format("elements of type {} are not supported", onnx_type_name(type)));
   }
 }
 
-nn::Constant convert_tensor(const Proto& tensor, const std::string& folder) {
+namespace {
+
+nn::Constant convert_bytes(const Proto& tensor, std::span<const char> raw, bool has_raw, bool allow_nan) {
   const int type = tensor.data_type();
   const bool floating = is_floating_type(type);
   Shape shape(tensor.dims().begin(), tensor.dims().end());
   require<InputError>(shape.size() <= 64, "{} axes", shape.size());
   const std::int64_t count = element_count(shape);
-  const bool external = tensor.data_location() == Proto::EXTERNAL;
-  const std::string stored = external ? external_bytes(tensor, folder) : std::string();
-  const std::string& raw = external ? stored : tensor.raw_data();
-  const bool has_raw = external || tensor.has_raw_data();
   const auto size = static_cast<std::int64_t>(element_size(type));
+  const int packed = packed_bits(type);
+  if (packed > 0 && !has_raw) {
+    std::string bytes;
+    for (const std::int32_t word : tensor.int32_data()) bytes.push_back(static_cast<char>(word & 0xFF));
+    return packed_integers(std::move(shape), bytes, type);
+  }
+  if (packed > 0) return packed_integers(std::move(shape), raw, type);
   if (has_raw) {
     const auto bytes = static_cast<std::int64_t>(raw.size());
     require<InputError>(bytes / size == count && bytes % size == 0, "{} bytes for shape {} of {}", bytes,
@@ -223,7 +254,7 @@ nn::Constant convert_tensor(const Proto& tensor, const std::string& folder) {
   for (std::int64_t i = 0; i < count; ++i) {
     const float value =
         has_raw ? load_float(raw.data() + i * size, type) : typed_float(tensor, static_cast<int>(i), type);
-    require<InputError>(!std::isnan(value),
+    require<InputError>(allow_nan || !std::isnan(value),
                         "element {} is not a number (NaN); the file is damaged or its training diverged", i);
     if (type == Proto::DOUBLE && std::isinf(value)) {
       const double exact = has_raw ? load<double>(raw.data() + i * size) : tensor.double_data(static_cast<int>(i));
@@ -231,6 +262,34 @@ nn::Constant convert_tensor(const Proto& tensor, const std::string& folder) {
     }
     result.data()[i] = value;
   }
+  return result;
+}
+
+}  // namespace
+
+const MappedFile& ExternalData::file(const std::string& location) {
+  auto& file = files_[location];
+  if (file) return *file;
+  const std::filesystem::path relative(location);
+  bool inside = !location.empty() && relative.is_relative();
+  for (const auto& part : relative) inside = inside && part != "..";
+  require<InputError>(inside, "external data in '{}', which is not a file in the model's folder", location);
+  try {
+    file = std::make_unique<MappedFile>((std::filesystem::path(folder_) / relative).string());
+  } catch (const InputError&) {
+    throw InputError(fmt::format("external data file '{}' cannot be read; keep it beside the model", location));
+  }
+  return *file;
+}
+
+nn::Constant convert_tensor(const Proto& tensor, ExternalData& external, bool allow_nan) {
+  if (tensor.data_location() != Proto::EXTERNAL)
+    return convert_bytes(tensor, tensor.raw_data(), tensor.has_raw_data(), allow_nan);
+  const ExternalPlace place = place_of(tensor);
+  const MappedFile& file = external.file(place.location);
+  const std::span<const char> bytes = external_bytes(file, place);
+  nn::Constant result = convert_bytes(tensor, bytes, true, allow_nan);
+  file.release(bytes);
   return result;
 }
 

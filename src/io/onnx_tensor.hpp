@@ -1,17 +1,35 @@
 #pragma once
 #include <onnx/onnx_pb.h>
 
+#include <map>
+#include <memory>
 #include <string>
 
+#include "mapped_file.hpp"
 #include "tessera/nn/graph.hpp"
 
 /// Tensors of ONNX files.
 namespace tessera::io {
 
-/// Converts a tensor, reading external data from `folder` where it says so. InputError (without the file's name): a
+/// Files beside a model that hold tensors, mapped when they are first asked for and kept.
+class ExternalData {
+ public:
+  explicit ExternalData(std::string folder) : folder_(std::move(folder)) {}
+  /// InputError (without the model's name) if the location is not a file inside the folder.
+  const MappedFile& file(const std::string& location);
+
+ private:
+  std::string folder_;
+  std::map<std::string, std::unique_ptr<MappedFile>> files_;
+};
+
+/// Converts a tensor, reading external data where it says so. InputError (without the file's name): a
 /// type that is not a real number or integer, a size that does not fit the shape, NaN, a double beyond float32,
-/// external data that is missing, too short, or outside the folder.
-nn::Constant convert_tensor(const onnx::TensorProto& tensor, const std::string& folder);
+/// external data that is missing, too short, or outside the folder; NaN unless it is allowed (in data, not in weights).
+nn::Constant convert_tensor(const onnx::TensorProto& tensor, ExternalData& external, bool allow_nan = false);
+
+/// Types that the installed definitions of ONNX may not know yet.
+inline constexpr int onnx_uint4 = 21, onnx_int4 = 22, onnx_uint2 = 25, onnx_int2 = 26;
 
 /// "float", "int64", ... for messages; "type 99" if unknown.
 std::string onnx_type_name(int type);

@@ -6,8 +6,8 @@
 #include "tessera/core/messages.hpp"
 #include "tessera/nn/graph.hpp"
 
-/// Reading networks from ONNX files (opset 7 to 21). The result is a plain graph in the canonical operators of module
-/// nn; mapping it to hardware is a later step.
+/// Reading networks from ONNX files (opset 6 to 25, and operators that have not changed since an earlier one). The
+/// result is a plain graph in the canonical operators of module nn; mapping it to hardware is a later step.
 namespace tessera::io {
 
 struct OnnxImportOptions {
@@ -15,6 +15,9 @@ struct OnnxImportOptions {
   bool batched = true;
   /// Inputs that are to be constants with these values: weights or shapes that the file leaves open.
   std::map<std::string, nn::Constant> constants;
+  /// Integer operators (QLinearConv, MatMulInteger, ...) are executed exactly, digitally. True: as the float32 layers
+  /// between quantizers that they stand for, whose weights can be put on tiles.
+  bool dequantize = false;
 };
 
 /// Reads a network. What is stored beside the file (external data) is looked for in its folder.
@@ -33,7 +36,8 @@ nn::Graph import_onnx(const std::string& path, const Environment& environment, c
 nn::Graph import_onnx_bytes(std::span<const char> bytes, const std::string& name, const std::string& folder,
                             const Environment& environment, const OnnxImportOptions& options = {});
 
-/// Reads a file that holds one serialized TensorProto (the inputs and outputs of ONNX test data). InputError as above.
+/// Reads a file that holds one serialized TensorProto (the inputs and outputs of ONNX test data), where
+/// NaN is a value like others. InputError as above.
 nn::Constant read_onnx_tensor(const std::string& path);
 
 /// What the importer knows of one ONNX operator.
@@ -41,7 +45,9 @@ struct OnnxOperatorInfo {
   const char* domain;  ///< "" for the standard operators
   const char* name;
   int first_opset, last_opset;
-  const char* placement;     ///< "tiles" if its weights can be analog, "digital", or "folded" (gone after import)
+  /// "tiles" if its weights can be analog, "digital", "integer" (exact and digital, or on tiles with `dequantize`), or
+  /// "folded" (gone after import)
+  const char* placement;
   const char* restrictions;  ///< "" if none
 };
 
@@ -51,7 +57,7 @@ std::span<const OnnxOperatorInfo> onnx_operators();
 /// The text of docs/onnx_ops.md.
 std::string onnx_operator_page();
 
-inline constexpr int smallest_opset = 7;
-inline constexpr int largest_opset = 21;
+inline constexpr int smallest_opset = 1;
+inline constexpr int largest_opset = 25;
 
 }  // namespace tessera::io
