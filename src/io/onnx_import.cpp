@@ -1,16 +1,13 @@
 #include "tessera/io/onnx_import.hpp"
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/stubs/logging.h>
-
 #include <algorithm>
 #include <filesystem>
-#include <limits>
 #include <set>
 #include <unordered_set>
 
 #include "onnx_names.hpp"
 #include "onnx_node.hpp"
+#include "onnx_parse.hpp"
 #include "onnx_tensor.hpp"
 #include "onnx_types.hpp"
 #include "tessera/core/error.hpp"
@@ -22,24 +19,17 @@ namespace {
 
 constexpr std::size_t listed_problems = 100;
 
-/// protobuf reports what it cannot parse on stderr; the message that matters is thrown.
-template <class Message>
-bool parse(Message& message, std::span<const char> bytes) {
-  const google::protobuf::LogSilencer silence;
-  return bytes.size() <= static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()) &&
-         message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
-}
+/// Counts how deep sub-graphs are nested.
+class Deeper {
+ public:
+  explicit Deeper(int& depth) : depth_(depth) { ++depth_; }
+  ~Deeper() { --depth_; }
+  Deeper(const Deeper&) = delete;
+  Deeper& operator=(const Deeper&) = delete;
 
-/// The same from a file, which is mapped, not copied.
-template <class Message>
-bool parse_file(Message& message, const std::string& path) {
-  std::error_code error;
-  require<InputError>(std::filesystem::exists(path, error), "{}: no such file", path);
-  const MappedFile file(path);
-  require<InputError>(file.size() < std::numeric_limits<std::int32_t>::max(),
-                      "{}: larger than 2 GB; store the weights as external data", path);
-  return parse(message, file.bytes(0, file.size()));
-}
+ private:
+  int& depth_;
+};
 
 class Import {
  public:
@@ -278,7 +268,9 @@ class Import {
   /// The nodes of a sub-graph or function; every reason why one cannot be imported in one message.
   void import_body(const google::protobuf::RepeatedPtrField<onnx::NodeProto>& nodes, Scope& scope) {
     constexpr int deepest = 64;
-    require<InputError>(++depth_ <= deepest, "sub-graphs nested more than {} deep", deepest);
+    constexpr std::size_t most_nodes = 1'000'000;
+    const Deeper deeper(depth_);
+    require<InputError>(depth_ <= deepest, "sub-graphs nested more than {} deep", deepest);
     for (const onnx::NodeProto& node : nodes)
       for (const std::string& name : node.output())
         if (!name.empty()) scope.names[name] = builder_.name(builder_.fresh(scope.prefix + name));
@@ -287,13 +279,13 @@ class Import {
     for (const int n : order.cyclic) reasons.push_back(place(nodes[n], n, scope) + ": is part of a cycle");
     for (const int n : order.sorted) {
       try {
+        require<InputError>(graph_.nodes.size() < most_nodes, "more than {} operators once all is inlined", most_nodes);
         for (const std::string& name : names_read(nodes[n])) defined_value(name, scope);
         import_node(nodes[n], scope);
       } catch (const InputError& error) {
         reasons.push_back(fmt::format("{}: {}", place(nodes[n], n, scope), error.what()));
       }
     }
-    --depth_;
     require<InputError>(reasons.empty(), "in its sub-graph, {}", fmt::join(reasons, "; "));
   }
 

@@ -148,8 +148,12 @@ void infer_einsum(const InferContext& c) {
   }
   const EinsumEquation equation = equation_of(c.node, shapes, c.where());
   const std::map<char, std::int64_t> extents = extents_of(equation, shapes, c.where());
-  Shape out;
+  Shape out, summed;
   for (const char label : equation.output) out.push_back(extents.at(label));
+  for (const char label : equation.summed) summed.push_back(extents.at(label));
+  constexpr std::int64_t most_terms = std::int64_t{1} << 24;
+  require<InputError>(element_count(summed) <= most_terms, "{}: sums of {} terms are not supported (at most {})",
+                      c.where(), element_count(summed), most_terms);
   c.set(0, c.required(0).type, out);
 }
 

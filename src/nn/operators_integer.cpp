@@ -123,17 +123,20 @@ void compute_conv_integer(const ComputeContext& c) {
     for (std::int64_t ch = 0; ch < g.in_channels; ++ch)
       for (std::int64_t p = 0; p < pixels; ++p)
         image[static_cast<std::size_t>(p * g.in_channels + ch)] = centred(x[ch * pixels + p], zero_of(c, 2, 0), c);
-    Matrix rows = Matrix::uninitialized(positions, g.vector_size());
-    std::vector<std::int64_t> sums(static_cast<std::size_t>(positions * g.group_outputs()));
-    for (std::int64_t group = 0; group < g.groups; ++group) {
-      gather_rows_channel_major(g, image.data(), group, 0, positions, rows.data());
-      multiply_exactly(std::as_const(weights).view().rows_from(group * g.group_outputs(), g.group_outputs()),
-                       std::as_const(rows).view(), sums.data(), {});
-      std::int64_t* y = c.out[0].integers() + (n * g.out_channels + group * g.group_outputs()) * positions;
-      for (std::int64_t p = 0; p < positions; ++p)
-        for (std::int64_t o = 0; o < g.group_outputs(); ++o)
-          y[o * positions + p] = sums[static_cast<std::size_t>(p * g.group_outputs() + o)];
-    }
+    constexpr std::int64_t block = 512;
+    Matrix rows = Matrix::uninitialized(std::min(block, positions), g.vector_size());
+    std::vector<std::int64_t> sums(static_cast<std::size_t>(rows.rows() * g.group_outputs()));
+    for (std::int64_t group = 0; group < g.groups; ++group)
+      for (std::int64_t begin = 0; begin < positions; begin += block) {
+        const std::int64_t count = std::min(block, positions - begin);
+        gather_rows_channel_major(g, image.data(), group, begin, begin + count, rows.data());
+        multiply_exactly(std::as_const(weights).view().rows_from(group * g.group_outputs(), g.group_outputs()),
+                         std::as_const(rows).view().rows_from(0, count), sums.data(), {});
+        std::int64_t* y = c.out[0].integers() + (n * g.out_channels + group * g.group_outputs()) * positions + begin;
+        for (std::int64_t p = 0; p < count; ++p)
+          for (std::int64_t o = 0; o < g.group_outputs(); ++o)
+            y[o * positions + p] = sums[static_cast<std::size_t>(p * g.group_outputs() + o)];
+      }
   });
 }
 

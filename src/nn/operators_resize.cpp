@@ -92,6 +92,11 @@ double source_coordinate(const ResizeAxis& axis, std::int64_t i, const std::stri
   return (x + 0.5) / axis.scale - 0.5;
 }
 
+/// Regions may be any numbers.
+bool is_place(double x) {
+  return std::fabs(x) < 1e15;
+}
+
 std::int64_t nearest_index(double x, const std::string& mode) {
   if (mode == "floor") return static_cast<std::int64_t>(std::floor(x));
   if (mode == "ceil") return static_cast<std::int64_t>(std::ceil(x));
@@ -123,7 +128,9 @@ struct Interpolation {
 Taps taps_of(const ResizeAxis& axis, std::int64_t i, const Interpolation& how) {
   const double x = source_coordinate(axis, i, how.transform);
   Taps taps;
-  taps.outside = how.transform == "tf_crop_and_resize" && (x < 0.0 || x > static_cast<double>(axis.in - 1));
+  taps.outside =
+      !is_place(x) || (how.transform == "tf_crop_and_resize" && (x < 0.0 || x > static_cast<double>(axis.in - 1)));
+  if (taps.outside) return taps;
   const double shrink = how.antialias ? std::min(axis.scale, 1.0) : 1.0;
   const double support = (how.cubic ? 2.0 : 1.0) / shrink;
   const auto base = static_cast<std::int64_t>(std::floor(x));
@@ -185,7 +192,8 @@ void resize_nearest(const ComputeContext& c, const std::vector<ResizeAxis>& axes
     map.resize(static_cast<std::size_t>(axis.out));
     for (std::size_t i = 0; i < map.size(); ++i) {
       const double x = source_coordinate(axis, static_cast<std::int64_t>(i), transform);
-      const bool outside = transform == "tf_crop_and_resize" && (x < 0.0 || x > static_cast<double>(axis.in - 1));
+      const bool outside =
+          !is_place(x) || (transform == "tf_crop_and_resize" && (x < 0.0 || x > static_cast<double>(axis.in - 1)));
       map[i] = outside ? -1 : std::clamp<std::int64_t>(nearest_index(x, rounding), 0, axis.in - 1);
     }
   }

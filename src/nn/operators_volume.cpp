@@ -179,8 +179,13 @@ Shape unpooled_shape(const Node& node, const Shape& in, const std::string& where
   if (strides.empty()) strides.assign(axes, 1);
   require<InputError>(kernel.size() == axes && strides.size() == axes && (pads.empty() || pads.size() == 2 * axes),
                       "{}: kernel_shape, strides and pads for an input of {}", where, to_string(in));
+  constexpr std::int64_t largest = std::int64_t{1} << 31;
+  for (const auto* list : {&kernel, &strides, &pads})
+    for (const std::int64_t value : *list)
+      require<InputError>(value >= 0 && value < largest, "{}: a window with {}", where, value);
   Shape out = {in[0], in[1]};
   for (std::size_t d = 0; d < axes; ++d) {
+    require<InputError>(in[d + 2] < largest, "{}: an input extent of {}", where, in[d + 2]);
     out.push_back((in[d + 2] - 1) * strides[d] + kernel[d] - (pads.empty() ? 0 : pads[d] + pads[d + axes]));
     require<InputError>(out.back() > 0 && out.back() < largest_extent, "{}: an output extent of {}", where, out.back());
   }
