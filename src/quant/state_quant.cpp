@@ -106,7 +106,7 @@ void validate(const StateQuantParameters& p, const std::string& key) {
     report("threshold",
            fmt::format("all {} levels, from -(T + T lower_limit) to T + T upper_limit, are {}: a state could "
                        "take no other value; choose a threshold other than 0",
-                       1 << p.num_bits, limits.low));
+                       1 << p.num_bits, limits.low + 0.0));
   } else if (problems.empty() && p.uniform) {
     const std::vector<float> levels = uniform_levels(limits, 1 << p.num_bits);
     if (std::adjacent_find(levels.begin(), levels.end()) != levels.end())
