@@ -90,13 +90,15 @@ void evaluate_product(const LinearCall& call) {
       for (std::int64_t i = 0; i < matrices; ++i) multiply(i, call.parallel);
     else
       parallel_for(call.parallel, matrices, [&](std::int64_t i) { multiply(i, Parallel{1}); });
-    for (std::int64_t head = 0; head < heads; ++head) {
+    for (std::int64_t head = 0; head < std::ssize(call.operators); ++head) {
       const LinearOperator& op = *call.operators[static_cast<std::size_t>(head)];
       if (!op.collects()) continue;
-      Matrix results = Matrix::uninitialized(matrices / heads * rows, outputs);
+      Matrix results = Matrix::uninitialized(order.samples * rows, outputs);
       op.finish(results.view());
-      for (std::int64_t m = 0; m < matrices / heads; ++m)
-        std::copy_n(results.view().row(m * rows), rows * outputs, y.floats() + (m * heads + head) * rows * outputs);
+      for (std::int64_t n = 0; n < order.samples; ++n) {
+        const std::int64_t i = (head / order.inner * order.samples + n) * order.inner + head % order.inner;
+        std::copy_n(results.view().row(n * rows), rows * outputs, y.floats() + i * rows * outputs);
+      }
     }
   }
   if (call.relu) rectify(y.floats(), y.size());

@@ -173,14 +173,14 @@ void compute_max_pool_indices(const ComputeContext& c) {
 namespace {
 
 Shape unpooled_shape(const Node& node, const Shape& in, const std::string& where) {
-  const std::vector<std::int64_t> kernel = node.integers("kernel_shape"), pads = node.integers("pads");
+  std::vector<std::int64_t> kernel = node.integers("kernel_shape"), pads = node.integers("pads");
   std::vector<std::int64_t> strides = node.integers("strides");
   const std::size_t axes = in.size() - 2;
   if (strides.empty()) strides.assign(axes, 1);
   require<InputError>(kernel.size() == axes && strides.size() == axes && (pads.empty() || pads.size() == 2 * axes),
                       "{}: kernel_shape, strides and pads for an input of {}", where, to_string(in));
   constexpr std::int64_t largest = std::int64_t{1} << 31;
-  for (const auto* list : {&kernel, &strides, &pads})
+  for (const std::vector<std::int64_t>* list : {&kernel, &strides, &pads})
     for (const std::int64_t value : *list)
       require<InputError>(value >= 0 && value < largest, "{}: a window with {}", where, value);
   Shape out = {in[0], in[1]};

@@ -75,7 +75,7 @@ TEST(RunConfig, EveryValueArrives) {
   const RunConfig config = read_run_config_text(complete, "run.yaml", "/data/configs", {}, &report);
   EXPECT_EQ(config.name, "mnist-cnn");
   EXPECT_EQ(config.seed, 7U);
-  EXPECT_EQ(config.model, (sim::ModelParameters{"/data/nets/mnist.onnx", true}));
+  EXPECT_EQ(config.model, (sim::ModelParameters{.file = "/data/nets/mnist.onnx", .fold_batchnorm = true}));
   EXPECT_EQ(config.data.inputs, std::vector<std::string>{"/data/configs/images.gz"});
   EXPECT_EQ(config.data.labels, "/abs/labels.gz");
   EXPECT_EQ(config.data.scale, 0.00392156862745098);
