@@ -10,17 +10,14 @@
 #include "hwy/foreach_target.h"
 // after foreach_target.h
 #include "hwy/highway.h"
+// after highway.h
+#include "kernels/vectors-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
-
-using D = hn::CappedTag<float, 16>;
-using V = hn::Vec<D>;
-using M = hn::Mask<D>;
-constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
 
 // Correctly rounded division by a constant without the divider: Markstein's correction of a faithful quotient. With
 // hi + lo = 1/d to twice the precision, q = fma(v, hi, v lo) is within one ulp, and fma(fma(-q, d, v), hi, q) is the
@@ -63,46 +60,6 @@ HWY_INLINE V rounded(V q) {
 #else
   return hn::CopySign(hn::Round(q), q);
 #endif
-}
-
-// A whole vector, or the first `left` lanes of one at the end of a row: loop bodies are compiled for both.
-struct Whole {
-  static HWY_INLINE V load(const float* p) { return hn::LoadU(D(), p); }
-  static HWY_INLINE void store(V v, float* p) { hn::StoreU(v, D(), p); }
-};
-#if HWY_TARGET <= HWY_AVX2
-struct Part {
-  M mask;
-  HWY_INLINE explicit Part(std::int64_t left) : mask(hn::FirstN(D(), static_cast<std::size_t>(left))) {}
-  HWY_INLINE V load(const float* p) const { return hn::MaskedLoad(mask, D(), p); }
-  HWY_INLINE void store(V v, float* p) const { hn::BlendedStore(v, mask, D(), p); }
-};
-#else  // masked loads and stores of these touch whole vectors, and what lies behind a row belongs to others
-struct Part {
-  std::int64_t left;
-  HWY_INLINE explicit Part(std::int64_t n) : left(n) {}
-  HWY_INLINE V load(const float* p) const {
-    HWY_ALIGN float lane[lanes] = {};
-    for (std::int64_t i = 0; i < left; ++i) lane[i] = p[i];
-    return hn::Load(D(), lane);
-  }
-  HWY_INLINE void store(V v, float* p) const {
-    HWY_ALIGN float lane[lanes];
-    hn::Store(v, D(), lane);
-    for (std::int64_t i = 0; i < left; ++i) p[i] = lane[i];
-  }
-};
-#endif
-
-// Lambdas do not inherit the target of the enclosing function everywhere, and a call per vector would cost more than
-// the vector.
-#define TESSERA_LOOP_BODY HWY_ATTR __attribute__((always_inline))
-
-template <class Body>
-HWY_INLINE void for_vectors(std::int64_t n, const Body& body) {
-  std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) body(Whole(), i);
-  if (i < n) body(Part(n - i), i);
 }
 
 struct DacConstants {
@@ -310,66 +267,6 @@ void convert_outputs(const AdcBlock& b) {
     adc_stepped<Noise::per_output>(b);
 }
 
-void add_read_noise(const MatrixView& v, const ConstMatrixView& variance, const float* noise, float factor) {
-  const D d;
-  const V f = hn::Set(d, factor);
-  for (std::int64_t r = 0; r < v.rows; ++r) {
-    float* row = v.data + r * v.stride;
-    const float* s = variance.data + r * variance.stride;
-    const float* xi = noise + r * v.cols;
-    for_vectors(v.cols, [&](const auto& at, std::int64_t i) TESSERA_LOOP_BODY {
-      const V std = hn::Mul(f, hn::Sqrt(at.load(s + i)));
-      at.store(hn::Add(at.load(row + i), hn::Mul(std, at.load(xi + i))), row + i);
-    });
-  }
-}
-
-// Calls body(first element, elements) for the rows of z, or once for all if they lie one after the other.
-template <class Body>
-HWY_INLINE void for_runs(const ConstMatrixView& z, const Body& body) {
-  if (z.stride == z.cols) {
-    body(0, z.rows * z.cols);
-  } else {
-    for (std::int64_t r = 0; r < z.rows; ++r) body(r * z.stride, z.cols);
-  }
-}
-
-bool square_inputs(const ConstMatrixView& z, float* square) {
-  const D d;
-  V lowest = hn::Zero(d);
-  for_runs(z, [&](std::int64_t first, std::int64_t n) TESSERA_LOOP_BODY {
-    for_vectors(n, [&](const auto& at, std::int64_t i) TESSERA_LOOP_BODY {
-      const V t = at.load(z.data + first + i);
-      lowest = hn::Min(lowest, t);
-      at.store(hn::Mul(t, t), square + first + i);
-    });
-  });
-  return !hn::AllFalse(d, hn::Lt(lowest, hn::Zero(d)));
-}
-
-void input_magnitudes(const ConstMatrixView& z, float* magnitude) {
-  for_runs(z, [&](std::int64_t first, std::int64_t n) TESSERA_LOOP_BODY {
-    for_vectors(n, [&](const auto& at, std::int64_t i)
-                       TESSERA_LOOP_BODY { at.store(hn::Abs(at.load(z.data + first + i)), magnitude + first + i); });
-  });
-}
-
-void row_abs_max(const ConstMatrixView& x, float* out) {
-  const D d;
-  for (std::int64_t r = 0; r < x.rows; ++r) {
-    const float* row = x.data + r * x.stride;
-    V peak = hn::Zero(d);
-    V poison = hn::Zero(d);
-    for_vectors(x.cols, [&](const auto& at, std::int64_t i) TESSERA_LOOP_BODY {
-      const V t = at.load(row + i);
-      peak = hn::Max(peak, hn::Abs(t));
-      poison = hn::MulAdd(t, hn::Zero(d), poison);
-    });
-    out[r] = hn::GetLane(hn::MaxOfLanes(d, peak));
-    if (!hn::AllTrue(d, hn::Eq(poison, poison))) out[r] = std::numeric_limits<float>::quiet_NaN();
-  }
-}
-
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace tessera::kernels
@@ -380,10 +277,6 @@ namespace tessera::kernels {
 
 HWY_EXPORT(convert_inputs);
 HWY_EXPORT(convert_outputs);
-HWY_EXPORT(add_read_noise);
-HWY_EXPORT(row_abs_max);
-HWY_EXPORT(square_inputs);
-HWY_EXPORT(input_magnitudes);
 
 namespace {
 
@@ -430,14 +323,6 @@ bool convert_inputs(const InputConversion& conversion, std::span<const float> x,
   return convert_inputs(block);
 }
 
-bool square_inputs(ConstMatrixView z, MatrixView square) {
-  return HWY_DYNAMIC_DISPATCH(square_inputs)(z, square.data);
-}
-
-void input_magnitudes(ConstMatrixView z, MatrixView magnitude) {
-  HWY_DYNAMIC_DISPATCH(input_magnitudes)(z, magnitude.data);
-}
-
 namespace {
 
 constexpr std::int64_t widest_vector = 16;
@@ -481,14 +366,6 @@ void convert_outputs(const AdcBlock& block) {
   for (const float** values : {&rest.noise, &rest.variance, &rest.dither})
     if (*values != nullptr) *values += done * block.v.cols;
   HWY_DYNAMIC_DISPATCH(convert_outputs)(rest);
-}
-
-void add_read_noise(MatrixView v, ConstMatrixView variance, const float* noise, float factor) {
-  HWY_DYNAMIC_DISPATCH(add_read_noise)(v, variance, noise, factor);
-}
-
-void row_abs_max(ConstMatrixView x, std::span<float> out) {
-  HWY_DYNAMIC_DISPATCH(row_abs_max)(x, out.data());
 }
 
 }  // namespace tessera::kernels
