@@ -12,10 +12,10 @@ struct Range {
   bool high_open = false;
   bool infinity = false;  ///< .inf is legal
 
-  static Range at_least(double low) { return {.low = low}; }
-  static Range above(double low) { return {.low = low, .low_open = true}; }
-  static Range or_infinite() { return {.infinity = true}; }
-  static Range between(double low, double high) { return {.low = low, .high = high}; }
+  static constexpr Range at_least(double low) { return {.low = low}; }
+  static constexpr Range above(double low) { return {.low = low, .low_open = true}; }
+  static constexpr Range or_infinite() { return {.infinity = true}; }
+  static constexpr Range between(double low, double high) { return {.low = low, .high = high}; }
 
   bool is_everything() const { return low == -std::numeric_limits<double>::infinity() && high == -low; }
   bool contains(double value) const;

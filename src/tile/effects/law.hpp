@@ -153,6 +153,6 @@ inline bool sends_digits(const RpuParameters& p) {
 inline std::vector<EffectNeed> analog_needs() {
   return {{"input clip"}, {"DAC", sends_digits}};
 }
-inline const Range non_negative = Range::at_least(0.0);
+inline constexpr Range non_negative = Range::at_least(0.0);
 
 }  // namespace tessera::tile

@@ -14,7 +14,7 @@ void take_over(const AnalogParameters& from, AnalogParameters& to, bool scale, b
   to.rpu.pre_post.periph_quant.bias &= bias;
 }
 
-const Range bits = Range::between(0.0, max_bits);
+constexpr Range bits = Range::between(0.0, max_bits);
 
 // Of the activation quantizer; the map itself may be null.
 std::vector<EffectKey> activation_keys() {
