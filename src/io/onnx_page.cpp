@@ -25,11 +25,11 @@ Models of opset {} to {} are read. Everything that does not fit is listed, node 
 |---|---|
 | tiles | constant weights can be analog, one layer of `layers: match` each |
 | digital | float32 |
-| integer | integer codes, executed exactly and digitally; with `integer_operators: dequantize`, float32 layers between quantizers, whose weights can be analog |
+| integer | integer codes, executed exactly and digitally; with `OnnxImportOptions::dequantize` of the library, float32 layers between quantizers, whose weights can be analog |
 | folded | gone after import |
 
-float16, bfloat16 and double become float32; integers and booleans become int64, and wrap like their own type. Functions of the file are
-inlined. Of `If` the branch that is taken becomes part of the network, of `Loop` the iterations; what decides must be constant, or follow from
+float16, bfloat16 and double become float32; integers and booleans become int64; sums and products of integers below
+32 bits wrap. Functions of the file are inlined. Of `If` the branch that is taken becomes part of the network, of `Loop` the iterations; what decides must be constant, or follow from
 extents that are fixed. Operators of ONNX Runtime's optimiser (`com.microsoft`) are spelled out again. A product of two activations is
 digital unless `layers:` puts it on tiles.
 
