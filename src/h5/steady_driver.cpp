@@ -69,7 +69,7 @@ int compare_files(const H5FD_t* a, const H5FD_t* b) {
 
 herr_t query(const H5FD_t*, unsigned long* features) {
   *features = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
-              H5FD_FEAT_AGGREGATE_SMALLDATA | H5FD_FEAT_POSIX_COMPAT_HANDLE | H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
+              H5FD_FEAT_AGGREGATE_SMALLDATA | H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
   return 0;
 }
 
@@ -82,11 +82,6 @@ herr_t set_end_of_allocated(H5FD_t* file, H5FD_mem_t, haddr_t address) {
 }
 haddr_t end_of_written(const H5FD_t* file, H5FD_mem_t) {
   return ours(file).written;
-}
-
-herr_t get_handle(H5FD_t* file, hid_t, void** handle) {
-  *handle = &ours(file).descriptor;
-  return 0;
 }
 
 /// What lies behind the end of the file, or was never written, is read as zeros.
@@ -151,7 +146,6 @@ H5FD_class_t driver_class() {
   driver.get_eoa = end_of_allocated;
   driver.set_eoa = set_end_of_allocated;
   driver.get_eof = end_of_written;
-  driver.get_handle = get_handle;
   driver.read = read;
   driver.write = write;
   driver.truncate = truncate;

@@ -21,7 +21,7 @@ namespace tessera::app {
 ///
 ///     const app::Simulation simulation = app::Simulation::load("quickstart.yaml", {"seed=7"});
 ///     const app::RunResult result = simulation.run();
-///     std::cout << result.evaluation.points.front().score.accuracy();
+///     const double accuracy = result.evaluation.points.front().score.accuracy();
 ///
 /// Errors: ConfigError with every problem and its position, thrown by the first function that needs the part of the
 /// configuration; InputError for files that are missing or do not fit; RunError for what fails while it runs;
