@@ -66,9 +66,9 @@ struct RisingCurve {
   }
 };
 
-class Solver {
+class CellSolver {
  public:
-  Solver(const Cells& cells, const Wires& wires, Values bias, const Values& gates, const CellLaw& law)
+  CellSolver(const Cells& cells, const Wires& wires, Values bias, const Values& gates, const CellLaw& law)
       : wires_(cells.sets(), cells.outputs(), cells.inputs(), wires), inputs_(cells.inputs()), bias_(std::move(bias)) {
     curves_.reserve(bias_.size());
     for (std::int64_t k = 0; k < cells.sets(); ++k)
@@ -185,7 +185,7 @@ CellVoltages cell_voltages(const Cells& cells, const Wires& wires, std::span<con
   check_array(cells, wires);
   check_input(cells, input);
   const Values gates = wires.current_from_input ? all_open(cells.inputs()) : Values(input.begin(), input.end());
-  Solver solver(cells, wires, bias_voltages(cells, wires, input), gates, law);
+  CellSolver solver(cells, wires, bias_voltages(cells, wires, input), gates, law);
   CellVoltages result;
   solver.solve(result);
   const Values current = solver.currents();
@@ -224,7 +224,7 @@ std::vector<RealMatrix> adjoint_drops(const Cells& cells, const Wires& wires, st
   Values bias(static_cast<std::size_t>(cells.sets() * count), 0.0);
   for (std::int64_t k = 0; k < cells.sets(); ++k)
     std::fill_n(bias.begin() + k * count + output * cells.inputs(), cells.inputs(), 1.0);
-  Solver solver(cells, wires, std::move(bias), all_open(cells.inputs()), LinearCell{});
+  CellSolver solver(cells, wires, std::move(bias), all_open(cells.inputs()), LinearCell{});
   CellVoltages counts;
   solver.solve(counts);
   std::vector<RealMatrix> drops;
@@ -241,7 +241,7 @@ std::vector<double> series_source_currents(const Cells& cells, const Wires& wire
   for (std::int64_t k = 0; k < cells.sets(); ++k)
     for (std::int64_t j = 0; j < cells.outputs(); ++j)
       for (const double volt : v) bias.push_back(k == 0 ? volt : -volt);
-  Solver solver(cells, wires, std::move(bias), Values(v.begin(), v.end()), LinearCell{});
+  CellSolver solver(cells, wires, std::move(bias), Values(v.begin(), v.end()), LinearCell{});
   CellVoltages counts;
   solver.solve(counts);
   return line_sums(cells, solver.currents());

@@ -8,7 +8,7 @@ namespace tessera::cost {
 
 namespace {
 
-constexpr double bits_per_kB = 8192.0;
+constexpr double buffer_bits_per_kB = 8192.0;
 
 double cell_um2(const TileDesign& design, const ComponentValues& values) {
   if (design.cell_um2) return *design.cell_um2;
@@ -81,7 +81,8 @@ AreaBreakdown tile_area(const TileDesign& design, const ComponentValues& values)
   if (design.columns_per_converter > 1 && design.adc != AdcType::counting)
     area[sample_hold] = columns * values[Component::area_sh_um2] * design.node_nm / 28.0;
   area[digital] = digital_um2(design, values, actions) * logic;
-  if (design.buffered) area[buffer] = design.buffer_kB * bits_per_kB * values[Component::area_sram_um2_bit] * logic;
+  if (design.buffered)
+    area[buffer] = design.buffer_kB * buffer_bits_per_kB * values[Component::area_sram_um2_bit] * logic;
   if (design.controlled) area[control] = values[Component::area_overhead] * area.total();
   return area;
 }

@@ -11,8 +11,8 @@ using Id = nn::ValueId;
 
 namespace {
 
-constexpr std::initializer_list<const char*> window = {"auto_pad",     "dilations", "group",
-                                                       "kernel_shape", "pads",      "strides"};
+constexpr std::initializer_list<const char*> quantized_window = {"auto_pad",     "dilations", "group",
+                                                                 "kernel_shape", "pads",      "strides"};
 
 /// Range of the codes of a type that a quantizer may give.
 IntegerRange code_range(int type) {
@@ -143,12 +143,12 @@ void import_qlinear_conv(N n) {
       inputs.push_back(emit("Mul", {emit.cast(n.input(8), onnx::TensorProto::FLOAT), unit}, "bias"));
     }
     const Id y = n.fresh("real");
-    n.copy_attributes(n.emit("Conv", inputs, {y}), window);
+    n.copy_attributes(n.emit("Conv", inputs, {y}), quantized_window);
     return quantize(n, y, n.input(6), n.input(7), code_range(n.onnx_type(7)), 1, n.output(), "quantized");
   }
   Id sum = n.fresh("sum");
   nn::Node& node = n.emit("ConvInteger", {n.input(0), n.input(3), n.input(2), n.input(5)}, {sum}, "sum");
-  n.copy_attributes(node, window);
+  n.copy_attributes(node, quantized_window);
   if (n.has(8)) sum = emit("Add", {sum, along_channels(emit, n.input(8), rank)}, "biased");
   const Id w_scale = is_vector(n, n.input(4)) ? along_channels(emit, n.input(4), rank) : n.input(4);
   const Id factor = emit("Div", {emit("Mul", {n.input(1), w_scale}, "product_step"), n.input(6)}, "factor");
@@ -175,7 +175,7 @@ void import_integer_product(N n) {
   const bool conv = n.op() == "ConvInteger";
   if (!n.dequantize()) {
     nn::Node& node = n.emit_same({});
-    if (conv) n.copy_attributes(node, window);
+    if (conv) n.copy_attributes(node, quantized_window);
     return;
   }
   const Emit emit(n);
@@ -195,7 +195,7 @@ void import_integer_product(N n) {
   const Id y = n.fresh("real");
   const std::vector<Id> operands = {centred(0), centred(1)};
   nn::Node& node = n.emit(conv ? "Conv" : "MatMul", operands, {y});
-  if (conv) n.copy_attributes(node, window);
+  if (conv) n.copy_attributes(node, quantized_window);
   n.emit("Cast", {emit("Round", {y}, "rounded")}, {n.output()}, "sum").attributes["to"] =
       std::int64_t{onnx::TensorProto::INT64};
 }

@@ -12,7 +12,7 @@ namespace tessera::nn {
 
 namespace {
 
-constexpr float sqrt_half = 0.70710678118654752F, inverse_sqrt_two_pi = 0.39894228040143268F;
+constexpr float inverse_sqrt_two = 0.70710678118654752F, inverse_sqrt_two_pi = 0.39894228040143268F;
 
 float logistic(float x) {
   return 1.0F / (1.0F + std::exp(-x));
@@ -75,7 +75,7 @@ void gelu(const BackwardContext& c) {
     });
   }
   unary(c, [](float x, float) {
-    return 0.5F * (1.0F + std::erf(x * sqrt_half)) + x * inverse_sqrt_two_pi * std::exp(-0.5F * x * x);
+    return 0.5F * (1.0F + std::erf(x * inverse_sqrt_two)) + x * inverse_sqrt_two_pi * std::exp(-0.5F * x * x);
   });
 }
 void mish(const BackwardContext& c) {

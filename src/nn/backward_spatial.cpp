@@ -29,7 +29,8 @@ Pool pool_of(const Node& node, const Shape& in) {
 /// each after its gradient was cleared. Pixels are offsets in floats.
 template <class Body>
 void for_each_window(const BackwardContext& c, const Pool& pool, Body body) {
-  const auto& [vertical, horizontal] = pool.axes;
+  const WindowAxis& vertical = pool.axes[0];
+  const WindowAxis& horizontal = pool.axes[1];
   const std::int64_t in_size = vertical.in * horizontal.in * pool.channels;
   parallel_for(c.parallel, pool.images, [&](std::int64_t n) {
     std::fill_n(c.d_in[0].floats() + n * in_size, in_size, 0.0F);

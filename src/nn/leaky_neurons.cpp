@@ -7,7 +7,7 @@ namespace tessera::nn {
 namespace {
 
 /// Samples that are worked on together; fixed, so that sums over samples do not depend on threads.
-constexpr std::int64_t block = 16;
+constexpr std::int64_t samples_per_block = 16;
 
 class TrainableLeaky final : public TrainableTransform {
  public:
@@ -24,41 +24,43 @@ class TrainableLeaky final : public TrainableTransform {
   void forward(const TransformCall& call) override {
     const Extents e = extents(call);
     before_.resize(call.x.size());
-    parallel_for_blocks(call.parallel, e.samples, block, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-      Matrix state(end - begin, e.units), spikes(end - begin, e.units);
-      for (std::int64_t t = 0; t < p_.steps; ++t) {
-        copy(state.view(), at(before_.data(), e, begin, end, t));
-        const MatrixView y = at(call.y.data(), e, begin, end, t);
-        const bool emits = p_.output == LeakyOutput::spikes;
-        neurons_.step(at(call.x.data(), e, begin, end, t), state.view(), emits ? y : spikes.view());
-        if (!emits) copy(state.view(), y);
-      }
-    });
+    parallel_for_blocks(call.parallel, e.samples, samples_per_block,
+                        [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+                          Matrix state(end - begin, e.units), spikes(end - begin, e.units);
+                          for (std::int64_t t = 0; t < p_.steps; ++t) {
+                            copy(state.view(), at(before_.data(), e, begin, end, t));
+                            const MatrixView y = at(call.y.data(), e, begin, end, t);
+                            const bool emits = p_.output == LeakyOutput::spikes;
+                            neurons_.step(at(call.x.data(), e, begin, end, t), state.view(), emits ? y : spikes.view());
+                            if (!emits) copy(state.view(), y);
+                          }
+                        });
   }
 
   void backward(const TransformCall& call, std::span<const float> dy, std::span<float> dx) override {
     const Extents e = extents(call);
-    const auto blocks = static_cast<std::size_t>((e.samples + block - 1) / block);
+    const auto blocks = static_cast<std::size_t>((e.samples + samples_per_block - 1) / samples_per_block);
     std::vector<std::vector<double>> beta(blocks), threshold(blocks);
-    parallel_for_blocks(call.parallel, e.samples, block, [&](std::int64_t b, std::int64_t begin, std::int64_t end) {
-      const auto i = static_cast<std::size_t>(b);
-      beta[i].assign(beta_gradient_.size(), 0.0);
-      threshold[i].assign(threshold_gradient_.size(), 0.0);
-      Matrix d_state(end - begin, e.units), d_before(end - begin, e.units);
-      const Matrix nothing(end - begin, e.units);
-      for (std::int64_t t = p_.steps; t-- > 0;) {
-        const ConstMatrixView d_out = at(dy.data(), e, begin, end, t);
-        const bool emits = p_.output == LeakyOutput::spikes;
-        if (!emits)
-          for (std::int64_t r = 0; r < d_out.rows; ++r)
-            for (std::int64_t u = 0; u < d_out.cols; ++u) d_state(r, u) += d_out(r, u);
-        neurons_.backward(at(call.x.data(), e, begin, end, t), at(std::as_const(before_).data(), e, begin, end, t),
-                          emits ? d_out : nothing.view(), d_state.view(),
-                          {at(dx.data(), e, begin, end, t), d_before.view(), beta[i], threshold[i]},
-                          draws(e, begin, t));
-        std::swap(d_state, d_before);
-      }
-    });
+    parallel_for_blocks(
+        call.parallel, e.samples, samples_per_block, [&](std::int64_t b, std::int64_t begin, std::int64_t end) {
+          const auto i = static_cast<std::size_t>(b);
+          beta[i].assign(beta_gradient_.size(), 0.0);
+          threshold[i].assign(threshold_gradient_.size(), 0.0);
+          Matrix d_state(end - begin, e.units), d_before(end - begin, e.units);
+          const Matrix nothing(end - begin, e.units);
+          for (std::int64_t t = p_.steps; t-- > 0;) {
+            const ConstMatrixView d_out = at(dy.data(), e, begin, end, t);
+            const bool emits = p_.output == LeakyOutput::spikes;
+            if (!emits)
+              for (std::int64_t r = 0; r < d_out.rows; ++r)
+                for (std::int64_t u = 0; u < d_out.cols; ++u) d_state(r, u) += d_out(r, u);
+            neurons_.backward(at(call.x.data(), e, begin, end, t), at(std::as_const(before_).data(), e, begin, end, t),
+                              emits ? d_out : nothing.view(), d_state.view(),
+                              {at(dx.data(), e, begin, end, t), d_before.view(), beta[i], threshold[i]},
+                              draws(e, begin, t));
+            std::swap(d_state, d_before);
+          }
+        });
     for (std::size_t i = 0; i < blocks; ++i) {
       for (std::size_t k = 0; k < beta[i].size(); ++k) beta_gradient_[k] += static_cast<float>(beta[i][k]);
       for (std::size_t k = 0; k < threshold[i].size(); ++k)

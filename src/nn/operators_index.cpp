@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "index_check.hpp"
 #include "operator_list.hpp"
 
 /// Operators that read or write elements at indices given as data.
@@ -8,13 +9,13 @@ namespace tessera::nn {
 
 // --- Gather, GatherElements, ScatterND, ScatterElements --------------------------------------------------------------
 
-namespace {
-
 std::int64_t checked_index(std::int64_t index, std::int64_t extent, const ComputeContext& c) {
   if (index < -extent || index >= extent)
     throw RunError(fmt::format("{}: index {} is out of range for an axis of {}", c.where(), index, extent));
   return index < 0 ? index + extent : index;
 }
+
+namespace {
 
 struct AxisSplit {
   std::int64_t outer = 1, extent = 1, inner = 1;

@@ -1,18 +1,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "index_check.hpp"
 #include "operator_list.hpp"
 
 /// Operators that pick, mark or reorder elements: GatherND, OneHot, NonZero, Compress, EyeLike, ReverseSequence.
 namespace tessera::nn {
 
 namespace {
-
-std::int64_t checked_index(std::int64_t index, std::int64_t extent, const ComputeContext& c) {
-  if (index < -extent || index >= extent)
-    throw RunError(fmt::format("{}: index {} is out of range for an axis of {}", c.where(), index, extent));
-  return index < 0 ? index + extent : index;
-}
 
 /// 1 where an element is not zero.
 std::vector<bool> marks_of(const Array& array) {

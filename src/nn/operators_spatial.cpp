@@ -55,7 +55,8 @@ PoolShape pool_shape(const Node& node, const Shape& in) {
 /// Calls body(output pixel, list of input pixel offsets in channels-last order, y axis window, x axis window).
 template <class Body>
 void for_each_window(const ComputeContext& c, const PoolShape& pool, Body body) {
-  const auto& [vertical, horizontal] = pool.axes;
+  const WindowAxis& vertical = pool.axes[0];
+  const WindowAxis& horizontal = pool.axes[1];
   const std::int64_t rows = pool.batch * vertical.out;
   const std::int64_t in_pixels = vertical.in * horizontal.in;
   parallel_for_blocks(c.parallel, rows, std::max<std::int64_t>(1, 64 / horizontal.out),
@@ -144,7 +145,8 @@ inline void raise(float* y, const float* x, std::int64_t count) {
 void compute_max_pool(const ComputeContext& c) {
   if (c.in[0].rank() == 5) return pool_volume(c, compute_max_pool);
   const PoolShape pool = pool_shape(c.node, c.in[0].shape);
-  const auto& [vertical, horizontal] = pool.axes;
+  const WindowAxis& vertical = pool.axes[0];
+  const WindowAxis& horizontal = pool.axes[1];
   const std::int64_t channels = pool.channels, line = horizontal.in * channels;
   const std::int64_t width =
       (horizontal.out - 1) * horizontal.stride + (horizontal.kernel - 1) * horizontal.dilation + 1;

@@ -8,7 +8,7 @@ namespace tessera::nn {
 
 namespace {
 
-constexpr std::int64_t block = 16384;  // elements; elementwise work, so that it changes no bit
+constexpr std::int64_t elements_per_task = 16384;  // elements; elementwise work, so that it changes no bit
 
 class Problems {
  public:
@@ -31,7 +31,7 @@ void sgd_step(const OptimizerParameters& parameters, double learning_rate, const
   const auto fresh = static_cast<float>(1.0 - parameters.dampening);
   const bool first = moments.steps == 1;
   if (parameters.momentum > 0.0) moments.first.resize(array.value.size());
-  parallel_for_blocks(parallel, std::ssize(array.value), block,
+  parallel_for_blocks(parallel, std::ssize(array.value), elements_per_task,
                       [&](std::int64_t, std::int64_t begin, std::int64_t end) {
                         for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
                           float g = array.gradient[i] + decay * array.value[i];
@@ -61,7 +61,7 @@ void adam_step(const OptimizerParameters& parameters, double learning_rate, cons
   const auto epsilon = static_cast<float>(parameters.epsilon);
   moments.first.resize(array.value.size());
   moments.second.resize(array.value.size());
-  parallel_for_blocks(parallel, std::ssize(array.value), block,
+  parallel_for_blocks(parallel, std::ssize(array.value), elements_per_task,
                       [&](std::int64_t, std::int64_t begin, std::int64_t end) {
                         for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
                           float& p = array.value[i];

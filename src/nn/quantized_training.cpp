@@ -9,7 +9,7 @@ namespace tessera::nn {
 namespace {
 
 /// Elements that are worked on together; fixed, so that sums do not depend on threads.
-constexpr std::int64_t block = 16384;
+constexpr std::int64_t elements_per_block = 16384;
 
 /// A quantizer whose range is estimated first and then learned.
 class RangeLearner {
@@ -49,9 +49,9 @@ class RangeLearner {
       if (learning) add(quantizer.range_gradient(layout, x, dy));
       return quantizer.backward(layout, x, dy, dx);
     }
-    const std::int64_t blocks = (inner + block - 1) / block;
+    const std::int64_t blocks = (inner + elements_per_block - 1) / elements_per_block;
     std::vector<quant::RangeGradient> parts(static_cast<std::size_t>(blocks));
-    parallel_for_blocks(parallel, inner, block, [&](std::int64_t b, std::int64_t begin, std::int64_t end) {
+    parallel_for_blocks(parallel, inner, elements_per_block, [&](std::int64_t b, std::int64_t begin, std::int64_t end) {
       const quant::ChannelLayout layout{1, 1, end - begin};
       const auto first = static_cast<std::size_t>(begin), count = static_cast<std::size_t>(end - begin);
       const std::span<const float> xs = x.subspan(first, count), dys = dy.subspan(first, count);
@@ -113,7 +113,7 @@ class LearnedValue final : public QuantizedValue {
   void forward(const TransformCall& call) override {
     range_.observe(call.shape, call.x);
     const quant::UniformGrid grid = range_.quantizer().grid();
-    parallel_for_blocks(call.parallel, static_cast<std::int64_t>(call.x.size()), block,
+    parallel_for_blocks(call.parallel, static_cast<std::int64_t>(call.x.size()), elements_per_block,
                         [&](std::int64_t, std::int64_t begin, std::int64_t end) {
                           const auto first = static_cast<std::size_t>(begin);
                           const auto count = static_cast<std::size_t>(end - begin);

@@ -12,7 +12,7 @@ namespace {
 
 using Activation1 = std::function<float(float)>;
 
-float sigmoid(float x) {
+float gate_sigmoid(float x) {
   return 1.0F / (1.0F + std::exp(-x));
 }
 
@@ -22,7 +22,7 @@ Activation1 activation(const std::string& where, std::string name, float alpha, 
   std::ranges::transform(name, name.begin(), [](unsigned char ch) { return static_cast<char>(std::tolower(ch)); });
   const auto a = [&](float fallback) { return has_alpha ? alpha : fallback; };
   const auto b = [&](float fallback) { return has_beta ? beta : fallback; };
-  if (name == "sigmoid") return sigmoid;
+  if (name == "sigmoid") return gate_sigmoid;
   if (name == "tanh") return [](float x) { return std::tanh(x); };
   if (name == "relu") return [](float x) { return x < 0.0F ? 0.0F : x; };
   if (name == "softsign") return [](float x) { return x / (1.0F + std::fabs(x)); };
@@ -37,9 +37,9 @@ Activation1 activation(const std::string& where, std::string name, float alpha, 
 }
 
 /// One direction of the layer.
-class Direction {
+class DirectionPass {
  public:
-  Direction(const LinearCall& call, std::int64_t index)
+  DirectionPass(const LinearCall& call, std::int64_t index)
       : call_(call),
         index_(index),
         steps_(call.in[0].dim(0)),
@@ -208,7 +208,7 @@ class Direction {
 
 void evaluate_recurrent(const LinearCall& call) {
   const std::int64_t directions = call.node.text("direction", "forward") == "bidirectional" ? 2 : 1;
-  for (std::int64_t d = 0; d < directions; ++d) Direction(call, d).run();
+  for (std::int64_t d = 0; d < directions; ++d) DirectionPass(call, d).run();
 }
 
 }  // namespace tessera::nn

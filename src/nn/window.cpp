@@ -6,7 +6,7 @@ namespace tessera::nn {
 
 namespace {
 
-constexpr std::int64_t largest_extent = std::int64_t{1} << 31;
+constexpr std::int64_t largest_window_extent = std::int64_t{1} << 31;
 
 /// Right-aligned pair from a list of one or two values: a 1-d window slides along the width.
 void assign(std::array<std::int64_t, 2>& pair, const std::vector<std::int64_t>& list, std::size_t axes) {
@@ -19,13 +19,13 @@ void check_list(const Node& node, const char* key, const std::vector<std::int64_
   require<InputError>(list.empty() || list.size() == length, "node '{}' ({}): {} has {} values (must be {})", node.name,
                       node.op, key, list.size(), length);
   for (const std::int64_t value : list)
-    require<InputError>(value >= smallest && value < largest_extent, "node '{}' ({}): {} = {} (must be {}..2^31)",
-                        node.name, node.op, key, value, smallest);
+    require<InputError>(value >= smallest && value < largest_window_extent,
+                        "node '{}' ({}): {} = {} (must be {}..2^31)", node.name, node.op, key, value, smallest);
 }
 
 void check_extents(const Node& node, const std::array<std::int64_t, 2>& in) {
-  require<InputError>(in[0] < largest_extent && in[1] < largest_extent, "node '{}' ({}): an input extent of {}",
-                      node.name, node.op, std::max(in[0], in[1]));
+  require<InputError>(in[0] < largest_window_extent && in[1] < largest_window_extent,
+                      "node '{}' ({}): an input extent of {}", node.name, node.op, std::max(in[0], in[1]));
 }
 
 std::int64_t reach(const WindowAxis& axis) {
@@ -157,7 +157,7 @@ std::array<WindowAxis, 2> resolve_transposed_window(const Node& node, const Wind
     } else {
       axis.out = full - axis.pad_begin - axis.pad_end;
     }
-    require<InputError>(axis.in > 0 && axis.out > 0 && axis.out < largest_extent,
+    require<InputError>(axis.in > 0 && axis.out > 0 && axis.out < largest_window_extent,
                         "node '{}' ({}): an input extent of {} gives an output extent of {}", node.name, node.op,
                         axis.in, axis.out);
   }

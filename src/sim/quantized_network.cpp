@@ -21,7 +21,7 @@ random::Stream stream_of(std::uint64_t seed, std::size_t node, DrawTensor tensor
           random::Purpose::stochastic_rounding};
 }
 
-bool given(const quant::Number& number) {
+bool has_format(const quant::Number& number) {
   return !std::holds_alternative<std::monostate>(number);
 }
 
@@ -151,15 +151,16 @@ class QuantizedNetwork::Builder {
     if (weights.empty()) ranges.weight.reset();
     const quant::LayerFormats formats = resolve_formats(parameters_, name, op, layer >= 0);
     const bool analog = layer >= 0 && resolve_(name, op).analog;
-    if (ranges.weight && given(formats.weight))
+    if (ranges.weight && has_format(formats.weight))
       problem(name, "the weight has both a weight_quant and a number format; exclude one of them for this layer");
-    if (ranges.activation && given(formats.activation))
+    if (ranges.activation && has_format(formats.activation))
       problem(name, "the output has both an activation_quant and a number format; exclude one of them for this layer");
-    if (given(formats.weight) && weights.empty()) problem(name, fmt::format("{} has no weight to give a format", op));
-    if (given(formats.accumulation) && layer < 0)
+    if (has_format(formats.weight) && weights.empty())
+      problem(name, fmt::format("{} has no weight to give a format", op));
+    if (has_format(formats.accumulation) && layer < 0)
       problem(name, fmt::format("{} adds up no partial sums that could have a format", op));
     const nn::Node& node = graph_.nodes[n];
-    if (is_recurrent(node) && (ranges.activation || given(formats.activation)) &&
+    if (is_recurrent(node) && (ranges.activation || has_format(formats.activation)) &&
         (node.output(1) != nn::no_value || node.output(2) != nn::no_value))
       problem(name,
               fmt::format("the final state of {} layers cannot be quantized; leave its activation out, and quantize "
@@ -172,19 +173,19 @@ class QuantizedNetwork::Builder {
     if (analog && ranges.weight)
       result_.notes_.push_back(fmt::format(
           "'{}' is analog: its weight_quant has no effect; tiles have rpu_config, and number formats", name));
-    if (analog && given(formats.accumulation))
+    if (analog && has_format(formats.accumulation))
       result_.notes_.push_back(fmt::format("'{}' is analog: its partial sums have no number format", name));
     if (!analog && ranges.weight)
       for (const std::size_t input : weights) quantize_weight(n, input, *ranges.weight);
-    if (given(formats.weight))
+    if (has_format(formats.weight))
       for (const std::size_t input : weights) format_weight(n, input, formats);
-    if (!analog && given(formats.accumulation)) {
+    if (!analog && has_format(formats.accumulation)) {
       accumulation_[static_cast<std::size_t>(layer)] = formats;
       result_.entries_.push_back({name, "partial sums", quant::to_string(formats.accumulation)});
     }
     if (ranges.input_activation) add_range(n, nn::TransformSide::input, *ranges.input_activation);
     if (ranges.activation) add_range(n, nn::TransformSide::output, *ranges.activation);
-    if (given(formats.activation)) {
+    if (has_format(formats.activation)) {
       places_.push_back({static_cast<int>(n), nn::TransformSide::output,
                          std::make_shared<FormatQuantizer>(formats.activation, formats.rounding,
                                                            stream_of(seed_, n, DrawTensor::activation))});
@@ -265,7 +266,7 @@ class QuantizedNetwork::Builder {
     result_.accumulators_.resize(accumulation_.size());
     for (std::size_t l = 0; l < accumulation_.size(); ++l) {
       const quant::LayerFormats& formats = accumulation_[l];
-      if (!given(formats.accumulation)) continue;
+      if (!has_format(formats.accumulation)) continue;
       const nn::LinearLayer& layer = result_.executor_->layers()[l];
       for (std::size_t p = 0; p < layer.parts.size(); ++p) {
         result_.operators_.push_back(std::make_unique<AccumulatingOperator>(

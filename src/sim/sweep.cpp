@@ -18,7 +18,7 @@ namespace tessera::sim {
 namespace {
 
 /// Points in flight together: what they share is computed once, and a killed process loses one chip of each.
-constexpr std::size_t most_together = 16;
+constexpr std::size_t most_points_together = 16;
 
 std::string chip_name(const SweepJob& job, std::int64_t program) {
   return fmt::format("{}.{}.h5", job.id, program);
@@ -132,7 +132,7 @@ std::vector<ChipTask> next_tasks(const std::vector<SweepJob>& jobs, const std::v
                                  const SweepOptions& options, Progress& progress) {
   std::vector<std::vector<std::size_t>> blocks;
   for (const std::size_t j : own) {
-    const bool joins = options.share && !blocks.empty() && blocks.back().size() < most_together &&
+    const bool joins = options.share && !blocks.empty() && blocks.back().size() < most_points_together &&
                        go_together(jobs[blocks.back().front()], jobs[j]);
     if (joins)
       blocks.back().push_back(j);
@@ -345,7 +345,8 @@ double estimate_seconds(const std::vector<SweepJob>& jobs, bool share, Parallel 
   using Clock = std::chrono::steady_clock;
   std::vector<EvaluationRequest> requests;
   for (const SweepJob& job : jobs) {
-    if (!requests.empty() && (!share || requests.size() >= most_together || !go_together(jobs.front(), job))) break;
+    if (!requests.empty() && (!share || requests.size() >= most_points_together || !go_together(jobs.front(), job)))
+      break;
     requests.push_back(job.request());
     requests.back().evaluation.repeats = 1;
     requests.back().evaluation.read_repeats = 1;

@@ -1,5 +1,6 @@
 #include "cost_tables.hpp"
 
+#include "ranges.hpp"
 #include "tessera/config/section.hpp"
 
 namespace tessera::spec {
@@ -14,8 +15,6 @@ using config::Section;
 using config::Type;
 using namespace cost;  // NOLINT(google-build-using-namespace): tables name its structs throughout
 
-const Range positive = Range::above(0.0);
-const Range not_negative = Range::at_least(0.0);
 const Range count = Range::between(1.0, 1e9);
 
 Type<std::optional<double>> given(const Range& range) {
@@ -54,9 +53,9 @@ Type<DacParameters> dac_parameters() {
                       "BIT_WISE)"})
       .field("tick_ns", &P::tick_ns, {.unit = "ns", .range = positive, .help = "pwm, pulse_count: one step of a code"})
       .field("settle_ns", &P::settle_ns, {.unit = "ns", .range = positive, .help = "of a voltage or a bit plane"})
-      .field("on_ns", &P::on_ns, given(not_negative),
+      .field("on_ns", &P::on_ns, given(non_negative),
              {.unit = "ns", .help = "how long the cells conduct of it; null: all the time"})
-      .field("row_activity", &P::row_activity, given(not_negative),
+      .field("row_activity", &P::row_activity, given(non_negative),
              {.help = "rises of a row line per drive; null: those of the encoding"})
       .field("plane_steps", &P::plane_steps,
              choice<PlaneSteps>({{"one", PlaneSteps::one}, {"binary", PlaneSteps::binary}}),
@@ -78,9 +77,9 @@ Type<AdcParameters> adc_parameters() {
       .field("columns", &P::columns, {.range = count, .help = "per converter, one after another"})
       .field("rate_MSps", &P::rate_MSps, {.unit = "MS/s", .range = positive, .help = "conversions; not of counting"})
       .field("enob_loss", &P::enob_loss,
-             {.unit = "bit", .range = not_negative, .help = "sar, walden: nominal minus effective bits"})
-      .field("energy_fJ", &P::energy_fJ, given(not_negative), {.unit = "fJ", .help = "of a conversion; null: the law"})
-      .field("area_um2", &P::area_um2, given(not_negative), {.unit = "um2", .help = "of a converter; null: the law"});
+             {.unit = "bit", .range = non_negative, .help = "sar, walden: nominal minus effective bits"})
+      .field("energy_fJ", &P::energy_fJ, given(non_negative), {.unit = "fJ", .help = "of a conversion; null: the law"})
+      .field("area_um2", &P::area_um2, given(non_negative), {.unit = "um2", .help = "of a converter; null: the law"});
 }
 
 Type<DigitalParameters> digital_parameters() {
@@ -88,7 +87,8 @@ Type<DigitalParameters> digital_parameters() {
   return Section<P>("CostDigitalParameters", "Digital periphery of the tiles, and layers that stay digital.")
       .field("periphery", &P::periphery, {.help = "false: tiles hand out their codes; scale, bias, sums not counted"})
       .field("lanes", &P::lanes, {.range = count, .help = "columns of a tile at a time"})
-      .field("clock_GHz", &P::clock_GHz, {.unit = "GHz", .range = positive})
+      .field("clock_GHz", &P::clock_GHz,
+             {.unit = "GHz", .range = positive, .help = "of the periphery and of digital layers"})
       .field("digital_lanes", &P::digital_lanes,
              {.range = count, .help = "multiply-accumulates of digital layers at a time"});
 }
@@ -96,7 +96,7 @@ Type<DigitalParameters> digital_parameters() {
 Type<BufferParameters> buffer_parameters() {
   using P = BufferParameters;
   return Section<P>("CostBufferParameters", "SRAM beside every tile.")
-      .field("size_kB", &P::size_kB, {.unit = "kB", .range = positive})
+      .field("size_kB", &P::size_kB, {.unit = "kB", .range = positive, .help = "of a tile's memory"})
       .field("access_kB", &P::access_kB, given(positive),
              {.unit = "kB", .help = "size of the memory that is accessed; null: size_kB"});
 }
@@ -117,7 +117,7 @@ Type<std::optional<double>> number_or_auto(const Range& range) {
 Type<InterconnectParameters> network_parameters() {
   using P = InterconnectParameters;
   return Section<P>("CostNetworkParameters", "Wires and routers between tiles.")
-      .field("hop_mm", &P::hop_mm, number_or_auto(not_negative),
+      .field("hop_mm", &P::hop_mm, number_or_auto(non_negative),
              {.unit = "mm", .help = "a value's way; auto or null: the edge of a tile"});
 }
 
@@ -160,16 +160,16 @@ void add_hardware(Section<T>& table, Access access) {
 Type<Coefficient> interval_keys() {
   using P = Coefficient;
   return Section<P>("CostCoefficient", "A coefficient with its interval; a number alone has none.")
-      .field("low", &P::low, {.range = not_negative, .required = true})
-      .field("nominal", &P::nominal, {.range = not_negative, .required = true})
-      .field("high", &P::high, {.range = not_negative, .required = true});
+      .field("low", &P::low, {.range = non_negative, .help = "lower end, at most nominal", .required = true})
+      .field("nominal", &P::nominal, {.range = non_negative, .help = "what is counted with", .required = true})
+      .field("high", &P::high, {.range = non_negative, .help = "upper end, at least nominal", .required = true});
 }
 
 }  // namespace
 
 Type<Coefficient> coefficient() {
   const Type<Coefficient> table = interval_keys();
-  const Type<double> number = config::real(not_negative);
+  const Type<double> number = config::real(non_negative);
   auto info = std::make_shared<config::TypeInfo>(*table.info);
   info->scalar_allowed = true;
   info->element = number.info;
@@ -220,7 +220,7 @@ std::shared_ptr<const config::TypeInfo> preset_words() {
   return info;
 }
 
-void start_from_preset(const Node& node, const std::string& key, CostParameters& value, Report& report) {
+void start_from_hardware(const Node& node, const std::string& key, CostParameters& value, Report& report) {
   if (node.is_null()) return;
   if (!node.is_scalar()) {
     report.problem(node.position, key, fmt::format("expected the name of a preset, got {}", describe(node)));
@@ -237,7 +237,7 @@ Type<CalibrationFactors> calibration_factors() {
   using P = CalibrationFactors;
   return Section<P>("CostCalibration", "Factors by which a model meets its chip; they cancel in ratios.")
       .field("energy", &P::energy, {.range = positive, .help = "of all energy but leakage"})
-      .field("area", &P::area, {.range = positive});
+      .field("area", &P::area, {.range = positive, .help = "of the area of all tiles"});
 }
 
 }  // namespace
@@ -249,7 +249,7 @@ Type<CostParameters> cost_parameters() {
       "What the hardware is built like, for energy, latency and area (docs/guide/cost.md). Bits, encodings, "
       "mapping and periphery are those of rpu_config.");
   table.action("preset", preset_words(), {.help = "a named start; the keys beside it are read over it"},
-               start_from_preset);
+               start_from_hardware);
   add_hardware(
       table, [](auto& value) -> auto& { return value.hardware; });
   table
@@ -265,7 +265,7 @@ Type<CostParameters> cost_parameters() {
       .field("weight_bits", &P::weight_bits, config::optional(config::integer<int>(Range::between(1.0, 32.0))),
              {.unit = "bit", .help = "TOPS/W and TOPS also normalised to 1 and 8 bits; null: raw only"})
       .field("calibrations_per_day", &P::calibrations_per_day,
-             {.unit = "1/day", .range = not_negative, .help = "read-outs of all tiles for drift compensation"})
+             {.unit = "1/day", .range = non_negative, .help = "read-outs of all tiles for drift compensation"})
       .field("inferences_per_programming", &P::inferences_per_programming, given(positive),
              {.help = "programming is shared by so many; null: not amortised"})
       .field("component_table", &P::component_table, config::path_or_null(),

@@ -19,7 +19,7 @@ using device::DeviceTable;
 
 constexpr std::uintmax_t most_bytes = 1U << 20U;
 
-std::string trimmed(const std::string& text) {
+std::string without_spaces(const std::string& text) {
   const std::size_t first = text.find_first_not_of(" \t\r");
   return first == std::string::npos ? std::string() : text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
 }
@@ -27,7 +27,7 @@ std::string trimmed(const std::string& text) {
 std::vector<std::string> cells_of(const std::string& line) {
   std::vector<std::string> cells;
   std::istringstream stream(line);
-  for (std::string cell; std::getline(stream, cell, ',');) cells.push_back(trimmed(cell));
+  for (std::string cell; std::getline(stream, cell, ',');) cells.push_back(without_spaces(cell));
   if (line.ends_with(',')) cells.emplace_back();
   return cells;
 }
@@ -57,7 +57,7 @@ DeviceTable read_csv(const std::string& path) {
   std::size_t line_number = 0;
   for (std::string line; std::getline(stream, line);) {
     ++line_number;
-    if (trimmed(line).empty() || trimmed(line)[0] == '#') continue;
+    if (without_spaces(line).empty() || without_spaces(line)[0] == '#') continue;
     const std::vector<std::string> cells = cells_of(line);
     double ignored = 0.0;
     if (columns == 0) {

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "ranges.hpp"
 #include "tessera/config/section.hpp"
 
 namespace tessera::spec {
@@ -17,9 +18,6 @@ using config::Range;
 using config::Report;
 using config::Section;
 using config::Type;
-
-const Range non_negative = Range::at_least(0.0);
-const Range positive = Range::above(0.0);
 
 // The converter of a model, made where it is only implied.
 template <class M>

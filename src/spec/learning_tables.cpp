@@ -1,3 +1,4 @@
+#include "ranges.hpp"
 #include "tessera/config/section.hpp"
 #include "tile_tables.hpp"
 
@@ -11,8 +12,6 @@ using config::Range;
 using config::Section;
 using config::Type;
 
-const Range non_negative = Range::at_least(0.0);
-const Range positive = Range::above(0.0);
 const Range probability = Range::between(0.0, 1.0);
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include "ranges.hpp"
 #include "run_tables.hpp"
 #include "tessera/config/section.hpp"
 
@@ -10,7 +11,6 @@ using config::Range;
 using config::Section;
 using config::Type;
 
-const Range not_negative = Range::at_least(0.0);
 const Range share = {.low = 0.0, .high = 1.0, .low_open = false, .high_open = true};
 
 Type<nn::OptimizerParameters> optimizer_parameters() {
@@ -27,7 +27,7 @@ Type<nn::OptimizerParameters> optimizer_parameters() {
       .field("beta1", &P::beta1, {.range = share, .help = "adam, adamw: memory of the mean gradient"})
       .field("beta2", &P::beta2, {.range = share, .help = "adam, adamw: memory of the squared gradient"})
       .field("epsilon", &P::epsilon, {.range = Range::above(0.0), .help = "adam, adamw: added to the root"})
-      .field("weight_decay", &P::weight_decay, {.range = not_negative, .help = "on weights; see decay_all"})
+      .field("weight_decay", &P::weight_decay, {.range = non_negative, .help = "on weights; see decay_all"})
       .check([](const P& p) { nn::validate(p); });
 }
 
@@ -46,7 +46,7 @@ Type<nn::ScheduleParameters> schedule_parameters() {
                                    {"one_cycle", ScheduleType::one_cycle}}),
              {.help = "one_cycle: lr is the peak"})
       .field("warmup_epochs", &P::warmup_epochs,
-             {.unit = "epochs", .range = not_negative, .help = "linear rise before the schedule begins"})
+             {.unit = "epochs", .range = non_negative, .help = "linear rise before the schedule begins"})
       .field("warmup_start", &P::warmup_start,
              config::real({.low = 0.0, .high = 1.0, .low_open = true, .high_open = false}),
              {.help = "first rate of the warm-up as a fraction of lr"})
@@ -68,13 +68,13 @@ Type<nn::ScheduleParameters> schedule_parameters() {
 Type<sim::RateFactors> rate_factors() {
   using P = sim::RateFactors;
   return Section<P>("RateFactors", "Multiples of the learning rate by kind of parameter; 0: not trained.")
-      .field("weight", &P::weight, {.range = not_negative, .help = "weights of layers"})
-      .field("bias", &P::bias, {.range = not_negative, .help = "digital biases"})
-      .field("normalization", &P::normalization, {.range = not_negative, .help = "scale and shift of normalizations"})
-      .field("neuron", &P::neuron, {.range = not_negative, .help = "decay and threshold of spiking neurons"})
-      .field("input_range", &P::input_range, {.range = not_negative, .help = "input ranges of tiles"})
-      .field("output_scale", &P::output_scale, {.range = not_negative, .help = "learned output scales of tiles"})
-      .field("quantizer_range", &P::quantizer_range, {.range = not_negative, .help = "ranges of quantizers"});
+      .field("weight", &P::weight, {.range = non_negative, .help = "weights of layers"})
+      .field("bias", &P::bias, {.range = non_negative, .help = "digital biases"})
+      .field("normalization", &P::normalization, {.range = non_negative, .help = "scale and shift of normalizations"})
+      .field("neuron", &P::neuron, {.range = non_negative, .help = "decay and threshold of spiking neurons"})
+      .field("input_range", &P::input_range, {.range = non_negative, .help = "input ranges of tiles"})
+      .field("output_scale", &P::output_scale, {.range = non_negative, .help = "learned output scales of tiles"})
+      .field("quantizer_range", &P::quantizer_range, {.range = non_negative, .help = "ranges of quantizers"});
 }
 
 Type<sim::AugmentationParameters> augmentation_parameters() {
@@ -82,14 +82,14 @@ Type<sim::AugmentationParameters> augmentation_parameters() {
   return Section<P>("AugmentationParameters",
                     "Random variation of training images [channels, height, width], in the order of the keys. What a "
                     "sample sees depends on seed, epoch and sample alone.")
-      .field("shift", &P::shift, {.unit = "pixel", .range = not_negative, .help = "largest shift along each axis"})
+      .field("shift", &P::shift, {.unit = "pixel", .range = non_negative, .help = "largest shift along each axis"})
       .field("rotation", &P::rotation,
              {.unit = "degree", .range = Range::between(0.0, 180.0), .help = "largest rotation either way"})
       .field("zoom", &P::zoom, {.range = Range::between(0.0, 0.9), .help = "largest relative change of size"})
       .field("flip", &P::flip, {.help = "mirrors half of the images left to right"})
       .field("crop", &P::crop,
-             {.unit = "pixel", .range = not_negative, .help = "pads every side, then cuts out a random window"})
-      .field("noise", &P::noise, {.range = not_negative, .help = "standard deviation added to every network input"})
+             {.unit = "pixel", .range = non_negative, .help = "pads every side, then cuts out a random window"})
+      .field("noise", &P::noise, {.range = non_negative, .help = "standard deviation added to every network input"})
       .check([](const P& p) { sim::validate(p); });
 }
 
@@ -111,7 +111,7 @@ Type<sim::ValidationParameters> validation_parameters() {
       .field("data", &P::data, config::optional(data_parameters()), {.help = "null: the data section"})
       .field("repeats", &P::repeats, {.range = Range::between(1.0, 1e6), .help = "chips"})
       .field("times", &P::times,
-             {.unit = "s", .range = not_negative, .help = "after programming; []: right after programming"})
+             {.unit = "s", .range = non_negative, .help = "after programming; []: right after programming"})
       .field("every", &P::every, {.unit = "epochs", .range = Range::at_least(1.0), .help = "the last is always"});
 }
 
@@ -119,15 +119,15 @@ Type<sim::EarlyStoppingParameters> early_stopping_parameters() {
   using P = sim::EarlyStoppingParameters;
   return Section<P>("EarlyStoppingParameters", "Ends a phase whose validation no longer improves.")
       .field("patience", &P::patience,
-             {.range = not_negative, .help = "validations without a better one; 0: never stops early"})
-      .field("min_delta", &P::min_delta, {.range = not_negative, .help = "least gain in accuracy that is better"});
+             {.range = non_negative, .help = "validations without a better one; 0: never stops early"})
+      .field("min_delta", &P::min_delta, {.range = non_negative, .help = "least gain in accuracy that is better"});
 }
 
 Type<sim::TrainingParameters> checkpoint_parameters() {
   using P = sim::TrainingParameters;
   return Section<P>("CheckpointParameters", "An interrupted training continues from its last checkpoint.")
       .field("every", &P::checkpoint_every,
-             {.unit = "epochs", .range = not_negative, .help = "0: only when interrupted"});
+             {.unit = "epochs", .range = non_negative, .help = "0: only when interrupted"});
 }
 
 }  // namespace
@@ -138,8 +138,8 @@ Type<sim::TrainingParameters> training_parameters() {
                     "`tessera train`: digital epochs in float32, then analog epochs with every layer as configured "
                     "(rpu_config, layers).")
       .field("data", &P::data, data_parameters(), {.help = "what it learns from", .required = true})
-      .field("digital_epochs", &P::digital_epochs, {.range = not_negative, .help = "first, in float32"})
-      .field("analog_epochs", &P::analog_epochs, {.range = not_negative, .help = "then, on the configured hardware"})
+      .field("digital_epochs", &P::digital_epochs, {.range = non_negative, .help = "first, in float32"})
+      .field("analog_epochs", &P::analog_epochs, {.range = non_negative, .help = "then, on the configured hardware"})
       .field("batch_size", &P::batch_size,
              {.unit = "samples", .range = Range::at_least(1.0), .help = "of one step; part of the result"})
       .field("from_scratch", &P::from_scratch, {.help = "draw the weights anew instead of those of the model"})
@@ -159,7 +159,7 @@ Type<sim::TrainingParameters> training_parameters() {
       .field("rate_factors", &P::rate_factors, rate_factors())
       .field("decay_all", &P::decay_all, {.help = "weight decay on every kind of parameter; false: on weights"})
       .field("gradient_clip", &P::gradient_clip,
-             {.range = not_negative, .help = "largest norm of all gradients together; 0: no limit"})
+             {.range = non_negative, .help = "largest norm of all gradients together; 0: no limit"})
       .field("quantizers", &P::quantizers, quantizer_learning())
       .field("augmentation", &P::augmentation, augmentation_parameters())
       .field("validation", &P::validation, validation_parameters())
