@@ -46,9 +46,7 @@ std::vector<Dependence> all_dependences() {
       {"calibration", {"quantile", "absolute_values"}, "type", {"CACHE_QUANTILE", "MOVING_QUANTILE"}},
       {"calibration", {"max_samples"}, "type", {"CACHE_QUANTILE", "MOVING_STD"}},
       {"calibration", {"std_alpha"}, "type", {"MOVING_STD", "INIT_FROM_DATA"}},
-      {"training.optimizer", {"momentum", "dampening", "nesterov"}, "type", {"sgd"}},
       {"training.optimizer", {"beta1", "beta2", "epsilon"}, "type", {"adam", "adamw"}},
-      {"training", {"label_smoothing"}, "loss", {"cross_entropy"}},
       {"sweep", {"axes"}, "mode", {"grid", "zip"}},
       {"sweep", {"points"}, "mode", {"list"}},
   };

@@ -104,9 +104,9 @@ TEST(RunConfig, KeysOfAnotherChoiceAreReported) {
   EXPECT_EQ(note("calibration: {type: CACHE_QUANTILE, quantile: 0.9}\n"), "");
   EXPECT_EQ(note("calibration: {type: MAX, quantile: 0.99995}\n"), "") << "the default";
   EXPECT_EQ(
-      note("training: {data: {format: npy, inputs: x.npy, glyphs: {seed: 3}}, digital_epochs: 1, optimizer: {momentum: "
-           "0.5}, schedule: {type: cosine, gamma: 0.5}}\n"),
-      "no effect: training.data.glyphs (format is npy); training.optimizer.momentum (type is adam); "
+      note("training: {data: {format: npy, inputs: x.npy, glyphs: {seed: 3}}, digital_epochs: 1, optimizer: {type: "
+           "sgd, beta1: 0.5}, schedule: {type: cosine, gamma: 0.5}}\n"),
+      "no effect: training.data.glyphs (format is npy); training.optimizer.beta1 (type is sgd); "
       "training.schedule.gamma (type is cosine)");
   EXPECT_EQ(
       note("spiking: {neurons: {state_quant: {multiplier: 0.5}, spike_grad: {slope: 3.0}}}\n"),
@@ -166,7 +166,7 @@ TEST(RunConfig, EveryMistakeHasItsMessage) {
       {minimal + "sead: 1\n", "run.yaml:3:1: sead: unknown key 'sead'; did you mean 'seed'?"},
       {minimal + "learning: {epochs: 3}\n",
        "run.yaml:3:1: learning: unknown key 'learning'; the keys here are name, seed, model, data, rpu_config, layers, "
-       "quantization, spiking, evaluation, output, calibration, sweep, search, training"},
+       "quantization, spiking, evaluation, output, cost, calibration, sweep, search, training"},
       {minimal + "out_noise: 0.1\n",
        "run.yaml:3:1: out_noise: unknown key 'out_noise'; did you mean 'rpu_config.forward.out_noise'?"},
       {minimal + "rpu_config: {forward: {out_noise: -1}}\n",
