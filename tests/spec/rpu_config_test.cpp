@@ -188,6 +188,10 @@ TEST(RpuConfig, EveryDumpOfTheGoldenFileLoads) {
     const config::Node written = to_node(config);
     for (const char* section : {"forward", "mapping"}) {
       for (const config::Node::Entry& entry : node.find(section)->entries) {
+        if (report.unused().contains(fmt::format("{}.{}", section, entry.key))) {
+          EXPECT_EQ(entry.key, "weight_scaling_lr_compensation") << path << ": every other key has an effect";
+          continue;
+        }
         const config::Node* again = written.find(section)->find(entry.key);
         ASSERT_NE(again, nullptr) << path << " " << entry.key;
         EXPECT_EQ(again->scalar, entry.value.scalar) << path << " " << section << "." << entry.key;
