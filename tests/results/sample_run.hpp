@@ -46,6 +46,15 @@ inline Header sweep_header() {
   return header;
 }
 
+/// The same with what an inference costs.
+inline Header with_costs(Header header) {
+  header.energy_components = {"array", "adc"};
+  header.area_components = {"cells", "adc", "digital"};
+  header.actions = {"tile.reads", "adc.conversions"};
+  header.component_table = "key,low,nominal,high,unit,source\nadc.energy,1,2,4,fJ,a datasheet\n";
+  return header;
+}
+
 inline double number(const PointIndex& index, double salt) {
   double value = salt + 10 * static_cast<double>(index.time) + static_cast<double>(index.repeat);
   for (const std::int64_t i : index.swept) value = 7 * value + static_cast<double>(i);
@@ -83,6 +92,37 @@ inline Point point(const PointIndex& index) {
   point.populations = {{.spikes = 40 + index.repeat, .firing_rate = 0.125, .silent_fraction = 0.5},
                        {.spikes = 4, .firing_rate = 0.0625, .silent_fraction = 0.0}};
   return point;
+}
+
+/// What `point` costs: for a header with_costs().
+inline CostRecord cost(const PointIndex& index) {
+  const double energy = 1e-9 * number(index, 1);
+  CostRecord record{.energy = energy, .energy_low = energy / 2, .energy_high = 3 * energy};
+  record.latency = 1e-6;
+  record.latency_worst = 2e-6;
+  record.interval = 5e-7;
+  record.area = 0.5;
+  record.area_low = 0.25;
+  record.area_high = 1.0;
+  record.operations = 1e4;
+  record.tops_per_W = 8.0;
+  record.tops_per_W_low = 4.0;
+  record.tops_per_W_high = 16.0;
+  record.tops_per_mm2 = 0.125;
+  record.tops_per_mm2_low = 0.0625;
+  record.tops_per_mm2_high = 0.25;
+  LayerCostRecord analog{.energy = {0.75 * energy, 0.125 * energy}, .area = {0.25, 0.125, 0.125}, .actions = {6, 24}};
+  analog.energy_low = 0.5 * energy;
+  analog.energy_high = 2 * energy;
+  analog.latency = 6e-7;
+  analog.utilization = 0.75;
+  analog.input_mean = 0.25;
+  analog.bit_density = 0.5;
+  analog.conductance_mean = 0.375;
+  LayerCostRecord digital{.energy = {0.125 * energy, 0.0}, .actions = {0, 0}, .latency = 4e-7};
+  digital.energy_low = digital.energy_high = 0.125 * energy;
+  record.layers = {analog, digital};
+  return record;
 }
 
 inline LayerHardware hardware(std::int32_t tiles = 2) {
@@ -191,7 +231,9 @@ inline void write(Writer& writer, std::int64_t batch = 3, std::int64_t points = 
         const PointIndex index{swept, time, repeat};
         if (!header.layers.empty() && header.layers[0].devices) writer.write_weights(index, 0, weights(index));
         write_samples(writer, index, batch);
-        writer.write_point(index, point(index));
+        Point numbers = point(index);
+        if (header.costs()) numbers.cost = cost(index);
+        writer.write_point(index, numbers);
       }
     }
   }

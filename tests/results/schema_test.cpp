@@ -26,7 +26,8 @@ class ResultSchema : public ::testing::Test {
 };
 
 TEST_F(ResultSchema, EveryWrittenFileAgreesWithTheTable) {
-  for (const Header& header : {sample::run_header(), sample::sweep_header()}) {
+  for (const Header& header : {sample::run_header(), sample::sweep_header(), sample::with_costs(sample::run_header()),
+                               sample::with_costs(sample::sweep_header())}) {
     sample::write_file(path_, header);
     EXPECT_THAT(check_schema(h5::File::open(path_)), IsEmpty());
   }
@@ -41,19 +42,23 @@ TEST_F(ResultSchema, EveryRowIsWritten) {
   Header anomaly = sample::run_header();
   anomaly.task = Task::anomaly;
   std::set<std::string> written;
-  for (const Header& header : {sample::run_header(), isolated, stopped, anomaly}) {
+  const auto file_group = [](const Variable& row) {
+    constexpr std::string_view layer = "/layers/<layer>";
+    if (!row.group.starts_with(layer)) return std::string(row.group == "/" ? "" : row.group);
+    return "/layers/conv1" + std::string(row.group.substr(layer.size()));
+  };
+  for (const Header& header :
+       {sample::run_header(), isolated, stopped, anomaly, sample::with_costs(sample::run_header())}) {
     sample::write_file(path_, header);
     const h5::File file = h5::File::open(path_);
     EXPECT_THAT(check_schema(file), IsEmpty());
     for (const Variable& row : variables()) {
-      const std::string group = row.group == "/layers/<layer>" ? "/layers/conv1" : std::string(row.group);
-      const std::string path = (group == "/" ? "" : group) + "/" + std::string(row.name);
+      const std::string path = file_group(row) + "/" + std::string(row.name);
       if (file.contains(path)) written.insert(path);
     }
   }
   for (const Variable& row : variables()) {
-    const std::string group = row.group == "/layers/<layer>" ? "/layers/conv1" : std::string(row.group);
-    EXPECT_TRUE(written.contains((group == "/" ? "" : group) + "/" + std::string(row.name))) << group << row.name;
+    EXPECT_TRUE(written.contains(file_group(row) + "/" + std::string(row.name))) << row.group << " " << row.name;
   }
   sample::write_file(path_, sample::run_header());
   EXPECT_TRUE(h5::File::open(path_).contains("/confusion"));
