@@ -90,12 +90,29 @@ calibration:
       run_command({"run", file, "--set", set, "--set", "model.use_calibration=false", "-o", path("ignored.h5")}).code,
       0);
   EXPECT_EQ(sqnr(path("ignored.h5")), sqnr(path("own.h5")));
+  // At another width the bounds stay and the step follows: as if the input had been calibrated at that width.
+  const std::string four = "quantization.input_activation_qconfig_map.conv1.n_bits=4";
+  ASSERT_EQ(run_command({"calibrate", file, "--set", four, "-o", path("m4.h5"), "--quiet"}).code, 0);
+  io::Model mixed = io::read_model(path("m.h5"));
+  const auto narrow = io::read_calibration(path("m4.h5")).at("conv1");
+  for (const char* entry : {"quantization.input", "quantizer_bounds.input", "quantizer_law.input"})
+    mixed.calibration.at("conv1").at(entry) = narrow.at(entry);
+  io::write_model(mixed, path("mixed.h5"));
+  const auto run_at_four = [&](const std::string& stored, const std::string& more, const std::string& results) {
+    return run_command(
+        {"run", file, "--set", "model.file=" + path(stored), "--set", four, "--set", more, "-o", path(results)});
+  };
+  const CommandResult converted = run_at_four("m.h5", "model.use_calibration=true", "converted.h5");
+  ASSERT_EQ(converted.code, 0) << converted.err;
+  ASSERT_EQ(run_at_four("mixed.h5", "model.use_calibration=true", "fresh.h5").code, 0);
+  EXPECT_EQ(sqnr(path("converted.h5")), sqnr(path("fresh.h5")));
+  EXPECT_LT(sqnr(path("converted.h5")), sqnr(path("kept.h5")) - 10.0) << "4 bits are used";
+  // What an estimator looks for belongs to its width and law.
   const CommandResult other =
-      run_command({"run", file, "--set", set, "--set", "quantization.input_activation_qconfig_map.conv1.n_bits=4", "-o",
-                   path("x.h5")});
+      run_at_four("m.h5", "quantization.input_activation_qconfig_map.conv1.range_estimator=MSE", "refused.h5");
   EXPECT_EQ(other.code, 3);
   EXPECT_THAT(other.err, AllOf(HasSubstr("input of layer 'conv1'"), HasSubstr("8 bits"), HasSubstr("4 bits"),
-                               HasSubstr("calibrate again")));
+                               HasSubstr("use_calibration: false")));
 }
 
 TEST_F(CalibrateTest, CanBeIgnored) {
