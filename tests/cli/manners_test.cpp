@@ -65,7 +65,7 @@ TEST_F(MannersTest, CheckOpensWhatTheRunWould) {
   refused("model.file=nowhere.onnx", "nowhere.onnx");
   refused("data={format: npy, inputs: nowhere.npy}", "nowhere.npy");
   refused("layers=[{match: fc9, analog: false}]", "'fc9' matches no layer");
-  refused("rpu_config={noise_model: {type: PCMLikeNoiseModel}, fault_map: nowhere.npy}", "nowhere.npy");
+  refused("rpu_config={noise_model: {type: PCMLikeNoiseModel}, faults: {map: nowhere.npy}}", "nowhere.npy");
   refused("sweep={axes: {rpu_config.forward.out_noise: [-1]}}", "out_noise");
 }
 

@@ -12,6 +12,7 @@ namespace {
 
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Matcher;
 using testing::Not;
 
 class RunTest : public CommandTest {
@@ -53,7 +54,11 @@ TEST_F(RunTest, EveryShippedConfigurationRuns) {
     const CommandResult result = run_command(arguments);
     EXPECT_EQ(result.code, 0) << name << "\n" << result.err;
     EXPECT_THAT(result.out, HasSubstr("float32")) << name;
-    EXPECT_THAT(result.err, Not(HasSubstr("warning"))) << name;
+    // Input ranges that another command is to find first.
+    const bool ranges_missing = name == "calibrate.yaml" || name == "train_hwa.yaml";
+    EXPECT_THAT(result.err, ranges_missing ? Matcher<std::string>(HasSubstr("find ranges with tessera calibrate"))
+                                           : Matcher<std::string>(Not(HasSubstr("warning"))))
+        << name;
     ASSERT_TRUE(std::filesystem::exists(path(name + ".h5"))) << name;
     EXPECT_THAT(results::check_schema(h5::File::open(path(name + ".h5"))), IsEmpty()) << name;
     ++ran;
