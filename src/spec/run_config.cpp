@@ -137,9 +137,15 @@ void check_devices(const Node& root, const RunConfig& config, Report& report) {
     return (preset != nullptr && !preset->is_null()) || (model != nullptr && !model->is_null());
   };
   if (std::any_of(config.layers.begin(), config.layers.end(), has_model)) return;
-  for (const char* key : {"rpu_config.drift_compensation", "rpu_config.drift_from"})
-    if (const Node* given = config::find_path(root, key); given != nullptr && !given->is_null())
+  // Defaults, which resolved configurations give, ask for nothing.
+  const RpuConfig usual;
+  const auto report_drift = [&](const char* key, bool differs) {
+    const Node* given = config::find_path(root, key);
+    if (differs && given != nullptr && !given->is_null())
       report.unused(key, "without a noise_model nothing is programmed or drifts");
+  };
+  report_drift("rpu_config.drift_compensation", config.rpu_config.drift_compensation != usual.drift_compensation);
+  report_drift("rpu_config.drift_from", config.rpu_config.drift_from != usual.drift_from);
   const auto needs_model = [&](bool given, const char* key, const char* why) {
     if (given)
       check([&] {

@@ -106,8 +106,11 @@ TEST(RunConfig, KeysOfAnotherChoiceAreReported) {
   EXPECT_EQ(
       note("training: {data: {format: npy, inputs: x.npy, glyphs: {seed: 3}}, digital_epochs: 1, optimizer: {type: "
            "sgd, beta1: 0.5}, schedule: {type: cosine, gamma: 0.5}}\n"),
-      "no effect: training.data.glyphs (format is npy); training.optimizer.beta1 (type is sgd); "
-      "training.schedule.gamma (type is cosine)");
+      "no effect: training.data.glyphs (format is npy); training.schedule.gamma (type is cosine); "
+      "training.optimizer.beta1 (type is sgd)");
+  EXPECT_EQ(note("rpu_config: {drift_from: weights, drift_compensation: {type: PerColumnDriftCompensation}}\n"),
+            "no effect: rpu_config.drift_compensation, rpu_config.drift_from (without a noise_model nothing is "
+            "programmed or drifts)");
   EXPECT_EQ(
       note("spiking: {neurons: {state_quant: {multiplier: 0.5}, spike_grad: {slope: 3.0}}}\n"),
       "no effect: spiking.neurons.spike_grad.slope (type is atan); spiking.neurons.state_quant.multiplier (uniform is "
