@@ -109,7 +109,7 @@ TEST_F(CostTest, SearchTakesTheLeastEnergy) {
                                                    "\ndata: {limit: 300}\ncost: {}\nsearch:\n  cost: energy\n  keys: "
                                                    "[{key: rpu_config.forward.inp_res, bits: [4, 6]}]\n  "
                                                    "columns_per_converter: [2, 8, 32]\n  budget: 5 %\n  front: 3\n");
-  const CommandResult result = run_command({"search", own, "-o", path("found.yaml"), "--quiet"});
+  const CommandResult result = run_command({"search", own, "-o", path("found.yaml")});
   ASSERT_EQ(result.code, 0) << result.err;
   EXPECT_THAT(result.out, AllOf(HasSubstr("energy (J)"), HasSubstr("common coefficients"), HasSubstr("columns")));
   const CommandResult without = run_command({"search", own, "-o", path("none.yaml"), "--quiet", "--set", "cost=null"});
