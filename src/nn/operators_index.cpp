@@ -36,6 +36,11 @@ void infer_gather(const InferContext& c) {
   const Shape& in = c.shape(0);
   const std::int64_t axis = normal_axis(c.node.integer("axis", 0), c.rank(0), c.where());
   require<InputError>(c.required(1).type == ElementType::int64, "{}: indices must be integers", c.where());
+  const std::int64_t extent = in[static_cast<std::size_t>(axis)];
+  if (c.required(1).known)
+    for (const std::int64_t index : c.known_integers(1))
+      require<InputError>(index >= -extent && index < extent, "{}: index {} is out of range for an axis of {}",
+                          c.where(), index, extent);
   Shape out(in.begin(), in.begin() + axis);
   out.insert(out.end(), c.shape(1).begin(), c.shape(1).end());
   out.insert(out.end(), in.begin() + axis + 1, in.end());

@@ -25,4 +25,15 @@ SampleAxes sample_rule_gather(const SampleContext& c);
 SampleAxes sample_rule_elements(const SampleContext& c);
 SampleAxes sample_rule_scatter_nd(const SampleContext& c);
 
+// sample_rules_select.cpp
+SampleAxes sample_rule_einsum(const SampleContext& c);
+SampleAxes sample_rule_depth_windows(const SampleContext& c);
+SampleAxes sample_rule_depth_planes(const SampleContext& c);
+SampleAxes sample_rule_batch_positions(const SampleContext& c);
+SampleAxes sample_rule_gather_nd(const SampleContext& c);
+SampleAxes sample_rule_one_hot(const SampleContext& c);
+SampleAxes sample_rule_compress(const SampleContext& c);
+SampleAxes sample_rule_reverse_sequence(const SampleContext& c);
+SampleAxes sample_rule_tensor_scatter(const SampleContext& c);
+
 }  // namespace tessera::nn

@@ -180,6 +180,16 @@ Result matmul(const SampleContext& c) {
   return {samples};
 }
 
+/// Inputs 2 and 3 are zero points: one for all, or one per row of A or column of B.
+Result matmul_integer(const SampleContext& c) {
+  const auto several = [&](std::size_t i) { return c.has(i) && element_count(c.shape(i)) > 1; };
+  if ((several(2) && c.sampled(0) && c.samples(0).axis == c.rank(0) - 2) ||
+      (several(3) && c.sampled(1) && c.samples(1).axis == c.rank(1) - 1))
+    c.mixed("it has zero points along the axis that holds the samples");
+  c.require_steady(3);
+  return matmul(c);
+}
+
 /// X [T, N, I], states [D, N, H], Y [T, D, N, H].
 Result recurrent(const SampleContext& c) {
   SampleAxis samples = no_samples;
@@ -206,6 +216,12 @@ constexpr std::pair<std::string_view, SampleRule> rules[] = {
     {"ConvTranspose", all_but_the_first},
     {"Gemm", gemm},
     {"MatMul", matmul},
+    {"MatMulInteger", matmul_integer},
+    {"ConvInteger", all_but_the_first},
+    {"Einsum", sample_rule_einsum},
+    {"DepthWindows", sample_rule_depth_windows},
+    {"DepthStack", sample_rule_depth_planes},
+    {"DepthSum", sample_rule_depth_planes},
     {"LSTM", recurrent},
     {"GRU", recurrent},
     {"RNN", recurrent},
@@ -223,6 +239,8 @@ constexpr std::pair<std::string_view, SampleRule> rules[] = {
     {"GlobalAveragePool", positions},
     {"GlobalMaxPool", positions},
     {"GlobalLpPool", positions},
+    {"MaxPoolIndices", sample_rule_batch_positions},
+    {"MaxUnpool", sample_rule_batch_positions},
     {"Resize", resizing},
     {"ArgMax", arg_extreme},
     {"ArgMin", arg_extreme},
@@ -245,13 +263,19 @@ constexpr std::pair<std::string_view, SampleRule> rules[] = {
     {"GatherElements", sample_rule_elements},
     {"ScatterElements", sample_rule_elements},
     {"ScatterND", sample_rule_scatter_nd},
+    {"GatherND", sample_rule_gather_nd},
+    {"OneHot", sample_rule_one_hot},
+    {"Compress", sample_rule_compress},
+    {"EyeLike", sample_rule_batch_positions},
+    {"ReverseSequence", sample_rule_reverse_sequence},
+    {"TensorScatter", sample_rule_tensor_scatter},
     {"DepthToSpace", all_but_the_first},
     {"SpaceToDepth", all_but_the_first},
     {"Trilu", triangle},
 };
 
 /// Of values that do not depend on the data but their shape, and are therefore known: nothing to say.
-constexpr std::string_view known_operators[] = {"Shape", "Size", "ConstantOfShape", "Range"};
+constexpr std::string_view known_operators[] = {"Shape", "Size", "ConstantOfShape", "Range", "NonZero"};
 
 Result of_shapes(const SampleContext& c) {
   c.unproven("its values depend on the data");
