@@ -27,8 +27,10 @@ void backward_moved(const BackwardContext& c) {
     first.push_back(first.back() + in[i].size());
     in[i].type = ElementType::int64;
     in[i].data = from[i].data();
-    if (c.wants(i)) std::fill_n(c.d_in[i].floats(), c.d_in[i].size(), 0.0F);
   }
+  // Also of inputs that only say a shape.
+  for (std::size_t i = 0; i < in.size(); ++i)
+    if (c.wants(i)) std::fill_n(c.d_in[i].floats(), c.d_in[i].size(), 0.0F);
   if (op == "Pad" && in.size() > 2) in[2] = {};
   for (std::size_t o = 0; o < out.size(); ++o) {
     if (out[o].data == nullptr) continue;

@@ -217,25 +217,18 @@ std::vector<Case> cases() {
     const ValueId mean = net.node("ReduceMean", {x, net.integers({0})}, {{"keepdims", std::int64_t{0}}});
     net.output(net.node("MatMul", {net.node("Transpose", {x}, {{"perm", List{0, 2, 1}}}), net.node("Tanh", {mean})}));
   });
-  add("BatchNormalization, images", image, [](Network& net, ValueId x) {
-    net.output(net.node(
-        "BatchNormalization",
-        {x, net.constant(norm_parameters(4, 20, 1.0F), "scale"), net.constant(norm_parameters(4, 21, 0.0F), "shift"),
-         net.constant(Tensor({4}), "mean"), net.constant(norm_parameters(4, 22, 2.0F), "variance")}));
+  const auto batch_norm = [](Network& net, ValueId x, std::int64_t channels) {
+    net.output(net.node("BatchNormalization", {x, net.constant(norm_parameters(channels, 20, 1.0F), "scale"),
+                                               net.constant(norm_parameters(channels, 21, 0.0F), "shift"),
+                                               net.constant(Tensor({channels}), "mean"),
+                                               net.constant(norm_parameters(channels, 22, 2.0F), "variance")}));
+  };
+  add("BatchNormalization, images", image, [=](Network& net, ValueId x) { batch_norm(net, x, 4); });
+  add("BatchNormalization, after Conv", image, [=](Network& net, ValueId x) {
+    batch_norm(net, net.node("Conv", {x, net.constant(random_tensor({3, 4, 3, 3}, 23, 0.3F), "w")}), 3);
   });
-  add("BatchNormalization, after Conv", image, [](Network& net, ValueId x) {
-    const ValueId y = net.node("Conv", {x, net.constant(random_tensor({3, 4, 3, 3}, 23, 0.3F), "w")});
-    net.output(net.node(
-        "BatchNormalization",
-        {y, net.constant(norm_parameters(3, 20, 1.0F), "scale"), net.constant(norm_parameters(3, 21, 0.0F), "shift"),
-         net.constant(Tensor({3}), "mean"), net.constant(norm_parameters(3, 22, 2.0F), "variance")}));
-  });
-  add("BatchNormalization, vectors", random_tensor({6, 4}, 24), [](Network& net, ValueId x) {
-    net.output(net.node(
-        "BatchNormalization",
-        {x, net.constant(norm_parameters(4, 20, 1.0F), "scale"), net.constant(norm_parameters(4, 21, 0.0F), "shift"),
-         net.constant(Tensor({4}), "mean"), net.constant(norm_parameters(4, 22, 2.0F), "variance")}));
-  });
+  add("BatchNormalization, vectors", random_tensor({6, 4}, 24),
+      [=](Network& net, ValueId x) { batch_norm(net, x, 4); });
   add("LayerNormalization", random_tensor({3, 4, 5}, 25), [](Network& net, ValueId x) {
     net.output(net.node("LayerNormalization", {x, net.constant(norm_parameters(5, 26, 1.0F), "scale"),
                                                net.constant(norm_parameters(5, 27, 0.0F), "shift")}));
