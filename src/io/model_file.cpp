@@ -195,11 +195,12 @@ nn::Node read_node(const h5::Group& group) {
   return node;
 }
 
-/// Files of older versions do not say how many samples; their inputs do.
+/// Files of older versions do not say how many samples: one at a time where their inputs leave the batch free.
 void read_fixed_batch(const h5::Group& group, nn::Graph& graph) {
   const auto stored = group.attribute<std::int64_t>("samples_at_a_time", 0);
-  for (const nn::GraphInput& input : graph.inputs) {
+  for (nn::GraphInput& input : graph.inputs) {
     if (!input.batched) continue;
+    if (stored == 0 && !input.shape.empty() && input.shape[0] < 0) input.shape[0] = 1;
     const std::int64_t samples = input.shape.empty() ? 0 : input.shape[0];
     require<InputError>(samples >= 1 && (stored == 0 || samples == stored),
                         "input {} of {} in '{}' takes {} samples at a time, which is not what the file says elsewhere",

@@ -53,9 +53,10 @@ Model sample_model() {
                           {"no_text", std::string()},
                           {"path/like name", std::int64_t{-1}}}});
   graph.nodes.push_back({"layer1.0 sum", "Concat", {hidden, special, empty, shape, axis, tokens}, {y}, {}});
-  graph.inputs = {{x, nn::ElementType::float32, {-1, 700}, true}, {tokens, nn::ElementType::int64, {}, false}};
+  graph.inputs = {{x, nn::ElementType::float32, {4, 700}, true}, {tokens, nn::ElementType::int64, {}, false}};
   graph.outputs = {y, hidden};
   graph.batch = nn::BatchMode::fixed;
+  graph.samples_at_a_time = 4;
   model.calibration = {{"conv1", {{"input_range", {0.1, 2.5}}, {"quantizer.delta", {}}}}, {"layer1.0 sum", {}}};
   model.progress = {{"step", {7}}, {"optimizer.0.first", {0.25, -1e-30}}};
   model.notes = {{"source", "sample.onnx"}, {"training", "two\nlines"}, {"empty", ""}};
@@ -77,6 +78,7 @@ void expect_equal(const nn::Constant& a, const nn::Constant& b) {
 void expect_equal(const nn::Graph& a, const nn::Graph& b) {
   EXPECT_EQ(a.name, b.name);
   EXPECT_EQ(a.batch, b.batch);
+  EXPECT_EQ(a.samples_at_a_time, b.samples_at_a_time);
   EXPECT_EQ(a.outputs, b.outputs);
   ASSERT_EQ(a.values.size(), b.values.size());
   for (std::size_t i = 0; i < a.values.size(); ++i) {
@@ -190,6 +192,8 @@ TEST_F(ModelFile, WhateverIsWrongInsideIsNamed) {
   wrong(set("/", "schema_version", "2.0"), "this program reads 1.x");
   wrong(set("/", "schema_version", ""), "this program reads 1.x");
   wrong(set("/graph", "batch", "some"), "is 'some', which is none of its values");
+  wrong(set("/graph", "samples_at_a_time", std::int64_t{3}), "takes 4 samples at a time");
+  wrong(set("/graph/inputs/0", "shape", std::vector<std::int64_t>{-1, 700}), "takes -1 samples at a time");
   wrong(set("/graph/inputs/0", "type", "float64"), "which is none of its values");
   wrong(set("/graph/inputs/0", "value", 1000), "a graph input refers to value 1000");
   wrong(set("/graph/inputs/0", "value", std::int64_t{1} << 40), "which int32 cannot hold");
@@ -205,6 +209,18 @@ TEST_F(ModelFile, WhateverIsWrongInsideIsNamed) {
   wrong([](h5::File& f) { f.write_scalar("/graph/constants/0", 1.0F); }, "is also a constant");
   wrong([](h5::File& f) { f.write_scalar("/graph/constants/0", 1.0); }, "holds float64 (expected float32 or int64)");
   wrong([](h5::File& f) { f.dataset("/graph/constants/3").write(std::vector<float>{NAN}); }, "('one') in");
+}
+
+TEST_F(ModelFile, OlderFilesWithAFreeBatchTakeOneSampleAtATime) {
+  write_model(sample_model(), path_);
+  const nn::Graph old = load_model(changed([](h5::File& f) {
+    f.group("/graph").set_attribute("batch", "per_sample");
+    f.group("/graph").set_attribute("samples_at_a_time", std::int64_t{0});
+    f.group("/graph/inputs/0").set_attribute("shape", std::vector<std::int64_t>{-1, 700});
+  }));
+  EXPECT_EQ(old.batch, nn::BatchMode::fixed);
+  EXPECT_EQ(old.samples_at_a_time, 1);
+  EXPECT_EQ(old.inputs[0].shape, (Shape{1, 700}));
 }
 
 TEST_F(ModelFile, TruncatedFilesAreErrors) {
