@@ -14,6 +14,7 @@ namespace {
 using test::Network;
 using test::random_tensor;
 using test::tensor;
+using ::testing::Each;
 using Ints = std::vector<std::int64_t>;
 
 /// One node on one float input evaluated exactly as given.
@@ -328,7 +329,12 @@ TEST(Reduce, AxesKeepAndEmpty) {
   expect_values(evaluate("ReduceSum", x, {{"noop_with_empty_axes", std::int64_t{1}}}), {2, 2, 2},
                 {1, 2, 3, 4, 5, 6, 7, 8});
   expect_values(evaluate("ReduceSum", Tensor(Shape{0, 2}), {}, {ints({0})}), {1, 2}, {0, 0});
-  EXPECT_THROW(evaluate("ReduceMax", Tensor(Shape{0, 2}), {}, {ints({0})}), InputError);
+  // Over nothing: the identity of the reduction, as opset 20 of ONNX says.
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  EXPECT_THAT(evaluate("ReduceMax", Tensor(Shape{0, 2}), {}, {ints({0})}).values(), Each(-infinity));
+  EXPECT_THAT(evaluate("ReduceMin", Tensor(Shape{0, 2}), {}, {ints({0})}).values(), Each(infinity));
+  EXPECT_THROW(evaluate("ReduceMean", Tensor(Shape{0, 2}), {}, {ints({0})}), InputError);
+  expect_values(evaluate("ReduceProd", Tensor(Shape{0, 2}), {}, {ints({0})}), {1, 2}, {1, 1});
   EXPECT_THROW(evaluate("ReduceSum", x, {}, {ints({0, -3})}), InputError);
 }
 
