@@ -73,6 +73,7 @@ results::SearchRecord describe(const Source& source, const spec::SearchPlan& pla
   record.cost_unit = sim::unit_of(plan.section.parameters.cost);
   record.chips = plan.config.evaluation.repeats;
   for (const spec::SearchKey& key : plan.keys) record.keys.push_back(key.key);
+  if (!space.knobs.empty() && space.knobs.back().whole_network) record.keys.emplace_back("tile");
   for (std::size_t k = 0; k < space.knobs.size(); ++k) {
     if (record.layers.empty() || record.layers.back() != space.names[k].layer)
       record.layers.push_back(space.names[k].layer);
