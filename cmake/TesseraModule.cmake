@@ -10,8 +10,8 @@ add_library(tessera_options INTERFACE)
 target_compile_features(tessera_options INTERFACE cxx_std_20)
 target_compile_options(tessera_options INTERFACE
   -Wall -Wextra -Wpedantic -Wconversion -ffp-contract=off
-  # Compiled together, files see each other's names, and a local one of the same name is no mistake.
-  $<$<NOT:$<BOOL:${CMAKE_UNITY_BUILD}>>:-Wshadow>
+  # Compiled together, files are no longer main files to GCC, and see each other's names, and a local one of the same name is no mistake.
+  $<$<NOT:$<BOOL:${CMAKE_UNITY_BUILD}>>:-Wshadow> $<$<BOOL:${CMAKE_UNITY_BUILD}>:-Wno-subobject-linkage>
   $<$<BOOL:${TESSERA_WERROR}>:-Werror>
   # GCC 12 sees overlapping copies in std::string concatenation that cannot happen (GCC bug 105651).
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)

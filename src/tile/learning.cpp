@@ -12,7 +12,7 @@ namespace {
 
 using quant::QuantizationManager;
 
-void require_finite(std::span<const float> values, const char* what) {
+void require_sound(std::span<const float> values, const char* what) {
   require<InputError>(std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }),
                       "{} of a learning layer became infinite or NaN; use a smaller learning rate", what);
 }
@@ -32,8 +32,8 @@ void copy_from(LearnedRange& range, const quant::UniformQuantizerState& state) {
 // `power_of_two`: the step in use is the next power of two that is not below the learned one.
 void copy_to(const LearnedRange& range, quant::UniformQuantizerState& state, bool power_of_two) {
   if (range.delta.empty()) return;
-  require_finite(range.delta, "a quantizer range");
-  require_finite(range.zero_float, "a quantizer range");
+  require_sound(range.delta, "a quantizer range");
+  require_sound(range.zero_float, "a quantizer range");
   state.delta = range.delta;
   state.zero_float = range.zero_float;
   state.x_min = state.x_max = {};  // the step is learned, not the bounds
@@ -325,15 +325,15 @@ void LearningLayer::zero_gradients() {
 void LearningLayer::updated() {
   Impl& layer = *impl_;
   AnalogLayer::Impl& analog = layer.analog();
-  require_finite(layer.weight.values(), "a weight");
-  require_finite(layer.bias, "a bias");
+  require_sound(layer.weight.values(), "a weight");
+  require_sound(layer.bias, "a bias");
   layer.place_weights();
   layer.limit_weights();
   for (std::size_t t = 0; t < layer.tiles.size(); ++t) {
     TileState& state = analog.state.tiles[t];
-    require_finite(state.output_scale, "an output scale");
+    require_sound(state.output_scale, "an output scale");
     if (!layer.rpu().pre_post.input_range.enable) continue;
-    require_finite({&state.input_range, 1}, "an input range");
+    require_sound({&state.input_range, 1}, "an input range");
     state.input_range = std::max(std::fabs(state.input_range), 1e-12F);
   }
   if (!analog.analog_bias) analog.bias = layer.bias;

@@ -6,13 +6,13 @@
 namespace tessera::tile {
 namespace {
 
-float largest_of(std::span<const float> values) {
+float largest_magnitude(std::span<const float> values) {
   float largest = 0.0F;
   for (const float v : values) largest = std::max(largest, std::fabs(v));
   return largest;
 }
 
-float standard_deviation(ConstMatrixView w) {
+float deviation_of(ConstMatrixView w) {
   const auto n = static_cast<double>(w.rows * w.cols);
   if (n < 2.0) return 0.0F;
   double sum = 0.0;
@@ -38,11 +38,11 @@ float clip_limit(const WeightClipParameter& clip, ConstMatrixView weights) {
     case WeightClipType::FIXED_VALUE:
       return fixed;
     case WeightClipType::LAYER_GAUSSIAN:
-      limit = static_cast<float>(clip.sigma) * standard_deviation(weights);
+      limit = static_cast<float>(clip.sigma) * deviation_of(weights);
       break;
     case WeightClipType::AVERAGE_CHANNEL_MAX: {
       double sum = 0.0;
-      for (std::int64_t i = 0; i < weights.rows; ++i) sum += static_cast<double>(largest_of(weights.row_span(i)));
+      for (std::int64_t i = 0; i < weights.rows; ++i) sum += static_cast<double>(largest_magnitude(weights.row_span(i)));
       limit = static_cast<float>(sum / static_cast<double>(std::max<std::int64_t>(1, weights.rows)));
       break;
     }
@@ -69,7 +69,7 @@ void remap_weights(const WeightRemapParameter& remap, MatrixView weights, std::v
   const auto target = static_cast<float>(remap.remapped_wmax);
   std::vector<float> factor(outputs);
   for (std::size_t i = 0; i < outputs; ++i)
-    factor[i] = largest_of(weights.row_span(static_cast<std::int64_t>(i))) / target;
+    factor[i] = largest_magnitude(weights.row_span(static_cast<std::int64_t>(i))) / target;
   if (remap.type == WeightRemapType::LAYERWISE_SYMMETRIC)
     std::fill(factor.begin(), factor.end(), *std::max_element(factor.begin(), factor.end()));
   for (float& a : factor)
