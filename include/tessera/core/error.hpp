@@ -77,10 +77,12 @@ namespace detail {
 
 }  // namespace tessera
 
-/// A contract between functions of the library (not for input): checked in debug builds, compiled out in release.
-#ifdef NDEBUG
-#define TESSERA_EXPECT(condition) static_cast<void>(0)
-#else
+/// A contract between functions of the library (not for input). Whether contracts are checked is decided when the
+/// library is configured (TESSERA_CONTRACTS: debug and sanitized builds do) and comes with its targets: a program that
+/// uses these headers sees the same inline functions as the library, whatever its own NDEBUG.
+#if defined(TESSERA_CONTRACTS) && TESSERA_CONTRACTS
 #define TESSERA_EXPECT(condition) \
   ((condition) ? static_cast<void>(0) : ::tessera::detail::contract_failed(#condition, __FILE__, __LINE__))
+#else
+#define TESSERA_EXPECT(condition) static_cast<void>(0)
 #endif
