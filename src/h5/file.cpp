@@ -105,6 +105,7 @@ File File::create(const AtomicFile& target, Format format) {
 }
 
 File File::open_image(const Image& image, const std::string& name) {
+  require<InputError>(!image.empty(), "'{}' is empty", name);
   const detail::QuietErrors quiet;
   const Handle access(H5Pcreate(H5P_FILE_ACCESS));
   H5Pset_fclose_degree(access.id(), H5F_CLOSE_STRONG);
