@@ -3,6 +3,7 @@
 #include <algorithm>
 #include "rpu_table.hpp"
 
+#include "crossbar_tables.hpp"
 #include "device_tables.hpp"
 #include "tessera/config/document.hpp"
 #include "tessera/config/section.hpp"
@@ -76,6 +77,8 @@ config::Section<RpuConfig> rpu_config_table() {
           "clip", [](auto& c) -> auto& { return c.tile.clip; }, weight_clip_parameter())
       .field(
           "remap", [](auto& c) -> auto& { return c.tile.remap; }, weight_remap_parameter())
+      .field("crossbar", [](auto& c) -> auto& { return c.tile.crossbar; }, crossbar_parameters(),
+             {.help = "tiles as circuits with cells, wires and converters, in place of `forward`; null: off"})
       .field("noise_model", &RpuConfig::noise_model, config::optional(noise_model()),
              {.help = "devices; null: nothing is programmed or drifts, the target weights are used as they are"})
       .field("drift_compensation", &RpuConfig::drift_compensation, config::optional(drift_compensation()),
@@ -115,6 +118,12 @@ void validate(const RpuConfig& config) {
   if (!config.fault_map.empty() && config.noise_model && config.drift_from == device::DriftFrom::weights)
     collect([] {
       throw ConfigError("faults.map", "has no meaning with drift_from: weights, which forgets the individual devices");
+    });
+  if (config.tile.crossbar && config.noise_model)
+    collect([] {
+      throw ConfigError("noise_model",
+                        "acts on weights, while a crossbar programs cells; use programming_error, drift_error and "
+                        "read_noise of crossbar.xbar.device");
     });
   if (!problems.empty()) throw ConfigError(std::move(problems));
 }

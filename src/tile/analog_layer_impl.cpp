@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tessera/tile/crossbar_engine.hpp"
 #include "tile/blocks.hpp"
 #include "tile/packed_engine.hpp"
 
@@ -79,15 +80,21 @@ quant::QuantizationManagerParameters manager_parameters(const ActivationQuantCon
   return p;
 }
 
-AnalogLayer::Impl::Impl(const RpuParameters& rpu, ConstMatrixView weight, std::span<const float> layer_bias,
+AnalogLayer::Impl::Impl(const RpuParameters& given, ConstMatrixView weight, std::span<const float> layer_bias,
                         random::Address where, EngineFactory factory)
-    : parameters(rpu), engine(std::move(factory)), address(where), inputs(weight.cols), outputs(weight.rows) {
-  validate(rpu);
+    : parameters(with_crossbar_tiles(given)),
+      engine(std::move(factory)),
+      address(where),
+      inputs(weight.cols),
+      outputs(weight.rows) {
+  const RpuParameters& rpu = parameters;
+  validate(given);
   require<InputError>(inputs > 0 && outputs > 0, "an analog layer needs weights, not {}x{}", outputs, inputs);
   require<InputError>(layer_bias.empty() || static_cast<std::int64_t>(layer_bias.size()) == outputs,
                       "bias of {} values does not fit {} outputs", layer_bias.size(), outputs);
   for (std::int64_t i = 0; i < outputs; ++i) require_finite(weight.row_span(i), "weight");
   require_finite(layer_bias, "bias");
+  if (rpu.crossbar && !engine) engine = crossbar_engines(*rpu.crossbar, rpu.mapping, weight);
 
   const std::vector<TilePlace> places = place_tiles(outputs, inputs, rpu.mapping);
   output_parts = static_cast<std::int64_t>(split_sizes(outputs, rpu.mapping.max_output_size).size());

@@ -198,6 +198,9 @@ void AnalogProduct::change_lines(const Stage& stage, MatrixView z, PhaseTrace* r
 void AnalogProduct::analog_chain(const Stage& stage, const Engine& engine, ConstMatrixView z, MatrixView v,
                                  PhaseTrace* record) const {
   EngineCall call{.z = z, .v = v, .variance = {}, .record = {}};
+  call.first_vector = stage.block.call.first_vector;
+  call.event = stage.block.call.event;
+  call.statistics = stage.block.call.statistics;
   if (record != nullptr) {
     fill_ones(record->slope, v.rows, v.cols);
     if (changes_columns_) record->slope_sum = Matrix(v.rows, v.cols);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "tessera/tile/crossbar_engine.hpp"
 #include "tile/effects/law.hpp"
 #include "tile/effects_of_folder.hpp"
 
@@ -93,6 +94,7 @@ void validate(const RpuParameters& parameters) {
   }
   problems.require(std::isfinite(parameters.mapping.weight_scaling_omega), "mapping.weight_scaling_omega",
                    fmt::format("{} is not a finite number", parameters.mapping.weight_scaling_omega));
+  for (const Problem& problem : crossbar_problems(parameters)) problems.require(false, problem.key, problem.message);
   problems.throw_if_any();
 }
 

@@ -8,6 +8,7 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/random/stream.hpp"
+#include "tessera/tile/statistics.hpp"
 
 /// What turns the values on the lines of a tile into the values of its columns. A tile has everything else: input
 /// range, managements, DAC and encodings in front, read noise, output stage and ADC behind. The packed product (v = W
@@ -27,6 +28,11 @@ struct EngineCall {
   MatrixView variance;       ///< if it has rows: receives sum_k |w_ik| z_k^2, the variance of v_i under read noise
                              ///< of variance |w_ik| in every weight (PCM_READ); stride as v
   std::span<Matrix> record;  ///< empty, or Engine::recorded() matrices [vectors, outputs] for the backward pass
+
+  // Of the pass that the block belongs to; engines with noise or converters of their own need it.
+  std::uint64_t first_vector = 0;         ///< number of the first vector in the data set
+  std::uint32_t event = 0;                ///< of ForwardCall
+  LayerStatistics* statistics = nullptr;  ///< counts are added to it if given
 };
 
 /// Derivatives of an engine at its weights, for one layer that learns. dL/dv = e and dL/dvariance = h are given, both

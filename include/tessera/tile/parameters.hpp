@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "tessera/circuit/parameters.hpp"
+
 /// Parameters of an analog tile and its digital periphery. Names and defaults are those of aihwkit 1.1
 /// (reference sections 2 and 14; quantization section E); units: weights, inputs and outputs are normalised ("1" is the
 /// largest weight, the DAC's full scale, and their product). Plain values; validate() once, then constant.
@@ -204,6 +206,9 @@ struct RpuParameters {
   WeightModifierParameter modifier;
   WeightClipParameter clip;
   WeightRemapParameter remap;
+  /// Tiles as circuits instead of the product above: what `forward` describes is then done by the crossbar's own
+  /// converters, cells and wires, and `forward` has no effect (crossbar_engine.hpp).
+  std::optional<circuit::CrossbarParameters> crossbar = {};
 
   bool operator==(const RpuParameters&) const = default;
 };

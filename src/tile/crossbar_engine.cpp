@@ -1,0 +1,217 @@
+#include "tessera/tile/crossbar_engine.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "tessera/circuit/core_tile.hpp"
+#include "tessera/circuit/sensitivity.hpp"
+#include "tessera/kernels/outer_product.hpp"
+#include "tessera/kernels/product.hpp"
+
+namespace tessera::tile {
+namespace {
+
+using circuit::CrossbarParameters;
+using circuit::RealMatrix;
+
+RealMatrix widened(ConstMatrixView m) {
+  RealMatrix wide = RealMatrix::uninitialized(m.rows, m.cols);
+  for (std::int64_t r = 0; r < m.rows; ++r) std::copy_n(m.row(r), m.cols, wide.view().row(r));
+  return wide;
+}
+
+/// The same circuit without converters and noise: linear in its inputs (but for nonlinear cells, left out too).
+CrossbarParameters linear_part(CrossbarParameters p) {
+  p.dac = {.is_signed = p.dac.is_signed};
+  p.adc = {};
+  p.device.read_noise = {};
+  p.device.nonlinear_IV = {};
+  p.core.inputs.clipping = false;
+  p.array.Icol_max = 0.0;
+  if (!p.array.parasitics.current_from_input) p.array.parasitics = {};  // gates: no linear circuit
+  return p;
+}
+
+/// Chain rule through the tile's linear part: quantizers and clipping pass gradients on as they are. Weights of
+/// balanced cores with wires get the exact adjoint of the effective matrices of their arrays; others the gradient of
+/// the effective weights themselves.
+class CrossbarBackward final : public EngineBackward {
+ public:
+  CrossbarBackward(const CrossbarParameters& parameters, const RealMatrix& w, const circuit::CellState& state,
+                   const circuit::WeightLimits& limits, const random::Address& address)
+      : parameters_(linear_part(parameters)), w_(w), state_(state), sum_(w.rows(), w.cols()) {
+    const circuit::CoreTile tile(parameters_, state, limits, address, circuit::Precision::single);
+    Matrix identity(w.cols(), w.cols()), response(w.cols(), w.rows());
+    for (std::int64_t i = 0; i < w.cols(); ++i) identity(i, i) = 1.0F;
+    tile.multiply(identity.view(), response.view(), {});
+    back_ = kernels::PackedMatrix(response.view());  // [inputs, outputs]
+  }
+
+  void begin() override { std::fill(sum_.values().begin(), sum_.values().end(), 0.0F); }
+  void prepare(MatrixView, std::span<const MatrixView>) const override {}
+  void lines(ConstMatrixView, ConstMatrixView e, ConstMatrixView, std::span<const MatrixView>,
+             MatrixView dz) const override {
+    kernels::multiply(back_, e, dz);
+  }
+  void add_weights(ConstMatrixView z, ConstMatrixView e, ConstMatrixView, std::span<const MatrixView>,
+                   Parallel parallel) override {
+    kernels::add_outer_products(e, z, sum_.view(), parallel);
+  }
+  Matrix weight_gradient() const override {
+    const circuit::Wires wires = circuit::normalised_wires(parameters_, w_.cols());
+    const bool exact = parameters_.core.style == circuit::CoreStyle::BALANCED && !wires.ideal();
+    return exact ? through_wires(wires) : sum_;
+  }
+
+ private:
+  // y = limit (M+ - M-) x / gr and g+- = g0 + gr max(+-w, 0), w in units of the limit: the factors cancel.
+  Matrix through_wires(const circuit::Wires& wires) const {
+    const circuit::SliceCells& cells = state_.slices.front();
+    const RealMatrix outer = widened(sum_.view());
+    std::vector<RealMatrix> of_cells;
+    if (parameters_.core.balanced.interleaved_posneg) {
+      of_cells = circuit::FactoredArray({cells.positive.view(), cells.negative.view()}, wires)
+                     .conductance_gradient(outer.view());
+    } else {
+      for (const RealMatrix* g : {&cells.positive, &cells.negative})
+        of_cells.push_back(circuit::FactoredArray({g->view()}, wires).conductance_gradient(outer.view()).front());
+      for (double& v : of_cells[1].values()) v = -v;
+    }
+    Matrix gradient(w_.rows(), w_.cols());
+    const bool one_sided = parameters_.core.balanced.style == circuit::BalancedStyle::ONE_SIDED;
+    for (std::size_t c = 0; c < gradient.values().size(); ++c) {
+      const double w = w_.values()[c];
+      const double plus = of_cells[0].values()[c], minus = -of_cells[1].values()[c];
+      // Only one cell of a one-sided pair moves with the weight; at 0 either.
+      const double share = !one_sided || w == 0.0 ? 0.5 : (w > 0.0 ? 1.0 : 0.0);
+      gradient.values()[c] = static_cast<float>(share * plus + (1.0 - share) * minus);
+    }
+    return gradient;
+  }
+
+  CrossbarParameters parameters_;
+  RealMatrix w_;
+  circuit::CellState state_;
+  kernels::PackedMatrix back_;
+  Matrix sum_;
+};
+
+class CrossbarEngine final : public Engine {
+ public:
+  CrossbarEngine(const CrossbarParameters& parameters, const circuit::WeightLimits& limits,
+                 const random::Address& address, ConstMatrixView weights)
+      : parameters_(parameters),
+        limits_(limits),
+        address_(address),
+        weights_(weights),
+        normalised_(circuit::normalised_weights(parameters.core.weights, limits, widened(weights).view())),
+        state_(circuit::program_cells(parameters, normalised_.view(), address)),
+        tile_(parameters, state_, limits, address, circuit::Precision::single) {}
+
+  std::int64_t inputs() const override { return weights_.cols(); }
+  std::int64_t outputs() const override { return weights_.rows(); }
+  std::int64_t bytes() const override { return tile_.bytes(); }
+  Matrix weights() const override { return weights_; }
+  std::shared_ptr<const Engine> with_weights(ConstMatrixView weights) const override {
+    return std::make_shared<CrossbarEngine>(parameters_, limits_, address_, weights);
+  }
+
+  void run(const EngineCall& call, EngineScratch&) const override {
+    circuit::TileCounts counts;
+    const bool counting = call.statistics != nullptr && parameters_.adc.converts();
+    tile_.multiply(call.z, call.v, {call.first_vector, call.event}, counting ? &counts : nullptr);
+    if (!counting) return;
+    // The tile counts one conversion per output for every product; the crossbar knows better.
+    call.statistics->adc_conversions -= call.z.rows * outputs();
+    for (const circuit::ConversionCounts& slice : counts.slices) {
+      call.statistics->adc_conversions += slice.conversions;
+      call.statistics->adc_saturated += slice.below + slice.above;
+    }
+  }
+
+  std::unique_ptr<EngineBackward> backward() const override {
+    return std::make_unique<CrossbarBackward>(parameters_, normalised_, state_, limits_, address_);
+  }
+
+ private:
+  CrossbarParameters parameters_;
+  circuit::WeightLimits limits_;
+  random::Address address_;
+  Matrix weights_;
+  RealMatrix normalised_;
+  circuit::CellState state_;
+  circuit::CoreTile tile_;
+};
+
+bool has_levels(const circuit::AdcParameters& adc) {
+  const auto* levels = std::get_if<std::vector<double>>(&adc.levels);
+  return levels != nullptr && !levels->empty();
+}
+
+}  // namespace
+
+std::vector<Problem> crossbar_problems(const RpuParameters& p) {
+  std::vector<Problem> problems;
+  if (!p.crossbar) return problems;
+  const CrossbarParameters& crossbar = *p.crossbar;
+  const auto require = [&](bool condition, const std::string& key, const std::string& message) {
+    if (!condition) problems.push_back({{}, 0, 0, key, message});
+  };
+  circuit::find_problems(crossbar, problems);
+  for (Problem& problem : problems) problem.key = "crossbar." + problem.key;
+  // The size of a tile may be given in either place.
+  const auto check_size = [&](std::int64_t size, int mapped, int unset, const char* key, const char* mapping_key) {
+    require(size == 0 || mapped == unset || mapped == size, std::string("crossbar.core.") + key,
+            fmt::format("{} differs from mapping.{} = {}; give one of them", size, mapping_key, mapped));
+  };
+  const MappingParameter unset;
+  check_size(crossbar.core.rows_max, p.mapping.max_input_size, unset.max_input_size, "rows_max", "max_input_size");
+  check_size(crossbar.core.cols_max, p.mapping.max_output_size, unset.max_output_size, "cols_max", "max_output_size");
+  for (const auto& [strategy, key] : {std::pair{crossbar.core.weights.row_partition_strategy, "row"},
+                                      std::pair{crossbar.core.weights.col_partition_strategy, "col"}})
+    require(strategy == circuit::PartitionStrategy::EQUAL,
+            fmt::format("crossbar.core.mapping.weights.{}_partition_strategy", key),
+            "layers of networks are cut into tiles of EQUAL size");
+  require(!crossbar.core.inputs.percentile, "crossbar.core.mapping.inputs.mvm.percentile",
+          "input limits of networks come from calibration: pre_post.input_range with min and max here");
+  require(!(crossbar.adc.converts() && crossbar.adc.adc_range_option == circuit::AdcRangeOption::CALIBRATED &&
+            crossbar.adc.calibrated_range.empty() && !has_levels(crossbar.adc)),
+          "crossbar.xbar.adc.mvm.calibrated_range",
+          "no range is given; give one pair per weight slice, or choose adc_range_option: MAX");
+  return problems;
+}
+
+IOParameters bare_forward() {
+  IOParameters io;
+  io.inp_bound = 0.0;
+  io.inp_res = -1.0;
+  io.out_bound = 0.0;
+  io.out_noise = 0.0;
+  io.out_res = -1.0;
+  io.bound_management = BoundManagementType::NONE;
+  io.noise_management = NoiseManagementType::NONE;
+  return io;
+}
+
+RpuParameters with_crossbar_tiles(const RpuParameters& parameters) {
+  RpuParameters p = parameters;
+  if (!p.crossbar) return p;
+  p.forward = bare_forward();
+  if (p.crossbar->core.rows_max > 0) p.mapping.max_input_size = static_cast<int>(p.crossbar->core.rows_max);
+  if (p.crossbar->core.cols_max > 0) p.mapping.max_output_size = static_cast<int>(p.crossbar->core.cols_max);
+  return p;
+}
+
+EngineFactory crossbar_engines(const CrossbarParameters& parameters, const MappingParameter& mapping,
+                               ConstMatrixView weight) {
+  std::optional<circuit::WeightLimits> whole;
+  if (mapping.weight_scaling_omega <= 0.0)
+    whole = circuit::weight_limits(parameters.core.weights, widened(weight).view());
+  return [parameters, whole](ConstMatrixView weights, const random::Address& address) {
+    const circuit::WeightLimits limits =
+        whole ? *whole : circuit::weight_limits(parameters.core.weights, widened(weights).view());
+    return std::make_shared<const CrossbarEngine>(parameters, limits, address, weights);
+  };
+}
+
+}  // namespace tessera::tile
