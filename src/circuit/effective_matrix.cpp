@@ -24,14 +24,18 @@ void collect_leaves(const Network& network, const Rectangle& r, std::vector<Rect
 }
 
 // Depth first, taking the leaves in the order collect_leaves() found them.
-MacroModel merge_below(const Network& network, const Rectangle& r, std::vector<MacroModel>& leaves, std::size_t& next) {
+MacroModel merge_below(const Network& network, const Rectangle& r, std::vector<MacroModel>& leaves, std::size_t& next,
+                       Storage& storage) {
   const Cut cut = cut_of(network, r, leaf);
   if (cut == Cut::none) return std::move(leaves[next++]);
   const auto [first, second] = halves(r, cut);
-  const MacroModel a = merge_below(network, first, leaves, next);
-  const MacroModel b = merge_below(network, second, leaves, next);
-  const Join j = join(a.ports, b.ports, cut);
-  return merged(a, b, j, eliminate_joint(a, b, j, {}), {});
+  MacroModel a = merge_below(network, first, leaves, next, storage);
+  MacroModel b = merge_below(network, second, leaves, next, storage);
+  const Join j = join(a.ports, b.ports, cut, ports_of(network, r).order);
+  Elimination e = eliminate_joint(a, b, j, storage, {});
+  MacroModel m = merged(a, b, j, e, storage, {});
+  for (RealMatrix* used : {&a.y, &b.y, &e.u, &e.coupling}) storage.give(std::move(*used));
+  return m;
 }
 
 struct Node {
@@ -59,23 +63,31 @@ std::vector<std::vector<Node>> upper_levels(const Network& network) {
   return levels;
 }
 
-void solve_alone(const Network& network, Node& node) {
+void solve_alone(const Network& network, Node& node, Storage& storage) {
   std::vector<Rectangle> rectangles;
   collect_leaves(network, node.rectangle, rectangles);
   std::vector<MacroModel> leaves = leaf_models(network, rectangles);
   std::size_t next = 0;
-  node.model = merge_below(network, node.rectangle, leaves, next);
+  node.model = merge_below(network, node.rectangle, leaves, next, storage);
 }
 
-// Y[bottom, left] of the whole array.
-RealMatrix transfer_admittance(const Network& network, Parallel parallel) {
-  std::vector<std::vector<Node>> levels = upper_levels(network);
+// The rectangles of one thread, in groups that use their storage again.
+void solve_lowest(const Network& network, std::vector<std::vector<Node>>& levels, Parallel parallel) {
   std::vector<Node*> alone;
   for (std::vector<Node>& level : levels)
     for (Node& node : level)
       if (node.cut == Cut::none) alone.push_back(&node);
-  parallel_for(parallel, static_cast<std::int64_t>(alone.size()),
-               [&](std::int64_t t) { solve_alone(network, *alone[static_cast<std::size_t>(t)]); });
+  constexpr std::size_t groups = 16;
+  parallel_for(parallel, static_cast<std::int64_t>(groups), [&](std::int64_t g) {
+    Storage storage;
+    for (auto t = static_cast<std::size_t>(g); t < alone.size(); t += groups) solve_alone(network, *alone[t], storage);
+  });
+}
+
+// Y[left, bottom] of the whole array.
+RealMatrix transfer_admittance(const Network& network, Parallel parallel) {
+  std::vector<std::vector<Node>> levels = upper_levels(network);
+  solve_lowest(network, levels, parallel);
   for (std::size_t depth = levels.size() - 1; depth-- > 0;) {
     std::vector<Node>& level = levels[depth];
     std::vector<Node>& below = levels[depth + 1];
@@ -85,15 +97,14 @@ RealMatrix transfer_admittance(const Network& network, Parallel parallel) {
       if (node.cut == Cut::none) return;
       MacroModel& a = below[node.parts[0]].model;
       MacroModel& b = below[node.parts[1]].model;
-      const Join j = join(a.ports, b.ports, node.cut);
+      const Join j = join(a.ports, b.ports, node.cut, ports_of(network, node.rectangle).order);
       const Parallel inside = many ? Parallel{1} : parallel;
-      const Elimination e = eliminate_joint(a, b, j, inside);
-      if (depth == 0) {
-        node.model.y = merged_bottom_left(a, b, j, e, inside);
-        node.model.ports = {.left = j.ports.left, .bottom = 0};
-      } else {
-        node.model = merged(a, b, j, e, inside);
-      }
+      Storage storage;
+      const Elimination e = eliminate_joint(a, b, j, storage, inside);
+      if (depth == 0)
+        node.model.y = merged_left_bottom(a, b, j, e, inside);
+      else
+        node.model = merged(a, b, j, e, storage, inside);
       a = {};
       b = {};
     });
@@ -101,10 +112,9 @@ RealMatrix transfer_admittance(const Network& network, Parallel parallel) {
   Node& root = levels[0][0];
   if (root.cut != Cut::none) return std::move(root.model.y);
   const Ports& p = root.model.ports;
-  RealMatrix y(p.bottom, p.left);
-  for (std::int64_t r = 0; r < p.bottom; ++r)
-    std::copy_n(root.model.y.view().row(p.bottom_at() + r), p.left, y.view().row(r));
-  return y;
+  return RealMatrix(root.model.y.view()
+                        .rows_from(p.at(Side::left), p.size(Side::left))
+                        .cols_from(p.at(Side::bottom), p.size(Side::bottom)));
 }
 
 }  // namespace
@@ -132,7 +142,7 @@ RealMatrix effective_matrix(const Cells& cells, const Wires& wires, Parallel par
   RealMatrix m(cells.outputs(), cells.inputs());
   const std::int64_t sets = cells.sets();
   for (std::int64_t j = 0; j < m.rows(); ++j)
-    for (std::int64_t i = 0; i < m.cols(); ++i) m(j, i) = sets == 1 ? -y(j, i) : y(j, 2 * i + 1) - y(j, 2 * i);
+    for (std::int64_t i = 0; i < m.cols(); ++i) m(j, i) = sets == 1 ? -y(i, j) : y(2 * i + 1, j) - y(2 * i, j);
   return m;
 }
 

@@ -15,16 +15,16 @@ struct LeafLayout {
   const LeafNodes& leaf;
   std::int64_t input_node(std::int64_t r, std::int64_t c, std::int64_t k) const {
     const std::int64_t line = leaf.sets * r + k;
-    if (c == leaf.input_columns()) return leaf.ports.right_at() + line;
+    if (c == leaf.input_columns()) return leaf.ports.at(Side::right) + line;
     return leaf.ports.count() + line * leaf.input_columns() + c;
   }
   std::int64_t output_node(std::int64_t r, std::int64_t c) const {
-    const std::int64_t open = leaf.ports.top > 0 ? 1 : 0;  // rows whose node is a port
-    if (r < open) return leaf.ports.top_at() + c;
+    const std::int64_t open = leaf.ports.size(Side::top) > 0 ? 1 : 0;  // rows whose node is a port
+    if (r < open) return leaf.ports.at(Side::top) + c;
     return leaf.ports.count() + leaf.inner_inputs() + (r - open) * leaf.rectangle.cols() + c;
   }
   std::int64_t inner_count() const {
-    const std::int64_t open = leaf.ports.top > 0 ? 1 : 0;
+    const std::int64_t open = leaf.ports.size(Side::top) > 0 ? 1 : 0;
     return leaf.inner_inputs() + (leaf.rectangle.rows() - open) * leaf.rectangle.cols();
   }
 };
@@ -49,11 +49,11 @@ MacroModel solve_leaf(const Network& network, TreeNode& node) {
       const std::int64_t b = at.output_node(r, c);
       for (std::int64_t k = 0; k < network.sets; ++k) {
         const std::int64_t a = at.input_node(r, c, k);
-        connect(c == 0 ? network.sets * r + k : at.input_node(r, c - 1, k), a,
+        connect(c == 0 ? node.ports.at(Side::left) + network.sets * r + k : at.input_node(r, c - 1, k), a,
                 output == 0 ? network.first_row_S : network.row_S);
         connect(a, b, network.cells.set(k)(output, input));
       }
-      connect(b, r + 1 < rect.rows() ? at.output_node(r + 1, c) : node.ports.bottom_at() + c,
+      connect(b, r + 1 < rect.rows() ? at.output_node(r + 1, c) : node.ports.at(Side::bottom) + c,
               input == network.inputs - 1 ? network.last_column_S : network.column_S);
     }
   MacroModel m{node.ports, RealMatrix(p, p)};
@@ -75,9 +75,10 @@ MacroModel solve_leaf(const Network& network, TreeNode& node) {
 }
 
 MacroModel merge_parts(TreeNode& node, const MacroModel& a, const MacroModel& b, bool root, Parallel parallel) {
-  node.join = join(a.ports, b.ports, node.cut);
-  node.elimination = eliminate_joint(a, b, node.join, parallel);
-  return root ? MacroModel{} : merged(a, b, node.join, node.elimination, parallel);
+  Storage storage;
+  node.join = join(a.ports, b.ports, node.cut, node.ports.order);
+  node.elimination = eliminate_joint(a, b, node.join, storage, parallel);
+  return root ? MacroModel{} : merged(a, b, node.join, node.elimination, storage, parallel);
 }
 
 void plant(const Network& network, TreeNode& node) {

@@ -19,7 +19,7 @@ struct LeafNodes {
   const double* output_node(std::int64_t row, std::int64_t col, ConstRealView ports_voltage,
                             ConstRealView inner_voltage) const;
   std::int64_t inner_inputs() const;
-  std::int64_t input_columns() const { return rectangle.cols() - (ports.right > 0 ? 1 : 0); }
+  std::int64_t input_columns() const { return rectangle.cols() - (ports.size(Side::right) > 0 ? 1 : 0); }
 };
 
 struct TreeNode {

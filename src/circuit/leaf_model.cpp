@@ -1,5 +1,6 @@
 // Rectangles of up to 8x8 cells, eight of one shape at a time: one per lane of a SIMD register.
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <tuple>
 
@@ -24,12 +25,16 @@ struct LaneModel {
   }
 };
 
+inline void copy_lanes(const double* from, double* to) {
+  std::memcpy(to, from, lanes * sizeof(double));
+}
+
 using Corners = std::array<Rectangle, lanes>;
 
 // One cell, or an interleaved pair, with its left input segments and its lower output segment.
 LaneModel cell_model(const Network& network, const Corners& corners, std::int64_t row, std::int64_t col) {
   const std::int64_t sets = network.sets;
-  LaneModel m({.left = sets, .right = sets, .top = 1, .bottom = 1});
+  LaneModel m(Ports{.sizes = {sets, sets, 1, 1}});
   std::fill(m.y.begin(), m.y.end(), 0.0);
   for (std::int64_t l = 0; l < lanes; ++l) {
     const std::int64_t input = corners[static_cast<std::size_t>(l)].row0 + row;
@@ -39,7 +44,7 @@ LaneModel cell_model(const Network& network, const Corners& corners, std::int64_
       m.at(q, q)[l] += g;
       m.at(p, q)[l] -= g;
     };
-    const std::int64_t top = m.ports.top_at();
+    const std::int64_t top = m.ports.at(Side::top);
     for (std::int64_t k = 0; k < sets; ++k) {
       connect(k, sets + k, output == 0 ? network.first_row_S : network.row_S);
       connect(sets + k, top, network.cells.set(k)(output, input));
@@ -59,7 +64,7 @@ LaneModel eliminated(AlignedVector<double> whole, std::int64_t order, std::int64
 }
 
 LaneModel merged_lanes(const LaneModel& a, const LaneModel& b, Cut cut) {
-  const Join j = join(a.ports, b.ports, cut);
+  const Join j = join(a.ports, b.ports, cut, Ports{}.order);
   const std::int64_t k = j.joined, n = k + j.ports.count();
   AlignedVector<double> whole(static_cast<std::size_t>(n * n * lanes));
   const auto cell = [&](std::int64_t r, std::int64_t c) { return whole.data() + (r * n + c) * lanes; };
@@ -74,7 +79,7 @@ LaneModel merged_lanes(const LaneModel& a, const LaneModel& b, Cut cut) {
       const Segment& s = j.segments[static_cast<std::size_t>(t)];
       const LaneModel& part = s.part == 0 ? a : b;
       const std::int64_t own = j.joint[static_cast<std::size_t>(s.part)] + q;
-      for (std::int64_t c = 0; c < s.count; ++c) std::copy_n(part.at(own, s.from + c), lanes, cell(q, k + s.to + c));
+      for (std::int64_t c = 0; c < s.count; ++c) copy_lanes(part.at(own, s.from + c), cell(q, k + s.to + c));
     }
   }
   for (int t = 0; t < j.segment_count; ++t) {
@@ -88,8 +93,7 @@ LaneModel merged_lanes(const LaneModel& a, const LaneModel& b, Cut cut) {
         if (c.part != r.part)
           std::fill_n(to, (c.count - first) * lanes, 0.0);
         else
-          for (std::int64_t q = first; q < c.count; ++q, to += lanes)
-            std::copy_n(part.at(r.from + p, c.from + q), lanes, to);
+          for (std::int64_t q = first; q < c.count; ++q, to += lanes) copy_lanes(part.at(r.from + p, c.from + q), to);
       }
     }
   }
@@ -103,36 +107,33 @@ LaneModel lane_model(const Network& network, const Corners& corners, const Recta
   return merged_lanes(lane_model(network, corners, a), lane_model(network, corners, b), cut);
 }
 
-// Open ends of lines carry no current: their ports are eliminated.
+// Open ends of lines carry no current: their ports are eliminated. The others come in the order of `kept`.
 LaneModel without_open_ends(const LaneModel& m, const Ports& kept) {
   std::vector<std::int64_t> order;
-  const auto take = [&](std::int64_t at, std::int64_t count) {
-    for (std::int64_t p = at; p < at + count; ++p) order.push_back(p);
+  const auto take = [&](Side side) {
+    for (std::int64_t p = m.ports.at(side); p < m.ports.at(side) + m.ports.size(side); ++p) order.push_back(p);
   };
-  if (kept.right == 0) take(m.ports.right_at(), m.ports.right);
-  if (kept.top == 0) take(m.ports.top_at(), m.ports.top);
+  for (const Side side : kept.order)
+    if (kept.size(side) == 0) take(side);
   const auto dropped = static_cast<std::int64_t>(order.size());
-  if (dropped == 0) return m;
-  take(0, m.ports.left);
-  if (kept.right > 0) take(m.ports.right_at(), m.ports.right);
-  if (kept.top > 0) take(m.ports.top_at(), m.ports.top);
-  take(m.ports.bottom_at(), m.ports.bottom);
+  for (const Side side : kept.order)
+    if (kept.size(side) > 0) take(side);
   AlignedVector<double> whole(m.y.size());
   for (std::int64_t i = 0; i < m.n; ++i)
     for (std::int64_t j = i; j < m.n; ++j)
-      std::copy_n(m.at(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(j)]), lanes,
-                  whole.data() + (i * m.n + j) * lanes);
+      copy_lanes(m.at(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(j)]),
+                 whole.data() + (i * m.n + j) * lanes);
   return eliminated(std::move(whole), m.n, dropped, kept);
 }
 
 }  // namespace
 
 std::vector<MacroModel> leaf_models(const Network& network, const std::vector<Rectangle>& rectangles) {
-  using Kind = std::tuple<std::int64_t, std::int64_t, bool, bool>;
+  using Kind = std::tuple<std::int64_t, std::int64_t, std::array<std::int64_t, 4>, std::array<Side, 4>>;
   std::map<Kind, std::vector<std::size_t>> kinds;
   for (std::size_t r = 0; r < rectangles.size(); ++r) {
     const Ports p = ports_of(network, rectangles[r]);
-    kinds[{rectangles[r].rows(), rectangles[r].cols(), p.right > 0, p.top > 0}].push_back(r);
+    kinds[{rectangles[r].rows(), rectangles[r].cols(), p.sizes, p.order}].push_back(r);
   }
   std::vector<MacroModel> models(rectangles.size());
   for (const auto& [kind, members] : kinds) {
@@ -148,7 +149,7 @@ std::vector<MacroModel> leaf_models(const Network& network, const std::vector<Re
         out.y = RealMatrix::uninitialized(m.n, m.n);
         const RealView y = out.y.view();
         for (std::int64_t i = 0; i < m.n; ++i)
-          for (std::int64_t j = i; j < m.n; ++j) y(i, j) = y(j, i) = m.at(i, j)[l];
+          for (std::int64_t j = i; j < m.n; ++j) y(i, j) = m.at(i, j)[l];
       }
     }
   }

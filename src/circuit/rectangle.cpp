@@ -1,5 +1,7 @@
 #include "circuit/rectangle.hpp"
 
+#include <algorithm>
+
 namespace tessera::circuit::detail {
 
 Network::Network(const Cells& c, const Wires& wires)
@@ -14,10 +16,10 @@ Network::Network(const Cells& c, const Wires& wires)
 
 Ports ports_of(const Network& network, const Rectangle& r) {
   const std::int64_t lines = network.sets * r.rows();
-  return {.left = lines,
-          .right = r.col1 < network.outputs ? lines : 0,
-          .top = r.row0 > 0 ? r.cols() : 0,
-          .bottom = r.cols()};
+  Ports ports{.sizes = {lines, r.col1 < network.outputs ? lines : 0, r.row0 > 0 ? r.cols() : 0, r.cols()}};
+  std::stable_sort(ports.order.begin(), ports.order.end(),
+                   [&](Side a, Side b) { return r.cut_depth[index_of(a)] > r.cut_depth[index_of(b)]; });
+  return ports;
 }
 
 Cut cut_of(const Network& network, const Rectangle& r, std::int64_t leaf) {
@@ -29,41 +31,36 @@ Cut cut_of(const Network& network, const Rectangle& r, std::int64_t leaf) {
 
 std::array<Rectangle, 2> halves(const Rectangle& r, Cut cut) {
   Rectangle a = r, b = r;
-  if (cut == Cut::columns)
+  a.depth = b.depth = r.depth + 1;
+  const bool columns = cut == Cut::columns;
+  a.cut_depth[index_of(columns ? Side::right : Side::bottom)] = r.depth;
+  b.cut_depth[index_of(columns ? Side::left : Side::top)] = r.depth;
+  if (columns)
     a.col1 = b.col0 = (r.col0 + r.col1) / 2;
   else
     a.row1 = b.row0 = (r.row0 + r.row1) / 2;
   return {a, b};
 }
 
-Join join(const Ports& a, const Ports& b, Cut cut) {
+Join join(const Ports& a, const Ports& b, Cut cut, const std::array<Side, 4>& order) {
+  const Side of_a = cut == Cut::columns ? Side::right : Side::bottom;
+  const Side of_b = cut == Cut::columns ? Side::left : Side::top;
   Join j;
+  j.ports.order = order;
+  j.joined = a.size(of_a);
+  j.joint = {a.at(of_a), b.at(of_b)};
   std::int64_t at = 0;
-  const auto add = [&](int part, std::int64_t from, std::int64_t count) {
+  const auto add = [&](int part, const Ports& ports, Side side) {
+    const std::int64_t count = ports.size(side);
+    j.ports.sizes[index_of(side)] += count;
     if (count == 0) return;
-    j.segments[static_cast<std::size_t>(j.segment_count++)] = {.part = part, .from = from, .to = at, .count = count};
+    j.segments[static_cast<std::size_t>(j.segment_count++)] = {
+        .part = part, .from = ports.at(side), .to = at, .count = count};
     at += count;
   };
-  if (cut == Cut::columns) {
-    j.ports = {.left = a.left, .right = b.right, .top = a.top + b.top, .bottom = a.bottom + b.bottom};
-    j.joined = a.right;
-    j.joint = {a.right_at(), 0};
-    add(0, 0, a.left);
-    add(1, b.right_at(), b.right);
-    add(0, a.top_at(), a.top);
-    add(1, b.top_at(), b.top);
-    add(0, a.bottom_at(), a.bottom);
-    add(1, b.bottom_at(), b.bottom);
-  } else {
-    j.ports = {.left = a.left + b.left, .right = a.right + b.right, .top = a.top, .bottom = b.bottom};
-    j.joined = a.bottom;
-    j.joint = {a.bottom_at(), b.top_at()};
-    add(0, 0, a.left);
-    add(1, 0, b.left);
-    add(0, a.right_at(), a.right);
-    add(1, b.right_at(), b.right);
-    add(0, a.top_at(), a.top);
-    add(1, b.bottom_at(), b.bottom);
+  for (const Side side : order) {
+    if (side != of_a) add(0, a, side);
+    if (side != of_b) add(1, b, side);
   }
   return j;
 }

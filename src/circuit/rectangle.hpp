@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "tessera/circuit/wires.hpp"
@@ -7,9 +8,16 @@
 /// Private: how an array is cut, and how the ports of two neighbours become those of their union.
 namespace tessera::circuit::detail {
 
-/// Cells of inputs [row0, row1) and outputs [col0, col1).
+enum class Side : std::uint8_t { left, right, top, bottom };
+constexpr std::size_t index_of(Side side) {
+  return static_cast<std::size_t>(side);
+}
+
+/// Cells of inputs [row0, row1) and outputs [col0, col1), the result of `depth` cuts.
 struct Rectangle {
   std::int64_t row0 = 0, row1 = 0, col0 = 0, col1 = 0;
+  int depth = 0;
+  std::array<int, 4> cut_depth = {-1, -1, -1, -1};  ///< by side: depth of the merge that joins there; -1: border
   std::int64_t rows() const { return row1 - row0; }
   std::int64_t cols() const { return col1 - col0; }
 };
@@ -25,14 +33,24 @@ struct Network {
   Rectangle whole() const { return {0, inputs, 0, outputs}; }
 };
 
-/// Ports of a rectangle in their order: left and right ends of its input lines (line after line, the sets of an input
-/// side by side), top and bottom ends of its output lines. Open ends of the array are no ports.
+/// Ports of a rectangle, side by side: ends of its input lines at the left and right (line after line, the sets of an
+/// input side by side), of its output lines at top and bottom. Open ends of the array are no ports.
+///
+/// Sides stand in the order in which merges eliminate them, borders of the array last. So the joint of the next merge
+/// comes first, the order of what remains is the same in the parts and in the union, and upper triangles suffice.
 struct Ports {
-  std::int64_t left = 0, right = 0, top = 0, bottom = 0;
-  std::int64_t count() const { return left + right + top + bottom; }
-  std::int64_t right_at() const { return left; }
-  std::int64_t top_at() const { return left + right; }
-  std::int64_t bottom_at() const { return left + right + top; }
+  std::array<std::int64_t, 4> sizes = {};
+  std::array<Side, 4> order = {Side::left, Side::right, Side::top, Side::bottom};
+  std::int64_t size(Side side) const { return sizes[index_of(side)]; }
+  std::int64_t count() const { return sizes[0] + sizes[1] + sizes[2] + sizes[3]; }
+  std::int64_t at(Side side) const {
+    std::int64_t sum = 0;
+    for (const Side s : order) {
+      if (s == side) break;
+      sum += size(s);
+    }
+    return sum;
+  }
 };
 Ports ports_of(const Network& network, const Rectangle& r);
 
@@ -60,6 +78,7 @@ struct Join {
   std::array<Segment, 6> segments = {};
   int segment_count = 0;
 };
-Join join(const Ports& a, const Ports& b, Cut cut);
+/// `order` is that of the union's sides.
+Join join(const Ports& a, const Ports& b, Cut cut, const std::array<Side, 4>& order);
 
 }  // namespace tessera::circuit::detail

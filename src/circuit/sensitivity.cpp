@@ -151,12 +151,12 @@ std::vector<NoiseSensitivity> FactoredArray::noise_sensitivities(Parallel parall
   }
   const Ports& ports = implementation_->tree->ports;
   RealMatrix v(ports.count(), p + n + 1);
-  for (std::int64_t j = 0; j < p; ++j) v(ports.bottom_at() + j, j) = 1.0;
+  for (std::int64_t j = 0; j < p; ++j) v(ports.at(Side::bottom) + j, j) = 1.0;
   for (std::int64_t i = 0; i < n; ++i)
     for (std::int64_t k = 0; k < sets; ++k) {
       const double sign = k == 0 ? 1.0 : -1.0;
-      v(sets * i + k, p + i) = sign;
-      v(sets * i + k, p + n) = sign;
+      v(ports.at(Side::left) + sets * i + k, p + i) = sign;
+      v(ports.at(Side::left) + sets * i + k, p + n) = sign;
     }
   descend_noise(*implementation_->tree, v, out, parallel);
   return out;
@@ -179,7 +179,8 @@ std::vector<RealMatrix> FactoredArray::conductance_gradient(ConstRealView matrix
   for (std::int64_t j = 0; j < p; ++j)
     for (std::int64_t i = 0; i < n; ++i)
       for (std::int64_t k = 0; k < sets; ++k)
-        gradient(ports.bottom_at() + j, sets * i + k) = (k == 0 ? -1.0 : 1.0) * matrix_gradient(j, i);
+        gradient(ports.at(Side::bottom) + j, ports.at(Side::left) + sets * i + k) =
+            (k == 0 ? -1.0 : 1.0) * matrix_gradient(j, i);
   descend_gradient(*implementation_->tree, gradient, out, parallel);
   return out;
 }

@@ -7,8 +7,8 @@
 namespace tessera::kernels {
 namespace {
 
-constexpr std::int64_t strip = 192;  // columns per task: a multiple of every tile's width
-constexpr std::int64_t small = 24;   // order below which substitution runs row by row
+constexpr std::int64_t strip = 192;        // columns per task: a multiple of every tile's width
+constexpr std::int64_t small_factor = 24;  // order up to which a factor is found row by row
 
 void for_strips(std::int64_t columns, std::int64_t work_per_column, Parallel parallel, const auto& body) {
   const Parallel threads = columns * work_per_column < 256 * 1024 ? Parallel{1} : parallel;
@@ -43,13 +43,13 @@ void check_triangular(ConstDoubleView u, ConstDoubleView x) {
                       u.rows, u.cols, x.rows, x.cols);
 }
 
-// A rounding to the small order keeps the halves' borders where panels begin.
+// Rounded up, so that the halves' borders lie where panels begin.
 std::int64_t half_of(std::int64_t n) {
-  return (n / 2 + small - 1) / small * small;
+  return (n / 2 + 7) / 8 * 8;
 }
 
 void solve_transposed_strip(ConstDoubleView u, DoubleView x) {
-  if (u.rows <= small) {
+  if (u.rows <= detail::small_order) {
     detail::small_solve_transposed()(u, x, 0, x.cols);
     return;
   }
@@ -61,7 +61,7 @@ void solve_transposed_strip(ConstDoubleView u, DoubleView x) {
 }
 
 void solve_upper_strip(ConstDoubleView u, DoubleView x) {
-  if (u.rows <= small) {
+  if (u.rows <= detail::small_order) {
     detail::small_solve_upper()(u, x, 0, x.cols);
     return;
   }
@@ -93,7 +93,7 @@ void subtract_product(const DoubleFactor& a, ConstDoubleView b, DoubleView c, Tr
 
 bool factor_cholesky(DoubleView s, Parallel parallel) {
   require<InputError>(s.rows == s.cols, "a matrix of {}x{} has no Cholesky factor", s.rows, s.cols);
-  if (s.rows <= small) return factor_small(s);
+  if (s.rows <= small_factor) return factor_small(s);
   const std::int64_t h = half_of(s.rows);
   const std::int64_t rest = s.rows - h;
   const DoubleView coupling = block(s, 0, h, h, rest);

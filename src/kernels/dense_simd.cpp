@@ -116,39 +116,78 @@ void product_strip(const DoubleFactor& a, ConstDoubleView b, DoubleView c, std::
   }
 }
 
-// row[j] -= factor * other[j] for a few SIMD vectors and a scalar rest.
-HWY_INLINE void subtract_row(double factor, const double* HWY_RESTRICT other, double* HWY_RESTRICT row,
-                             std::int64_t count) {
+/// Rows [row, row + kRows) of a strip of tile_cols columns, in registers: first what the finished rows [done0, done1)
+/// contribute, then the triangle itself. kTransposed: u^-T, downwards; else u^-1, upwards.
+template <int kRows, bool kTransposed>
+HWY_INLINE void solve_rows(ConstDoubleView u, double* HWY_RESTRICT strip, std::int64_t row, std::int64_t done0,
+                           std::int64_t done1) {
   const D8 d;
-  const auto f = hn::Set(d, factor);
-  std::int64_t j = 0;
-  for (; j + lanes <= count; j += lanes)
-    hn::StoreU(hn::NegMulAdd(f, hn::LoadU(d, other + j), hn::LoadU(d, row + j)), d, row + j);
-  for (; j < count; ++j) row[j] -= factor * other[j];
+  using V = hn::Vec<D8>;
+  V x[kRows][tile_vectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 3
+    for (int v = 0; v < tile_vectors; ++v) x[r][v] = hn::Load(d, strip + (row + r) * tile_cols + v * lanes);
+  for (std::int64_t k = done0; k < done1; ++k) {
+    V value[tile_vectors];
+#pragma GCC unroll 3
+    for (int v = 0; v < tile_vectors; ++v) value[v] = hn::Load(d, strip + k * tile_cols + v * lanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const V factor = hn::Set(d, kTransposed ? u.data[k * u.stride + row + r] : u.data[(row + r) * u.stride + k]);
+#pragma GCC unroll 3
+      for (int v = 0; v < tile_vectors; ++v) x[r][v] = hn::NegMulAdd(factor, value[v], x[r][v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < kRows; ++t) {
+    const int p = kTransposed ? t : kRows - 1 - t;
+    const V inverse = hn::Set(d, 1.0 / u.data[(row + p) * u.stride + row + p]);
+#pragma GCC unroll 3
+    for (int v = 0; v < tile_vectors; ++v) x[p][v] = hn::Mul(x[p][v], inverse);
+#pragma GCC unroll 8
+    for (int s = t + 1; s < kRows; ++s) {
+      const int r = kTransposed ? s : kRows - 1 - s;
+      const V factor =
+          hn::Set(d, kTransposed ? u.data[(row + p) * u.stride + row + r] : u.data[(row + r) * u.stride + row + p]);
+#pragma GCC unroll 3
+      for (int v = 0; v < tile_vectors; ++v) x[r][v] = hn::NegMulAdd(factor, x[p][v], x[r][v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 3
+    for (int v = 0; v < tile_vectors; ++v) hn::Store(x[r][v], d, strip + (row + r) * tile_cols + v * lanes);
+}
+
+template <bool kTransposed>
+void small_solve(ConstDoubleView u, DoubleView x, std::int64_t first, std::int64_t columns) {
+  const std::int64_t n = u.rows, whole = n / tile_rows * tile_rows;
+  HWY_ALIGN double strip[small_order * tile_cols];
+  for (std::int64_t j = first; j < first + columns; j += tile_cols) {
+    const std::int64_t count = std::min(tile_cols, first + columns - j);
+    for (std::int64_t k = 0; k < n; ++k) {
+      std::copy_n(x.row(k) + j, count, strip + k * tile_cols);
+      std::fill_n(strip + k * tile_cols + count, tile_cols - count, 0.0);
+    }
+    if constexpr (kTransposed) {
+      for (std::int64_t row = 0; row < whole; row += tile_rows) solve_rows<tile_rows, true>(u, strip, row, 0, row);
+      for (std::int64_t row = whole; row < n; ++row) solve_rows<1, true>(u, strip, row, 0, row);
+    } else {
+      for (std::int64_t row = n - 1; row >= whole; --row) solve_rows<1, false>(u, strip, row, row + 1, n);
+      for (std::int64_t row = whole - tile_rows; row >= 0; row -= tile_rows)
+        solve_rows<tile_rows, false>(u, strip, row, row + tile_rows, n);
+    }
+    for (std::int64_t k = 0; k < n; ++k) std::copy_n(strip + k * tile_cols, count, x.row(k) + j);
+  }
 }
 
 void small_solve_transposed(ConstDoubleView u, DoubleView x, std::int64_t first, std::int64_t columns) {
-  for (std::int64_t j = first; j < first + columns; j += 32) {
-    const std::int64_t count = std::min<std::int64_t>(32, first + columns - j);
-    for (std::int64_t k = 0; k < u.rows; ++k) {
-      double* row = x.row(k) + j;
-      const double inverse = 1.0 / u(k, k);
-      for (std::int64_t t = 0; t < count; ++t) row[t] *= inverse;
-      for (std::int64_t i = k + 1; i < u.rows; ++i) subtract_row(u(k, i), row, x.row(i) + j, count);
-    }
-  }
+  small_solve<true>(u, x, first, columns);
 }
 
 void small_solve_upper(ConstDoubleView u, DoubleView x, std::int64_t first, std::int64_t columns) {
-  for (std::int64_t j = first; j < first + columns; j += 32) {
-    const std::int64_t count = std::min<std::int64_t>(32, first + columns - j);
-    for (std::int64_t k = u.rows - 1; k >= 0; --k) {
-      double* row = x.row(k) + j;
-      const double inverse = 1.0 / u(k, k);
-      for (std::int64_t t = 0; t < count; ++t) row[t] *= inverse;
-      for (std::int64_t i = 0; i < k; ++i) subtract_row(u(i, k), row, x.row(i) + j, count);
-    }
-  }
+  small_solve<false>(u, x, first, columns);
 }
 
 void lane_elimination(double* y, std::int64_t n, std::int64_t count) {

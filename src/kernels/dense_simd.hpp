@@ -6,6 +6,9 @@
 /// Private: the vectorised inner loops of dense_factor.hpp.
 namespace tessera::kernels::detail {
 
+/// Largest order of a system that the small solves take.
+inline constexpr std::int64_t small_order = 64;
+
 /// c -= a^T b for a strip of columns.
 using ProductStrip = void (*)(const DoubleFactor& a, ConstDoubleView b, DoubleView c, std::int64_t first_column,
                               std::int64_t columns, Triangle triangle);
