@@ -253,6 +253,9 @@ void find_problems(const CrossbarParameters& parameters, std::vector<Problem>& p
   check_array_parameters(parameters, checks, problems);
   check_dac(parameters, checks);
   check_adc(parameters, checks);
+  checks.require(parameters.compensate == Compensation::none ||
+                     (parameters.array.parasitics.current_from_input && !parameters.device.nonlinear_IV.active()),
+                 "compensate", "wires can be made up for with an input source and linear cells only");
   const SimulationParameters& s = parameters.simulation;
   checks.require(s.Niters_max_parasitics >= 1, "simulation.Niters_max_parasitics", "{} iterations; give at least 1",
                  s.Niters_max_parasitics);

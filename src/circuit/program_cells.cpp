@@ -1,11 +1,31 @@
+#include <algorithm>
+
 #include "tessera/circuit/core_tile.hpp"
 #include "tessera/circuit/device_error.hpp"
+#include "tessera/circuit/predistortion.hpp"
 
 namespace tessera::circuit {
+namespace {
+
+void compensate_wires(const CrossbarParameters& parameters, std::int64_t inputs, CellState& state) {
+  const Wires wires = normalised_wires(parameters, inputs);
+  const auto& off = parameters.array.parasitics.disable_slices;
+  for (std::size_t s = 0; s < state.slices.size(); ++s) {
+    if (std::find(off.begin(), off.end(), static_cast<int>(s)) != off.end()) continue;
+    SliceCells& slice = state.slices[s];
+    slice = predistort(slice, parameters.core.balanced.interleaved_posneg, wires, parameters.device.g0()).cells;
+    for (RealMatrix* g : {&slice.positive, &slice.negative})
+      for (double& v : g->values()) v = nearest_level(parameters.device, v);
+  }
+}
+
+}  // namespace
 
 CellState program_cells(const CrossbarParameters& parameters, ConstRealView w, const random::Address& address) {
   CellState state{weight_cells(parameters, w)};
   const CellParameters& cell = parameters.device;
+  if (parameters.compensate == Compensation::wires && parameters.array.parasitics.enable)
+    compensate_wires(parameters, w.cols, state);
   const random::Stream programming(address, random::Purpose::cell_programming);
   const random::Stream drift(address, random::Purpose::cell_drift);
   std::uint32_t array = 0;
