@@ -29,6 +29,12 @@ bool bounded(double bound) {
   return bound > 0.0 && std::isfinite(bound);
 }
 
+/// 2^n - 2 steps, as a converter of n bits has: 2, 6, 14.
+bool of_whole_bits(double steps) {
+  const double bits = std::log2(steps + 2.0);
+  return bits == std::rint(bits);
+}
+
 void note_resolution(Notes& notes, const std::string& which, double bound, double resolution, bool stochastic) {
   constexpr double looks_like_bits = 16.0;
   const std::string key = "forward." + which + "_res";
@@ -40,7 +46,7 @@ void note_resolution(Notes& notes, const std::string& which, double bound, doubl
               fmt::format("{} turns the quantization off, as every value <= 0 does; n bits are 2^n - 2 or 1/(2^n - "
                           "2), and -1 says off",
                           resolution));
-  } else if (resolution > 1.0 && resolution <= looks_like_bits) {
+  } else if (resolution > 1.0 && resolution <= looks_like_bits && !of_whole_bits(resolution)) {
     const double top = std::max(1.0, std::rint(0.5 * resolution));
     notes.add(key, fmt::format("{0:g} is a number of steps: {1:g} levels; {0:g} bits would be {2:g}", resolution,
                                2.0 * top + 1.0, std::exp2(std::rint(resolution)) - 2.0));

@@ -41,11 +41,11 @@ TEST(Notes, DefaultsAndPresetsHaveNone) {
 TEST(Notes, ResolutionsThatLookLikeSomethingElse) {
   EXPECT_THAT(message_of([](auto& p) { p.forward.inp_res = 8.0; }),
               HasSubstr("8 is a number of steps: 9 levels; 8 bits would be 254"));
-  EXPECT_THAT(message_of([](auto& p) { p.forward.out_res = 6.0; }), HasSubstr("7 levels; 6 bits would be 62"));
+  EXPECT_THAT(message_of([](auto& p) { p.forward.out_res = 10.0; }), HasSubstr("11 levels; 10 bits would be 1022"));
   EXPECT_THAT(message_of([](auto& p) { p.forward.inp_res = 0.5 * 0.5 - 2.248046875; }),
               HasSubstr("-1.998046875 turns the quantization off"));
   EXPECT_THAT(keys_of([](auto& p) { p.forward.out_res = -2.0; }), ElementsAre("forward.out_res"));
-  for (const double plain : {-1.0, 0.0, 1.0 / 126.0, 1.0 / 14.0, 30.0, 254.0, 1022.0})
+  for (const double plain : {-1.0, 0.0, 1.0 / 126.0, 1.0 / 14.0, 2.0, 6.0, 14.0, 30.0, 254.0, 1022.0})
     EXPECT_THAT(keys_of([&](auto& p) { p.forward.inp_res = p.forward.out_res = plain; }), IsEmpty()) << plain;
   EXPECT_THAT(keys_of([](auto& p) {
                 p.forward.out_bound = std::numeric_limits<double>::infinity();
