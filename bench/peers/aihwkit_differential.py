@@ -239,6 +239,14 @@ def explain(case, x, tessera, ours, theirs):
         infinite = [b == 0 or math.isinf(b) for b in (f.inp_bound, f.out_bound)]
         return ["S8 infinite bound with a resolution is NaN"] if any(infinite) else None
     names, switches, rows, expected = [], {}, np.ones(len(x), bool), theirs
+    if case.engine != "C":
+        unbounded = [(b, r) for b, r in (("inp_bound", "inp_res"), ("out_bound", "out_res"))
+                     if getattr(f, b) < 0 and getattr(f, r) > 0]
+        if unbounded:
+            names.append("S8 torch quantizes without a bound")
+            for _, resolution in unbounded:
+                setattr(f, resolution, -1)
+            expected = peer(case, x)
     rows_max = np.all(x <= 0, axis=1)
     dead = np.any(np.all(case.weight == 0, axis=1)) and m.weight_scaling_omega > 0
     periphery = case.engine == "Q" and case.config.pre_post.periph_quant.n_bits > 0
