@@ -6,7 +6,7 @@
 namespace tessera::tile {
 namespace {
 
-float largest_magnitude(std::span<const float> values) {
+float largest_weight_of(std::span<const float> values) {
   float largest = 0.0F;
   for (const float v : values) largest = std::max(largest, std::fabs(v));
   return largest;
@@ -42,7 +42,7 @@ float clip_limit(const WeightClipParameter& clip, ConstMatrixView weights) {
       break;
     case WeightClipType::AVERAGE_CHANNEL_MAX: {
       double sum = 0.0;
-      for (std::int64_t i = 0; i < weights.rows; ++i) sum += static_cast<double>(largest_magnitude(weights.row_span(i)));
+      for (std::int64_t i = 0; i < weights.rows; ++i) sum += static_cast<double>(largest_weight_of(weights.row_span(i)));
       limit = static_cast<float>(sum / static_cast<double>(std::max<std::int64_t>(1, weights.rows)));
       break;
     }
@@ -69,7 +69,7 @@ void remap_weights(const WeightRemapParameter& remap, MatrixView weights, std::v
   const auto target = static_cast<float>(remap.remapped_wmax);
   std::vector<float> factor(outputs);
   for (std::size_t i = 0; i < outputs; ++i)
-    factor[i] = largest_magnitude(weights.row_span(static_cast<std::int64_t>(i))) / target;
+    factor[i] = largest_weight_of(weights.row_span(static_cast<std::int64_t>(i))) / target;
   if (remap.type == WeightRemapType::LAYERWISE_SYMMETRIC)
     std::fill(factor.begin(), factor.end(), *std::max_element(factor.begin(), factor.end()));
   for (float& a : factor)
