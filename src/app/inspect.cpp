@@ -55,10 +55,6 @@ std::vector<LayerSize> layer_sizes(const Setup& setup) {
   return sizes;
 }
 
-nn::Graph read_network(const std::string& path, const Environment& environment) {
-  return load_model(path, environment);
-}
-
 ModelInspection inspect_model(const std::string& path, std::vector<Shape> sample_shapes,
                               const Environment& environment) {
   nn::ExecutorOptions options;

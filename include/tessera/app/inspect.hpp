@@ -29,9 +29,6 @@ LayerSize layer_size(const nn::Executor& executor, std::size_t layer,
 /// By layer, as a configuration has them.
 std::vector<LayerSize> layer_sizes(const Setup& setup);
 
-/// The network of an ONNX file or a native model.
-nn::Graph read_network(const std::string& path, const Environment& environment = {});
-
 /// What is in a model file.
 struct ModelInspection {
   nn::Executor executor;
