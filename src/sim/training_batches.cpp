@@ -44,7 +44,7 @@ TrainingBatches::TrainingBatches(const io::DataSet& data, const TrainingParamete
           image[2] > most_colours,
       "augmentation moves pixels, but it is not known which axes of a sample of {} are the image's; give "
       "training.data.layout: nhwc (channels last) or nchw",
-      to_string(image));
+      tessera::to_string(image));
   black_ = black_of(parameters.data, image, channels_last_);
   const std::int64_t values = element_count(data.sample_shape());
   if (data.size() * values * static_cast<std::int64_t>(sizeof(float)) > most_cached_bytes) return;
@@ -134,8 +134,8 @@ nn::Loss TrainingBatches::loss(std::int64_t epoch, std::int64_t step, const Tens
     Shape output = outputs.shape();
     output.erase(output.begin());
     require<InputError>(comparable(data_.target_shape(), output),
-                        "the network gives {} for a sample, the targets have {}", to_string(output),
-                        to_string(data_.target_shape()));
+                        "the network gives {} for a sample, the targets have {}", tessera::to_string(output),
+                        tessera::to_string(data_.target_shape()));
     for (std::int64_t i = 0; i < count; ++i) {
       const Tensor one = data_.read_targets(index(i), 1);
       std::copy(one.values().begin(), one.values().end(), targets.data() + i * values);

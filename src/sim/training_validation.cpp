@@ -71,7 +71,7 @@ bool Validator::score(const nn::Executor& executor, const std::optional<SpikingN
     }
     const Tensor target = data_.read_targets(first, count);
     require<InputError>(comparable(target.shape(), output.shape()), "the network gives {}, the targets are {}",
-                        to_string(output.shape()), to_string(target.shape()));
+                        tessera::to_string(output.shape()), tessera::to_string(target.shape()));
     for (std::int64_t i = 0; i < output.size(); ++i) {
       const double error = double{output.data()[i]} - double{target.data()[i]};
       squares += error * error;
