@@ -14,9 +14,7 @@
 namespace tessera::cli {
 namespace {
 
-using testing::AllOf;
 using testing::HasSubstr;
-using testing::Not;
 
 class TrainCommandTest : public CommandTest {
  protected:
@@ -57,7 +55,7 @@ TEST_F(TrainCommandTest, EveryShippedTrainingTrains) {
     }
     const CommandResult result = run_command(arguments);
     EXPECT_EQ(result.code, 0) << name << "\n" << result.err;
-    EXPECT_THAT(result.err, AllOf(HasSubstr("epoch 1/"), Not(HasSubstr("warning")), Not(HasSubstr("note")))) << name;
+    EXPECT_THAT(result.err, testing::MatchesRegex("(note: epoch [^\n]*\n)+")) << name;
     EXPECT_THAT(result.out, HasSubstr("kept epoch")) << name;
     EXPECT_FALSE(io::read_model(path(name + ".h5")).graph.nodes.empty()) << name;
     EXPECT_FALSE(results::read_training_curves(path(name + ".curves.h5")).epochs.empty()) << name;
