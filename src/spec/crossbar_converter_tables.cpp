@@ -1,5 +1,6 @@
 #include "crossbar_converter_tables.hpp"
 
+#include "ranges.hpp"
 #include "tessera/config/section.hpp"
 
 namespace tessera::spec {
@@ -18,7 +19,6 @@ using config::Report;
 using config::Section;
 using config::Type;
 
-const Range non_negative = Range::at_least(0.0);
 const Range bit_width = Range::between(0.0, 24.0);
 
 /// {mvm: {...}} or the keys of mvm themselves.

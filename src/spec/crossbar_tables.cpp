@@ -1,6 +1,7 @@
 #include "crossbar_tables.hpp"
 
 #include "crossbar_converter_tables.hpp"
+#include "ranges.hpp"
 #include "tessera/config/document.hpp"
 #include "tessera/config/section.hpp"
 
@@ -15,9 +16,6 @@ using config::Range;
 using config::Report;
 using config::Section;
 using config::Type;
-
-const Range non_negative = Range::at_least(0.0);
-const Range positive = Range::above(0.0);
 
 Type<PartitionStrategy> partition_strategy() {
   return choice<PartitionStrategy>(
