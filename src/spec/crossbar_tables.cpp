@@ -144,7 +144,7 @@ Type<CellParameters> device_keys() {
       .field("nonlinear_IV", &P::nonlinear_IV, nonlinear);
 }
 
-Type<ArrayParameters> array_keys() {
+Type<circuit::ArrayParameters> array_keys() {
   using W = ParasiticsParameters;
   const Type<W> wires =
       Section<W>("CrossbarParasitics", "The wires of an array, solved exactly; docs/models/crossbar_wires.md.")
@@ -162,10 +162,10 @@ Type<ArrayParameters> array_keys() {
                  choice<SelectedRows>({{"top", SelectedRows::top}, {"bottom", SelectedRows::bottom}}),
                  {.help = "where the used lines of a gated array lie: far from the sense node, or near it"})
           .field("disable_slices", &W::disable_slices, {.help = "weight slices whose wires are ideal"});
-  return Section<ArrayParameters>("CrossbarArray", "The array around the cells.")
-      .field("Icol_max", &ArrayParameters::Icol_max,
+  return Section<circuit::ArrayParameters>("CrossbarArray", "The array around the cells.")
+      .field("Icol_max", &circuit::ArrayParameters::Icol_max,
              {.range = non_negative, .help = "saturation of a line, in currents of one fully-on cell; 0: none"})
-      .field("parasitics", &ArrayParameters::parasitics, wires);
+      .field("parasitics", &circuit::ArrayParameters::parasitics, wires);
 }
 
 Type<SimulationParameters> simulation_keys() {
