@@ -42,7 +42,8 @@ float clip_limit(const WeightClipParameter& clip, ConstMatrixView weights) {
       break;
     case WeightClipType::AVERAGE_CHANNEL_MAX: {
       double sum = 0.0;
-      for (std::int64_t i = 0; i < weights.rows; ++i) sum += static_cast<double>(largest_weight_of(weights.row_span(i)));
+      for (std::int64_t i = 0; i < weights.rows; ++i)
+        sum += static_cast<double>(largest_weight_of(weights.row_span(i)));
       limit = static_cast<float>(sum / static_cast<double>(std::max<std::int64_t>(1, weights.rows)));
       break;
     }
