@@ -116,7 +116,10 @@ TEST(CrossbarEngine, GradientsGoThroughTheWires) {
       const auto loss = [&](const Matrix& weights) {
         Matrix v(4, 6);
         EngineScratch scratch;
-        factory(weights.view(), {})->run({.z = z.view(), .v = v.view()}, scratch);
+        EngineCall call;
+        call.z = z.view();
+        call.v = v.view();
+        factory(weights.view(), {})->run(call, scratch);
         double sum = 0.0;
         for (std::size_t c = 0; c < v.values().size(); ++c)
           sum += static_cast<double>(v.values()[c]) * static_cast<double>(e.values()[c]);
