@@ -297,7 +297,8 @@ std::string check_export(const fs::path& folder, bool together) {
 // Written by tests/python/check_exports.py: networks as they are exported today, with ONNX Runtime's outputs.
 TEST(OnnxExports, AgreeWithOnnxRuntimeAloneAndInBatches) {
   const char* root = std::getenv("TESSERA_ONNX_EXPORTS");
-  if (root == nullptr) GTEST_SKIP() << "made and run by tests/python/check_exports.py";
+  if (root == nullptr)
+    GTEST_SKIP() << "no part of continuous integration: made and run by tests/python/check_exports.py";
   std::vector<fs::path> cases;
   for (const auto& entry : fs::directory_iterator(root))
     if (fs::exists(entry.path() / "test_data_set_0")) cases.push_back(entry.path());

@@ -22,6 +22,7 @@ class NothingSkipped : public testing::EmptyTestEventListener {
     for (int i = 0; i < test.result()->total_part_count(); ++i)
       if (test.result()->GetTestPartResult(i).skipped()) reason += test.result()->GetTestPartResult(i).message();
     if (reason.find("TESSERA_DATA_DIR") != std::string::npos && !has_real_data()) return;
+    if (reason.find("no part of continuous integration") != std::string::npos) return;
     ADD_FAILURE() << "skipped while TESSERA_REQUIRE_ALL is set: " << reason;
   }
 };
