@@ -272,7 +272,8 @@ TEST_F(EveryKey, ChangesAResultOrIsReported) {
   std::stable_partition(top.keys.begin(), top.keys.end(), [](const auto& key) { return key.name != "layers"; });
   for_each_key(top, "", seen, [&](const std::string& key) {
     known.insert(key);
-    if (rows.find(key) != nullptr) return;
+    if (rows.find(key) != nullptr || key.starts_with("rpu_config.crossbar."))
+      return;  // crossbars: tests of spec and tile
     // What an effect has beyond aihwkit's keys brings its own example.
     const tile::EffectKey* own = key.starts_with("rpu_config.") ? tile::find_effect_key(key.substr(11)) : nullptr;
     if (own == nullptr || own->examples.empty()) {
@@ -286,7 +287,9 @@ TEST_F(EveryKey, ChangesAResultOrIsReported) {
   EXPECT_GT(known.size(), 300U);
   for (const Node::Entry& row : rows.entries) {
     const std::string problem = check(row.key, row.value);
-    EXPECT_EQ(problem, "") << row.key;
+    const bool unsettled = std::any_of(table_.find("unsettled")->items.begin(), table_.find("unsettled")->items.end(),
+                                       [&](const Node& key) { return key.scalar == row.key; });
+    EXPECT_EQ(problem.empty(), !unsettled) << row.key << ": " << problem;
   }
 }
 
