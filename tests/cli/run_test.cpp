@@ -80,7 +80,7 @@ TEST_F(RunTest, EveryNetworkOfTheGuideRunsAndIsCalibrated) {
     const CommandResult made = run_command(
         {"calibrate", entry.path().string(), "-o", path(name + ".model.h5"), "-q", "--set", "calibration.samples=16"});
     ASSERT_EQ(made.code, 0) << name << made.err;
-    const CommandResult result = run_command({"run", entry.path().string(), "-q", "--limit", "16", "-o",
+    const CommandResult result = run_command({"run", entry.path().string(), "--no-progress", "--limit", "16", "-o",
                                               path(name + ".h5"), "--set", "model.file=" + path(name + ".model.h5")});
     EXPECT_EQ(result.code, 0) << name << result.err;
     EXPECT_THAT(result.out, HasSubstr("CACHE_QUANTILE"));
