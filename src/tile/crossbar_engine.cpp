@@ -178,6 +178,11 @@ std::vector<Problem> crossbar_problems(const RpuParameters& p) {
             crossbar.adc.calibrated_range.empty() && !has_levels(crossbar.adc)),
           "crossbar.xbar.adc.mvm.calibrated_range",
           "no range is given; give one pair per weight slice, or choose adc_range_option: MAX");
+  require(
+      !(crossbar.adc.converts() && std::holds_alternative<circuit::OptimalLevels>(crossbar.adc.levels)),
+      "crossbar.xbar.adc.mvm.levels",
+      "optimal levels are found from the column currents of a layer, which nothing measures in a network yet; give the "
+      "list of levels");
   return problems;
 }
 

@@ -140,6 +140,18 @@ TEST(CrossbarEngine, GradientsGoThroughTheWires) {
     }
 }
 
+TEST(CrossbarEngine, LevelsThatNobodyFoundAreRefused) {
+  RpuParameters p = on_crossbar();
+  p.crossbar->adc.model = circuit::AdcModel::QuantizerADC;
+  p.crossbar->adc.bits = 4;
+  p.crossbar->adc.adc_range_option = circuit::AdcRangeOption::MAX;
+  EXPECT_TRUE(crossbar_problems(p).empty());
+  p.crossbar->adc.levels = circuit::OptimalLevels{};
+  const std::vector<Problem> problems = crossbar_problems(p);
+  ASSERT_EQ(problems.size(), 1U);
+  EXPECT_EQ(problems[0].key, "crossbar.xbar.adc.mvm.levels");
+}
+
 TEST(CrossbarEngine, WhatDoesNotFitIsRefused) {
   const Matrix w = uniforms(3, 4, 14);
   RpuParameters p = on_crossbar();
