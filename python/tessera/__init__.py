@@ -1,0 +1,64 @@
+"""Tessera: neural networks on simulated analog in-memory computing hardware.
+
+>>> import tessera
+>>> result = tessera.run("configs/quickstart.yaml")
+>>> float(result.accuracy.mean())
+"""
+
+from . import errors, parameters, quant
+from ._core import __version__
+from .errors import (
+    ConfigError,
+    InputError,
+    Interrupted,
+    QuantizerNotInitializedError,
+    RunError,
+    TesseraError,
+    TesseraWarning,
+    UsageError,
+)
+from .network import Network, convert, from_onnx
+from .simulation import (
+    Simulation,
+    calibrate,
+    cost,
+    doctor,
+    load,
+    open_results,
+    report,
+    run,
+    search,
+    sweep,
+    train,
+)
+from .tile import Tile
+
+__all__ = [
+    "ConfigError",
+    "InputError",
+    "Interrupted",
+    "Network",
+    "QuantizerNotInitializedError",
+    "RunError",
+    "Simulation",
+    "TesseraError",
+    "TesseraWarning",
+    "Tile",
+    "UsageError",
+    "__version__",
+    "calibrate",
+    "convert",
+    "cost",
+    "doctor",
+    "errors",
+    "from_onnx",
+    "load",
+    "open_results",
+    "parameters",
+    "quant",
+    "report",
+    "run",
+    "search",
+    "sweep",
+    "train",
+]

@@ -1,0 +1,26 @@
+"""Where things are: the source tree, golden numbers, and small configurations."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def quickstart() -> str:
+    return str(ROOT / "configs" / "quickstart.yaml")
+
+
+def golden(name: str) -> Path:
+    return Path(os.environ.get("TESSERA_GOLDEN_DIR", ROOT / "tests" / "data" / "golden")) / name
+
+
+def require(module: str):  # type: ignore[no-untyped-def]
+    """The module; skips without it, fails where TESSERA_REQUIRE_ALL is set."""
+    if os.environ.get("TESSERA_REQUIRE_ALL"):
+        return __import__(module)
+    return pytest.importorskip(module)
