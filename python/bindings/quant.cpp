@@ -248,9 +248,9 @@ void bind_estimator(nb::module_& m) {
 quant::Surrogate surrogate_from(const std::string& name, const std::map<std::string, double>& options) {
   quant::Surrogate s;
   s.spike_grad = from_name<quant::SpikeGradient>(name, quant::spike_gradient_names, "spike_grad");
-  const std::map<std::string, double*> fields{{"alpha", &s.alpha},         {"slope", &s.slope}, {"threshold", &s.threshold},
-                                              {"B", &s.B},                 {"beta", &s.beta},   {"mean", &s.mean},
-                                              {"variance", &s.variance}};
+  const std::map<std::string, double*> fields{
+      {"alpha", &s.alpha}, {"slope", &s.slope}, {"threshold", &s.threshold}, {"B", &s.B},
+      {"beta", &s.beta},   {"mean", &s.mean},   {"variance", &s.variance}};
   for (const auto& [key, value] : options) {
     const auto field = fields.find(key);
     if (field == fields.end()) throw ConfigError("spike_grad." + key, "is no option of a surrogate gradient");

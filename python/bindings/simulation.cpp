@@ -16,6 +16,22 @@ app::Simulation load(const std::string& path, const std::vector<std::string>& ov
   return app::Simulation::load(path, overrides);
 }
 
+/// (samples [n, ...] as a network is given them, class indices or nothing)
+nb::tuple data(const app::Simulation& simulation) {
+  Tensor samples;
+  std::vector<std::int32_t> labels;
+  {
+    const nb::gil_scoped_release released;
+    const io::DataSet set(simulation.config().data);
+    samples = set.read(0, set.size(), Parallel::all());
+    labels.assign(set.labels().begin(), set.labels().end());
+  }
+  std::vector<std::size_t> sizes;
+  for (const std::int64_t extent : samples.shape()) sizes.push_back(static_cast<std::size_t>(extent));
+  const std::span<const float> values = samples.values();
+  return nb::make_tuple(to_numpy(std::vector<float>(values.begin(), values.end()), sizes), labels);
+}
+
 /// (tree, exception that stopped it or None)
 nb::tuple run(const app::Simulation& simulation, const std::string& file, int threads, nb::object progress,
               nb::object message) {
@@ -103,6 +119,7 @@ void bind_simulation(nb::module_& module) {
       .def_static("load", &load, "path"_a, "overrides"_a)
       .def_static("parse", &app::Simulation::parse, "text"_a, "name"_a, "directory"_a, "overrides"_a)
       .def("resolved", [](const app::Simulation& self) { return spec::resolved_text(self.config()); })
+      .def("data", &data)
       .def_prop_ro("name", [](const app::Simulation& self) { return self.source().name; })
       .def("run", &run, "file"_a, "threads"_a, "progress"_a.none(), "message"_a.none())
       .def("sweep", &sweep, "file"_a, "threads"_a, "progress"_a.none(), "message"_a.none())

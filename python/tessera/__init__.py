@@ -1,7 +1,7 @@
 """Tessera: neural networks on simulated analog in-memory computing hardware.
 
 >>> import tessera
->>> result = tessera.run("configs/quickstart.yaml")
+>>> result = tessera.run(tessera.example())
 >>> float(result.accuracy.mean())
 """
 
@@ -23,6 +23,7 @@ from .simulation import (
     calibrate,
     cost,
     doctor,
+    example,
     load,
     open_results,
     report,
@@ -51,6 +52,7 @@ __all__ = [
     "cost",
     "doctor",
     "errors",
+    "example",
     "from_onnx",
     "load",
     "open_results",

@@ -37,7 +37,9 @@ def observed(progress: Progress) -> Iterator[Callable[[int, int, str], Any] | No
     bar: Any = None
     try:
         if progress and _can_be_seen():
-            from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a notebook without widgets gets a bar of text
+                from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
 
             bar = tqdm(total=0, leave=False, unit="sample", smoothing=0.05)
     except ImportError:

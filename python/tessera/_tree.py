@@ -55,7 +55,7 @@ def calibration_tree(nodes: dict[str, dict[str, Any]], source: str) -> xr.DataTr
     """What calibration found of each node: numbers of a tile along ``tile``, single ones without an axis."""
     children = {}
     for node, numbers in nodes.items():
-        variables = {}
+        variables: dict[str, Any] = {}
         tiles = next((len(values) for name, values in numbers.items() if name.endswith("input_range")), 0)
         for name, values in numbers.items():
             if name == "tiles":

@@ -25,6 +25,19 @@ class Network:
 
     def __init__(self, core: _core.Network) -> None:
         self._core = core
+        #: What layers are simulated as where nothing else is said (``from_aihwkit``).
+        self.layer_rules: list[dict[str, Any]] = []
+        #: What is known of them besides their weights, as model files keep it.
+        self.calibration: dict[str, dict[str, list[float]]] = {}
+
+    def _own_rules(self, rpu_config: Any, programmed: bool) -> list[dict[str, Any]]:
+        """All of them; where an ``rpu_config`` is given, only which layers are on tiles."""
+        rules = [dict(rule) for rule in self.layer_rules]
+        for rule in rules:
+            own = rule.pop("rpu_config", None)
+            if own is not None and rpu_config is None:
+                rule["rpu_config"] = {**plain(own), **({} if programmed else {"noise_model": None})}
+        return rules
 
     @property
     def name(self) -> str:
@@ -44,6 +57,7 @@ class Network:
         repeats: int = 1,
         times: Sequence[float] = (),
         layers: Sequence[Mapping[str, Any]] = (),
+        quantization: Any = None,
         record: Sequence[str] = (),
         predictions: bool = False,
         statistics: bool = True,
@@ -57,20 +71,24 @@ class Network:
         """Every sample of ``x`` ([samples, ...]) through the float32 network and through ``repeats`` chips.
 
         ``y``: class indices; without them there is no accuracy. ``times``: seconds after programming. ``layers``: rules
-        as in a configuration, ``[{"match": "conv1", "analog": False}]``. ``record``: patterns of layers whose output is
-        kept for every sample. Returns what the result file opens as.
+        as in a configuration, ``[{"match": "conv1", "analog": False}]``. ``quantization``: that section of a
+        configuration, or a ``QuantizationMap``. ``record``: patterns of layers whose output is kept for every sample.
+        ``rpu_config=None``: the defaults, or, of a network of ``from_aihwkit``, what its layers have, programmed only
+        where there are ``times``. Returns what the result file opens as.
         """
         labels = [] if y is None else _labels(y)
         config = [
             'model: {file: "network in memory"}',
             'data: {format: npy, inputs: "arrays in memory", batch_size: ' + str(batch_size) + "}",
             f"seed: {seed}",
-            "layers: " + to_yaml(plain(list(layers))),
+            "layers: " + to_yaml(plain([*self._own_rules(rpu_config, bool(times)), *layers])),
             "evaluation: " + to_yaml({"repeats": repeats, "times": plain(list(times))}),
             "output: {record: "
             + to_yaml({"statistics": statistics, "tensors": list(record), "predictions": predictions})
             + "}",
         ]
+        if quantization is not None:
+            config.append("quantization: " + to_yaml(plain(quantization)))
         text = rpu_config_text(rpu_config)
         config.append("rpu_config:\n" + "\n".join("  " + line for line in text.splitlines()))
         simulation = _core.Simulation.parse("\n".join(config) + "\n", self.name, "", override_list(overrides))

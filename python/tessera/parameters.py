@@ -165,7 +165,7 @@ class BaseQuantConfig:
         }
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._fields() == other._fields()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self._fields() == other._fields()
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -6,13 +6,15 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from . import _core
 from ._observe import Progress, message, observed
 from ._source import Config, Overrides, to_core
 from ._tree import Tree, calibration_tree, to_datatree
-from .errors import Interrupted
+from .errors import InputError, Interrupted
 
 
 def _file(path: str | os.PathLike[str] | None) -> str:
@@ -49,6 +51,11 @@ class Simulation:
     def resolved(self) -> str:
         """The configuration with every key and its value, as YAML."""
         return self._core.resolved()
+
+    def data(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The samples [n, ...] of the ``data:`` section as a network is given them, and their class indices (or none)."""
+        samples, labels = self._core.data()
+        return samples, np.array(labels, dtype=np.int64)
 
     def run(
         self, file: str | os.PathLike[str] | None = None, *, threads: int = 0, progress: Progress = True
@@ -171,6 +178,17 @@ def train(
 ) -> xr.DataTree:
     """``load(config, overrides).train(file, **options)``."""
     return load(config, overrides).train(file, **options)
+
+
+def example(name: str = "quickstart.yaml") -> str:
+    """The path of a configuration that comes with the package: "quickstart.yaml", a small network on built-in data."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    folders = [os.path.join(here, "configs"), os.path.join(here, "..", "..", "configs")]  # installed; in the sources
+    folder = next(folder for folder in folders if os.path.isdir(folder))
+    path = os.path.normpath(os.path.join(folder, name))
+    if not os.path.exists(path):
+        raise InputError(f"there is no example '{name}'; there are {', '.join(sorted(os.listdir(folder)))}")
+    return path
 
 
 def open_results(path: str | os.PathLike[str]) -> xr.DataTree:

@@ -156,6 +156,18 @@ def test_threads_call_at_the_same_time(quickstart: str) -> None:
         )
 
 
+def test_threads_leave_nothing_behind(quickstart: str) -> None:
+    """HDF5 complains on the error channel when it cannot close."""
+    program = (
+        "import threading, tessera\n"
+        f"work = lambda: tessera.run({quickstart!r}, {{'data.limit': 4}}, threads=1)\n"
+        "workers = [threading.Thread(target=work) for _ in range(3)]\n"
+        "[worker.start() for worker in workers]; [worker.join() for worker in workers]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_warnings_are_warnings(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

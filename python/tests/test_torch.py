@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -136,3 +138,88 @@ def test_a_module_becomes_a_network() -> None:
     result = network.simulate(PERFECT, x, record=["*"])
     last = list(result["layers"].layer.values)[-1]
     assert np.allclose(result[f"layers/{last}/output"].values[0, 0], net(x).detach().numpy(), atol=1e-5)
+
+
+def test_copies_and_files_hold_what_was_learned(tmp_path: object) -> None:
+    torch.manual_seed(0)
+    layer = tt.AnalogLinear(6, 4, rpu_config=NOISY, seed=2)
+    layer(torch.randn(20, 6)).sum().backward()
+    with torch.no_grad():
+        layer.weight.add_(0.1)
+    layer.eval()
+    x = torch.randn(5, 6)
+    copied = copy.deepcopy(layer)
+    fresh = tt.AnalogLinear(6, 4, rpu_config=NOISY, seed=2).eval()
+    fresh.load_state_dict(layer.state_dict())
+    for other in (layer, copied, fresh):
+        other.rewind()
+    expected = layer(x)
+    assert torch.equal(copied(x), expected)
+    assert torch.equal(fresh(x), expected)
+    quantizer = tt.AsymmetricUniformQuantizer(5)
+    quantizer.set_quant_range(-1.0, 2.0)
+    other = tt.AsymmetricUniformQuantizer(5)
+    other.load_state_dict(quantizer.state_dict())
+    assert torch.equal(other(x), quantizer(x)) and torch.equal(copy.deepcopy(quantizer)(x), quantizer(x))
+
+
+def test_digital_again() -> None:
+    torch.manual_seed(0)
+    for digital, x in (
+        (torch.nn.Linear(7, 5), torch.randn(4, 7)),
+        (torch.nn.Conv2d(2, 3, 3, stride=2, padding=1, bias=False), torch.randn(2, 2, 6, 6)),
+    ):
+        cls = tt.AnalogLinear if isinstance(digital, torch.nn.Linear) else tt.AnalogConv2d
+        back = cls.from_digital(digital, PERFECT).to_digital()
+        assert torch.allclose(back(x), digital(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("spike_grad", ["atan", "fast_sigmoid", "straight_through_estimator"])
+def test_neurons_learn_through_time(spike_grad: str) -> None:
+    torch.manual_seed(0)
+    options = {"spike_grad": spike_grad, "learn_beta": True, "learn_threshold": True}
+    lif = tt.Leaky(0.8, 0.5, **options)
+    numpy_lif = tessera.quant.Leaky(0.8, 0.5)
+    x = torch.rand(6, 3, 4, requires_grad=True)
+    mem, state, total = lif.init_leaky(), None, torch.zeros(())
+    for step in x:
+        spikes, mem = lif(step, mem)
+        ours, state = numpy_lif(step.detach().numpy(), state)
+        assert np.array_equal(spikes.detach().numpy(), ours) and np.array_equal(mem.detach().numpy(), state)
+        total = total + spikes.sum() + mem.sum()
+    total.backward()
+    assert x.grad.abs().sum() > 0 and lif.beta.grad.abs() > 0 and lif.threshold.grad.abs() > 0
+    quantized = tt.Leaky(0.8, 0.5, state_quant=tt.state_quant(num_bits=2, threshold=0.5))
+    _, mem = quantized(x[0].detach())
+    assert len(mem.unique()) <= 4
+    with pytest.raises(tessera.ConfigError, match="did you mean"):
+        tt.Leaky(0.8, spike_grad="atn")
+
+
+def test_a_gradient_of_the_state_is_what_differences_say() -> None:
+    """Below the threshold a step is linear: its gradient is known."""
+    lif = tt.Leaky(0.7, 10.0, reset_mechanism="none", learn_beta=True, spike_grad="heaviside")
+    x, mem = torch.full((1, 2), 0.3, requires_grad=True), torch.full((1, 2), 0.5, requires_grad=True)
+    _, after = lif(x, mem)
+    after.sum().backward()
+    assert torch.allclose(x.grad, torch.ones(1, 2)) and torch.allclose(mem.grad, torch.full((1, 2), 0.7))
+    assert torch.allclose(lif.beta.grad, torch.tensor(1.0))
+
+
+def test_managers_estimate_fix_and_learn() -> None:
+    manager = tt.QuantizationManager(4, symmetric=False)
+    with pytest.raises(tessera.QuantizerNotInitializedError):
+        manager.eval()(torch.randn(3))
+    x = torch.randn(50)
+    manager.train()(x)
+    assert float(manager.quantizer.x_max) == pytest.approx(float(x.max()), abs=0.2)
+    manager.fix_ranges()
+    fixed = manager(x)
+    manager(10 * x)
+    assert torch.equal(manager(x), fixed)
+    manager.learn_ranges()
+    assert manager.is_learning() and len(list(manager.parameters())) == 2
+    manager(x).sum().backward()
+    assert all(parameter.grad is not None for parameter in manager.parameters())
+    for estimator in tessera.quant.RangeEstimators:
+        assert torch.isfinite(tt.QuantizationManager(4, True, estimator)(x.reshape(5, 10))).all()

@@ -131,14 +131,22 @@ std::size_t utf8_sequence(std::string_view text) {
 
 }  // namespace
 
+namespace {
+/// How many of them live; under the lock.
+int quiet_depth = 0;
+}  // namespace
+
 QuietErrors::QuietErrors() {
   static std::recursive_mutex library;
   lock_ = std::unique_lock(library);
+  ++quiet_depth;
   H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
 
 QuietErrors::~QuietErrors() {
+  // Each thread has its own stack of errors, and what is on it when the thread ends keeps the library from closing.
+  if (--quiet_depth == 0) H5Eclear2(H5E_DEFAULT);
   H5Eset_auto2(H5E_DEFAULT, function_, data_);
 }
 

@@ -15,7 +15,7 @@ from ._formats import Array
 class StateQuant:
     """Takes every value to the nearest level, ties to the lower one; gradients pass unchanged."""
 
-    def __init__(self, core: Any) -> None:
+    def __init__(self, core: _quant.StateQuant) -> None:
         self._core = core
 
     @property

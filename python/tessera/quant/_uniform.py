@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import enum
 from typing import Any, NamedTuple
 
@@ -185,7 +186,7 @@ class QMethods(enum.Enum):
         return self.value.cls
 
     @classmethod
-    def list(cls) -> list[str]:
+    def list(cls) -> builtins.list[str]:
         """The names."""
         return [method.name for method in cls]
 

@@ -60,8 +60,8 @@ class _AnalogBase(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Copies and files hold the values; counters of ranges that are initialised from data begin anew."""
-        super().__setstate__(state)
-        self._core = self._make(self.weight, getattr(self, "bias", None))
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._core = self._make(getattr(self, "weight"), getattr(self, "bias", None))
         self._core.set_values({name: to_array(value).reshape(-1) for name, value in zip(self._names, self._own())})
         self._sent = []
 
@@ -132,7 +132,8 @@ class AnalogLinear(_AnalogBase):
     def from_digital(cls, module: nn.Linear, rpu_config: Any = None, **options: Any) -> AnalogLinear:
         """With the weights of a digital layer."""
         analog = cls(module.in_features, module.out_features, module.bias is not None, rpu_config, **options)
-        return _with_weights(analog, module)
+        _take_weights(analog, module)
+        return analog
 
     def forward(self, x: Tensor) -> Tensor:
         return self._product(x)
@@ -140,7 +141,8 @@ class AnalogLinear(_AnalogBase):
     def to_digital(self) -> nn.Linear:
         """``torch.nn.Linear`` with the same weights, learned output scales folded in."""
         digital = nn.Linear(self.in_features, self.out_features, self._has_bias())
-        return _digital(digital, self)
+        _give_weights(self, digital)
+        return digital
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, on analog tiles"
@@ -189,7 +191,8 @@ class AnalogConv2d(_AnalogBase):
             rpu_config,
             **options,
         )
-        return _with_weights(analog, module)
+        _take_weights(analog, module)
+        return analog
 
     def forward(self, x: Tensor) -> Tensor:
         columns = functional.unfold(x, self.kernel_size, self.dilation, self.padding, self.stride)
@@ -209,29 +212,31 @@ class AnalogConv2d(_AnalogBase):
             self.out_channels,
             self.kernel_size,  # type: ignore[arg-type]
             self.stride,  # type: ignore[arg-type]
-            self.padding,
+            self.padding,  # type: ignore[arg-type]
             self.dilation,  # type: ignore[arg-type]
             bias=self._has_bias(),
         )
-        return _digital(digital, self)
+        _give_weights(self, digital)
+        return digital
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, on analog tiles"
 
 
-def _digital(digital: Any, analog: _AnalogBase) -> Any:
+def _give_weights(analog: _AnalogBase, digital: nn.Linear | nn.Conv2d) -> None:
+    analog._send()
     with torch.no_grad():
         digital.weight.copy_(like(analog._core.logical_weights(), digital.weight))
-        if analog._has_bias():
-            digital.bias.copy_(analog.bias)
-    return digital.train(analog.training)
+        if digital.bias is not None:
+            digital.bias.copy_(getattr(analog, "bias"))
+    digital.train(analog.training)
 
 
-def _with_weights(analog: Any, module: nn.Module) -> Any:
+def _take_weights(analog: _AnalogBase, module: nn.Module) -> None:
     with torch.no_grad():
         for name, value in module.named_parameters(recurse=False):
             getattr(analog, name).copy_(value)
-    return analog.train(module.training)
+    analog.train(module.training)
 
 
 def convert_to_analog(module: nn.Module, rpu_config: Any = None, *, seed: int = 0, exclude: Iterable[str] = ()) -> nn.Module:

@@ -34,7 +34,7 @@ class QuantizedModule(nn.Module):
         self.weight_quantizer = _manager(qconfig.weight_quant) if weight is not None else nn.Identity()
         self.activation_quantizer = _manager(qconfig.activation_quant)
 
-    def operation(self, x: Tensor, weight: Tensor) -> Tensor:
+    def operation(self, x: Tensor, weight: Any) -> Tensor:
         """The module with another weight."""
         raise NotImplementedError
 
@@ -48,21 +48,21 @@ class QuantizedModule(nn.Module):
 class QuantLinear(QuantizedModule):
     """``nn.Linear``: weight and output."""
 
-    def operation(self, x: Tensor, weight: Tensor) -> Tensor:
+    def operation(self, x: Tensor, weight: Any) -> Tensor:
         return functional.linear(x, weight, self.original.bias)  # type: ignore[arg-type]
 
 
 class QuantConv2d(QuantizedModule):
     """``nn.Conv2d`` (with its padding mode): weight and output."""
 
-    def operation(self, x: Tensor, weight: Tensor) -> Tensor:
+    def operation(self, x: Tensor, weight: Any) -> Tensor:
         return self.original._conv_forward(x, weight, self.original.bias)  # type: ignore[operator, no-any-return]
 
 
 class QuantLayerNorm(QuantizedModule):
     """``nn.LayerNorm``: gain, if there is one, and output."""
 
-    def operation(self, x: Tensor, weight: Tensor) -> Tensor:
+    def operation(self, x: Tensor, weight: Any) -> Tensor:
         m: Any = self.original
         return functional.layer_norm(x, m.normalized_shape, weight, m.bias, m.eps)
 
@@ -74,7 +74,7 @@ class QuantEmbedding(QuantizedModule):
         super().__init__(original, qconfig)
         self.activation_quantizer = nn.Identity()
 
-    def operation(self, x: Tensor, weight: Tensor) -> Tensor:
+    def operation(self, x: Tensor, weight: Any) -> Tensor:
         m: Any = self.original
         return functional.embedding(x, weight, m.padding_idx, m.max_norm, m.norm_type, m.scale_grad_by_freq, m.sparse)
 
@@ -86,7 +86,7 @@ class QuantBatchNorm2d(QuantizedModule):
         super().__init__(original, qconfig)
         self.weight_quantizer = nn.Identity()
 
-    def operation(self, x: Tensor, weight: Tensor) -> Tensor:
+    def operation(self, x: Tensor, weight: Any) -> Tensor:
         result: Tensor = self.original(x)
         return result
 

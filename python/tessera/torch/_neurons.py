@@ -60,7 +60,7 @@ def state_quant(
 class _Step(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, mem: Tensor, beta: Tensor, threshold: Tensor, neurons: Leaky) -> Any:
-        ctx.core, ctx.seed = neurons._core(beta, threshold), draw_seed()
+        ctx.core, ctx.seed = neurons._make_core(beta, threshold), draw_seed()
         ctx.save_for_backward(x, mem, beta, threshold)
         spikes, state = ctx.core.step(_rows(x), _rows(mem))
         return like(spikes, x), like(state, x)
@@ -93,6 +93,9 @@ class Leaky(nn.Module):
     ``spike_grad_options`` (``{"alpha": 2.0}``, ``{"slope": 25.0}``).
     """
 
+    beta: Tensor
+    threshold: Tensor
+
     def __init__(
         self,
         beta: Any,
@@ -118,9 +121,9 @@ class Leaky(nn.Module):
         self.inhibition, self.reset_mechanism, self.reset_delay = inhibition, reset_mechanism, reset_delay
         self.graded_spikes_factor = graded_spikes_factor
         self.state_quant = state_quant or None
-        self._core(self.beta, self.threshold)  # parameters are checked at once
+        self._make_core(self.beta, self.threshold)  # parameters are checked at once
 
-    def _core(self, beta: Tensor, threshold: Tensor) -> Any:
+    def _make_core(self, beta: Tensor, threshold: Tensor) -> Any:
         states = self.state_quant
         states = states.states if isinstance(states, _States) else states
         return _quant.Leaky(

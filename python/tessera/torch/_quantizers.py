@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .. import quant
 from .._core import quant as _quant
 from ..parameters import RangeEstimators
-from ..quant import RangeEstimator
 from ._tensors import like, to_array
 
 
@@ -57,7 +57,7 @@ class QuantizerBase(nn.Module):
         for name in ("_delta", "_zero_float", "_signed"):
             self.register_buffer(name, None)
 
-    def _make(self) -> Any:
+    def _make(self) -> _quant.UniformQuantizer:
         return _quant.UniformQuantizer(
             self._method, self.n_bits, self.scale_domain, self.per_channel, self.axis, self.eps
         )
@@ -163,7 +163,7 @@ class QuantizerBase(nn.Module):
         return {key: value for key, value in self.__dict__.items() if key != "_core"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._core = self._make()
         self._send()
         if isinstance(self._delta, nn.Parameter):
@@ -252,12 +252,13 @@ class QuantizationManager(nn.Module):
         self._estimator = (RangeEstimators(range_estimator), {k: v for k, v in options.items() if v is not None})
         self.range_estimator = self._make_estimator()
 
-    def _make_estimator(self) -> RangeEstimator:
+    def _make_estimator(self) -> quant.RangeEstimator:
         kind, options = self._estimator
         searches = kind in (RangeEstimators.MSE, RangeEstimators.cross_entropy)
-        return RangeEstimator(
-            kind, self.quantizer.per_channel, self.quantizer.axis, None, self.quantizer if searches else None, **options
-        )
+        q = self.quantizer
+        cls = quant.SymmetricUniformQuantizer if q.symmetric else quant.AsymmetricUniformQuantizer
+        searched = cls(q.n_bits, q.scale_domain, q.per_channel, q.axis, q.eps) if searches else None
+        return quant.RangeEstimator(kind, q.per_channel, q.axis, None, searched, **options)
 
     def forward(self, x: Tensor) -> Tensor:
         training = self.training and self.state is Qstates.estimate_ranges_train
@@ -304,5 +305,5 @@ class QuantizationManager(nn.Module):
         return {key: value for key, value in self.__dict__.items() if key != "range_estimator"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.range_estimator = self._make_estimator()
