@@ -1,40 +1,13 @@
 #include <algorithm>
-#include <cctype>
 #include <cmath>
-#include <functional>
 
+#include "gate_function.hpp"
 #include "linear_call.hpp"
 
 /// LSTM, GRU and RNN: every product by the packed weights or an operator, gates in float32.
 namespace tessera::nn {
 
 namespace {
-
-using Activation1 = std::function<float(float)>;
-
-float gate_sigmoid(float x) {
-  return 1.0F / (1.0F + std::exp(-x));
-}
-
-/// An activation by its ONNX name, any case.
-Activation1 activation(const std::string& where, std::string name, float alpha, bool has_alpha, float beta,
-                       bool has_beta) {
-  std::ranges::transform(name, name.begin(), [](unsigned char ch) { return static_cast<char>(std::tolower(ch)); });
-  const auto a = [&](float fallback) { return has_alpha ? alpha : fallback; };
-  const auto b = [&](float fallback) { return has_beta ? beta : fallback; };
-  if (name == "sigmoid") return gate_sigmoid;
-  if (name == "tanh") return [](float x) { return std::tanh(x); };
-  if (name == "relu") return [](float x) { return x < 0.0F ? 0.0F : x; };
-  if (name == "softsign") return [](float x) { return x / (1.0F + std::fabs(x)); };
-  if (name == "softplus") return [](float x) { return std::log1p(std::exp(x)); };
-  if (name == "leakyrelu") return [s = a(0.01F)](float x) { return x < 0.0F ? s * x : x; };
-  if (name == "thresholdedrelu") return [s = a(1.0F)](float x) { return x > s ? x : 0.0F; };
-  if (name == "elu") return [s = a(1.0F)](float x) { return x < 0.0F ? s * std::expm1(x) : x; };
-  if (name == "affine") return [s = a(1.0F), t = b(0.0F)](float x) { return s * x + t; };
-  if (name == "scaledtanh") return [s = a(1.0F), t = b(1.0F)](float x) { return s * std::tanh(t * x); };
-  if (name == "hardsigmoid") return [s = a(0.2F), t = b(0.5F)](float x) { return std::clamp(s * x + t, 0.0F, 1.0F); };
-  throw InputError(fmt::format("{}: activation '{}' is not known", where, name));
-}
 
 /// One direction of the layer.
 class DirectionPass {
@@ -49,7 +22,7 @@ class DirectionPass {
     gates_ = op == "LSTM" ? 4 : op == "GRU" ? 3 : 1;
     parts_ = op == "GRU" ? 3 : 2;
     hidden_ = part(0).weight.rows() / gates_;
-    set_activations();
+    f_ = gate_functions(call.node, static_cast<std::size_t>(index));
     if (call.in.size() > 4 && call.in[4].data != nullptr) lengths_ = call.in[4].integers();
     const float clip = call.node.real("clip", 0.0F);
     if (clip > 0.0F) limit_ = clip;
@@ -110,26 +83,6 @@ class DirectionPass {
     return state;
   }
 
-  void set_activations() {
-    std::vector<std::string> names = call_.node.texts("activations");
-    const std::vector<float> alphas = call_.node.reals("activation_alpha"), betas = call_.node.reals("activation_beta");
-    const std::size_t each = call_.node.op == "LSTM" ? 3 : call_.node.op == "GRU" ? 2 : 1;
-    const auto directions =
-        static_cast<std::size_t>(call_.node.text("direction", "forward") == "bidirectional" ? 2 : 1);
-    const std::string where = fmt::format("node '{}' ({})", call_.node.name, call_.node.op);
-    if (names.empty())
-      for (std::size_t d = 0; d < directions; ++d)
-        for (const char* name : {"Sigmoid", "Tanh", "Tanh"})
-          if (names.size() < each * (d + 1)) names.emplace_back(each == 1 ? "Tanh" : name);
-    require<InputError>(names.size() == each * directions, "{}: {} activations (must be {})", where, names.size(),
-                        each * directions);
-    for (std::size_t i = 0; i < each; ++i) {
-      const std::size_t at = static_cast<std::size_t>(index_) * each + i;
-      f_.push_back(activation(where, names[at], at < alphas.size() ? alphas[at] : 0.0F, at < alphas.size(),
-                              at < betas.size() ? betas[at] : 0.0F, at < betas.size()));
-    }
-  }
-
   /// Part i applied to the state (or input) of step t.
   void product(std::int64_t i, ConstMatrixView x, MatrixView y, std::int64_t t) const {
     if (call_.operators.empty()) return kernels::multiply(packed(i), x, y, call_.parallel, part(i).bias);
@@ -138,7 +91,7 @@ class DirectionPass {
         x, y,
         (static_cast<std::uint64_t>(t) << 32U) + call_.first_sample * static_cast<std::uint64_t>(call_.order.inner),
         call_.parallel);
-    if (op.collects()) op.finish(y);
+    if (const Collects* collected = op.collects()) collected->finish(y);
   }
 
   float bounded(float x) const { return std::clamp(x, -limit_, limit_); }
@@ -200,7 +153,7 @@ class DirectionPass {
   std::int64_t gates_ = 1, parts_ = 2, hidden_ = 0;
   float limit_ = std::numeric_limits<float>::infinity();
   const std::int64_t* lengths_ = nullptr;  ///< steps of every sequence, or of all; null: all steps
-  std::vector<Activation1> f_;
+  std::vector<GateFunction> f_;
   Matrix h_, c_;
 };
 

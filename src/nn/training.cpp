@@ -3,25 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <set>
 
 #include "backward.hpp"
 #include "plan.hpp"
 #include "tessera/core/shapes_agree.hpp"
 #include "tessera/nn/sample_axis.hpp"
+#include "training_check.hpp"
 #include "training_memory.hpp"
 
 namespace tessera::nn {
 
 namespace {
-
-/// Operators whose output does not change with small changes of their input, and through which nothing is learned.
-bool stops_gradients(const std::string& op) {
-  static const std::set<std::string> stops = {"Shape", "Size",        "ArgMax",  "ArgMin",         "Equal",
-                                              "Less",  "LessOrEqual", "Greater", "GreaterOrEqual", "Not",
-                                              "And",   "Or",          "Xor",     "ConstantOfShape"};
-  return stops.contains(op);
-}
 
 /// A plan with what the backward pass needs to know of it.
 struct TrainingPlan {
@@ -47,11 +39,11 @@ class TrainingNetwork::Implementation {
       const auto n = static_cast<std::size_t>(layers_[l].node);
       layer_of_node_[n] = static_cast<int>(l);
     }
-    check();
+    check_trainable(graph_, layer_of_node_);
     for (std::size_t n = 0; n < nodes_.size(); ++n)
       nodes_[n] = layer_of_node_[n] >= 0
                       ? make_trained_layer(graph_, layers_[static_cast<std::size_t>(layer_of_node_[n])])
-                      : own_node(n);
+                      : make_trained_node(graph_, graph_.nodes[n], seed_, static_cast<std::uint32_t>(n));
   }
 
   const std::vector<LinearLayer>& layers() const { return layers_; }
@@ -140,10 +132,6 @@ class TrainingNetwork::Implementation {
   }
 
  private:
-  std::unique_ptr<TrainedNode> own_node(std::size_t n) const {
-    return make_trained_node(graph_, graph_.nodes[n], seed_, static_cast<std::uint32_t>(n));
-  }
-
   void require_transforms() const {
     std::vector<std::string> missing;
     for (std::size_t n = 0; n < nodes_.size(); ++n)
@@ -152,54 +140,6 @@ class TrainingNetwork::Implementation {
     require<InputError>(missing.empty(),
                         "no derivative was given for the transforms {}; replace each, by straight_through() say",
                         fmt::join(missing, ", "));
-  }
-
-  /// Everything that forbids training, at once.
-  void check() const {
-    std::vector<std::string> problems;
-    if (graph_.inputs.size() != 1 || graph_.inputs[0].type != ElementType::float32)
-      problems.emplace_back("training takes networks of one floating-point input");
-    if (graph_.outputs.empty()) problems.emplace_back("the network has no output");
-    if (graph_.batch == BatchMode::fixed)
-      problems.push_back(fmt::format("the network takes {} sample{} at a time, so there are no batches to train on",
-                                     graph_.samples_at_a_time, graph_.samples_at_a_time == 1 ? "" : "s"));
-    std::map<ValueId, std::string> owner;
-    std::vector<bool> learned(graph_.values.size()), leads(graph_.values.size());
-    for (std::size_t n = 0; n < graph_.nodes.size(); ++n) {
-      const Node& node = graph_.nodes[n];
-      bool learns = layer_of_node_[n] >= 0;
-      for (std::size_t i = 1; learns && i < std::min<std::size_t>(node.inputs.size(), 4); ++i) {
-        if (graph_.tensor(node.inputs[i]) == nullptr) continue;
-        const auto [at, added] = owner.emplace(node.inputs[i], node.name);
-        if (!added && at->second != node.name)
-          problems.push_back(fmt::format("nodes '{}' and '{}' share the weight '{}'; give each its own", at->second,
-                                         node.name, graph_.values[static_cast<std::size_t>(node.inputs[i])].name));
-      }
-      for (const ValueId id : node.inputs) learns = learns || (id != no_value && learned[static_cast<std::size_t>(id)]);
-      if (stops_gradients(node.op)) continue;
-      learns = learns || own_node(n) != nullptr;
-      for (const ValueId id : node.outputs)
-        if (id != no_value) learned[static_cast<std::size_t>(id)] = learns;
-    }
-    if (!graph_.outputs.empty()) leads[static_cast<std::size_t>(graph_.outputs[0])] = true;
-    for (std::size_t n = graph_.nodes.size(); n-- > 0;) {
-      const Node& node = graph_.nodes[n];
-      if (std::ranges::none_of(node.outputs,
-                               [&](ValueId id) { return id != no_value && leads[static_cast<std::size_t>(id)]; }))
-        continue;
-      if (stops_gradients(node.op)) continue;
-      bool passes = false;
-      for (const ValueId id : node.inputs) {
-        if (id == no_value) continue;
-        leads[static_cast<std::size_t>(id)] = true;
-        passes = passes || learned[static_cast<std::size_t>(id)];
-      }
-      if (passes && layer_of_node_[n] < 0 && find_backward(node.op) == nullptr && own_node(n) == nullptr)
-        problems.push_back(
-            fmt::format("node '{}' ({}): no gradient can pass through this operator", node.name, node.op));
-    }
-    if (problems.empty()) return;
-    throw InputError(fmt::format("the network cannot be trained:\n  {}", fmt::join(problems, "\n  ")));
   }
 
   Shape bound_shape(const Shape& given) const {
