@@ -81,20 +81,21 @@ void evaluate_product(const LinearCall& call) {
       for (std::int64_t o = 0; o < outputs; ++o)
         for (std::int64_t k = 0; k < inputs; ++k) weight(o, k) = stored[k * outputs + o];
       const std::uint64_t sample = call.first_sample + static_cast<std::uint64_t>(n);
-      call.operators[head]->multiply(weight.view(),
-                                     {a.floats() + operand_matrix(i, all, of_a) * rows * inputs, rows, inputs},
-                                     {y.floats() + i * rows * outputs, rows, outputs},
-                                     sample * static_cast<std::uint64_t>(rows), sample, parallel);
+      const TakesWeights* op = call.operators[head]->takes_weights();
+      require<RunError>(op != nullptr, "a product of two activations was given an operator with a weight of its own");
+      op->multiply(weight.view(), {a.floats() + operand_matrix(i, all, of_a) * rows * inputs, rows, inputs},
+                   {y.floats() + i * rows * outputs, rows, outputs}, sample * static_cast<std::uint64_t>(rows), sample,
+                   parallel);
     };
     if (matrices < call.parallel.threads)
       for (std::int64_t i = 0; i < matrices; ++i) multiply(i, call.parallel);
     else
       parallel_for(call.parallel, matrices, [&](std::int64_t i) { multiply(i, Parallel{1}); });
     for (std::int64_t head = 0; head < std::ssize(call.operators); ++head) {
-      const LinearOperator& op = *call.operators[static_cast<std::size_t>(head)];
-      if (!op.collects()) continue;
+      const Collects* op = call.operators[static_cast<std::size_t>(head)]->collects();
+      if (op == nullptr) continue;
       Matrix results = Matrix::uninitialized(order.samples * rows, outputs);
-      op.finish(results.view());
+      op->finish(results.view());
       for (std::int64_t n = 0; n < order.samples; ++n) {
         const std::int64_t i = (head / order.inner * order.samples + n) * order.inner + head % order.inner;
         std::copy_n(results.view().row(n * rows), rows * outputs, y.floats() + i * rows * outputs);

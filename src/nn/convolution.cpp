@@ -72,7 +72,7 @@ void convolve_depthwise(const LinearCall& call, const ConvGeometry& g) {
 
 /// Lists of branches that share products, by the conversion of their inputs: those of one entry gather the same rows.
 struct SameInputs {
-  const LinearOperator* converter = nullptr;  ///< null: they take the values as they are
+  const ConvertsInputs* converter = nullptr;  ///< null: they take the values as they are
   std::vector<std::vector<std::size_t>> sharing;
 };
 
@@ -82,10 +82,12 @@ std::vector<SameInputs> by_inputs(std::span<const LinearBranch> branches,
   std::vector<SameInputs> result;
   const auto conversion = [&](std::size_t branch) -> std::optional<kernels::InputConversion> {
     const LinearBranch& b = branches[branch];
-    const auto first = pointwise ? std::nullopt : b.operators.front()->input_conversion();
+    const ConvertsInputs* first = pointwise ? nullptr : b.operators.front()->converts_inputs();
+    if (first == nullptr) return std::nullopt;
+    const kernels::InputConversion own = first->input_conversion();
     for (const LinearOperator* op : b.operators)
-      if (!first || op->input_conversion() != first) return std::nullopt;
-    return first;
+      if (op->converts_inputs() == nullptr || op->converts_inputs()->input_conversion() != own) return std::nullopt;
+    return own;
   };
   std::vector<std::optional<kernels::InputConversion>> conversions;
   for (const std::vector<std::size_t>& sharing : by_product) {
@@ -93,7 +95,7 @@ std::vector<SameInputs> by_inputs(std::span<const LinearBranch> branches,
     const auto found = std::find(conversions.begin(), conversions.end(), own);
     if (found == conversions.end()) {
       conversions.push_back(own);
-      result.push_back({own ? branches[sharing.front()].operators.front() : nullptr, {sharing}});
+      result.push_back({own ? branches[sharing.front()].operators.front()->converts_inputs() : nullptr, {sharing}});
     } else {
       result[static_cast<std::size_t>(found - conversions.begin())].sharing.push_back(sharing);
     }
@@ -112,9 +114,9 @@ void finish_convolution(const LinearBranch& branch, const ConvGeometry& g, bool 
   const MatrixView y(branch.out[0].floats(), g.images * g.positions(), g.out_channels);
   bool finished = false;
   for (std::int64_t group = 0; group < g.groups; ++group) {
-    const LinearOperator& op = *branch.operators[static_cast<std::size_t>(group)];
-    if (!op.collects()) continue;
-    op.finish(y.cols_from(group * g.group_outputs(), g.group_outputs()));
+    const Collects* collected = branch.operators[static_cast<std::size_t>(group)]->collects();
+    if (collected == nullptr) continue;
+    collected->finish(y.cols_from(group * g.group_outputs(), g.group_outputs()));
     finished = true;
   }
   if (finished && relu) rectify(y.data, y.rows * y.cols);
@@ -224,11 +226,11 @@ void evaluate_transposed_convolution(const LinearCall& call) {
   std::vector<Matrix> collected(by_operators ? call.operators.size() : 0);  // of operators that wait for all positions
   for (std::size_t group = 0; group < collected.size(); ++group) {
     const LinearOperator& op = *call.operators[group];
-    if (!op.collects()) continue;
+    if (op.collects() == nullptr) continue;
     const std::int64_t all = in.dim(0) * positions;
     collected[group] = Matrix::uninitialized(all, group_outputs * kernel);
     op.forward(inputs_of(static_cast<std::int64_t>(group), 0, all), collected[group].view(), first_vector, {});
-    op.finish(collected[group].view());
+    op.collects()->finish(collected[group].view());
   }
 
   parallel_for(call.parallel, in.dim(0), [&](std::int64_t n) {

@@ -138,11 +138,6 @@ std::string LinearLayer::part_name(std::size_t part) const {
   return suffix.empty() ? name : name + "." + suffix;
 }
 
-void LinearOperator::multiply(ConstMatrixView, ConstMatrixView, MatrixView, std::uint64_t, std::uint64_t,
-                              Parallel) const {
-  throw RunError("a product of two activations was given an operator with a weight of its own");
-}
-
 std::vector<std::string> activation_products(const Graph& graph) {
   std::vector<std::string> names;
   for (const Node& node : graph.nodes)

@@ -113,7 +113,8 @@ void evaluate_dense(const LinearCall& call, std::span<const LinearBranch> branch
                   });
   }
   for (const LinearBranch& branch : branches) {
-    if (branch.operators[0]->collects()) branch.operators[0]->finish({branch.out[0].floats(), rows, outputs});
+    if (const Collects* collected = branch.operators[0]->collects())
+      collected->finish({branch.out[0].floats(), rows, outputs});
     if (call.relu) rectify(branch.out[0].floats(), rows * outputs);
   }
 }

@@ -65,20 +65,21 @@ void run_sharing(std::span<const LinearBranch> branches, const std::vector<std::
                  ConstMatrixView x, bool converted, std::uint64_t first_vector, Parallel parallel,
                  AlignedVector<float>& products, const Output& output) {
   const LinearOperator& leader = *branches[sharing.front()].operators[part];
-  const std::int64_t columns = sharing.size() > 1 ? leader.product_columns() : 0;
-  if (columns == 0) {
+  const TwoStage* stages = sharing.size() > 1 ? leader.two_stage() : nullptr;
+  if (stages == nullptr) {
     for (const std::size_t b : sharing) {
       const LinearOperator& op = *branches[b].operators[part];
-      converted ? op.forward_converted(x, output(b), first_vector, parallel)
+      converted ? op.converts_inputs()->forward_converted(x, output(b), first_vector, parallel)
                 : op.forward(x, output(b), first_vector, parallel);
     }
     return;
   }
+  const std::int64_t columns = stages->product_columns();
   if (static_cast<std::int64_t>(products.size()) < x.rows * columns)
     products.resize(static_cast<std::size_t>(x.rows * columns));
   const MatrixView v(products.data(), x.rows, columns);
-  converted ? leader.product_converted(x, v, first_vector, parallel) : leader.product(x, v, first_vector, parallel);
-  for (const std::size_t b : sharing) branches[b].operators[part]->periphery(v, output(b), parallel);
+  stages->product(x, v, first_vector, parallel, converted);
+  for (const std::size_t b : sharing) branches[b].operators[part]->two_stage()->periphery(v, output(b), parallel);
 }
 
 // One function per kind.

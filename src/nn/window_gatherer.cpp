@@ -51,7 +51,7 @@ GatherWindow gather_window_for(const Runs& runs) {
 
 }  // namespace
 
-WindowGatherer::WindowGatherer(const ConvGeometry& geometry, const float* in, const LinearOperator* converter,
+WindowGatherer::WindowGatherer(const ConvGeometry& geometry, const float* in, const ConvertsInputs* converter,
                                std::int64_t most_rows)
     : g_(geometry), in_(in), converter_(converter) {
   const auto& [vertical, horizontal] = g_.axes;

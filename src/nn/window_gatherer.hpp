@@ -14,7 +14,7 @@ namespace tessera::nn {
 class WindowGatherer {
  public:
   /// `converter`: whose convert() every pixel passes, or null. `most_rows`: of one call.
-  WindowGatherer(const ConvGeometry& geometry, const float* in, const LinearOperator* converter,
+  WindowGatherer(const ConvGeometry& geometry, const float* in, const ConvertsInputs* converter,
                  std::int64_t most_rows);
 
   /// Output positions [begin, end) of one group; valid until the next call.
@@ -26,7 +26,7 @@ class WindowGatherer {
 
   const ConvGeometry& g_;
   const float* in_;
-  const LinearOperator* converter_;
+  const ConvertsInputs* converter_;
   std::int64_t height_, width_;     ///< of a padded channel
   std::int64_t plane_size_;         ///< of a whole image
   std::vector<std::int64_t> held_;  ///< image in each part of planes_; -1: none

@@ -11,7 +11,10 @@
 namespace tessera::sim {
 
 /// Layers may be shared by several operators; what is counted is not.
-class AnalogOperator final : public nn::LinearOperator {
+class AnalogOperator final : public nn::LinearOperator,
+                             private nn::TwoStage,
+                             private nn::ConvertsInputs,
+                             private nn::TakesWeights {
  public:
   /// `written`: the devices into which the matrices of a product of two activations are programmed; null for exact
   /// ones.
@@ -22,35 +25,12 @@ class AnalogOperator final : public nn::LinearOperator {
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const override {
     counted(first_vector, parallel, [&](const tile::ForwardCall& call) { layer_->forward(x, y, call); });
   }
-  std::int64_t product_columns() const override { return layer_->product_columns(); }
-  void product(ConstMatrixView x, MatrixView v, std::uint64_t first_vector, Parallel parallel) const override {
-    counted(first_vector, parallel, [&](const tile::ForwardCall& call) { layer_->product(x, v, call); });
+  const nn::TwoStage* two_stage() const override { return this; }
+  /// What is counted is counted vector by vector.
+  const nn::ConvertsInputs* converts_inputs() const override {
+    return !count_ && layer_->input_conversion() ? this : nullptr;
   }
-  void periphery(ConstMatrixView v, MatrixView y, Parallel parallel) const override {
-    layer_->periphery(v, y, parallel);
-  }
-
-  std::optional<kernels::InputConversion> input_conversion() const override {
-    return count_ ? std::nullopt : layer_->input_conversion();  // what is counted is counted vector by vector
-  }
-  void convert(std::span<const float> x, std::span<float> z) const override {
-    require<RunError>(kernels::convert_inputs(*layer_->input_conversion(), x, z),
-                      "layer '{}': a value at the input of an analog tile is not finite", name_);
-  }
-  void forward_converted(ConstMatrixView z, MatrixView y, std::uint64_t first_vector,
-                         Parallel parallel) const override {
-    layer_->forward(z, y, converted(first_vector, parallel));
-  }
-  void product_converted(ConstMatrixView z, MatrixView v, std::uint64_t first_vector,
-                         Parallel parallel) const override {
-    layer_->product(z, v, converted(first_vector, parallel));
-  }
-
-  void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
-                std::uint64_t written, Parallel parallel) const override {
-    const tile::AnalogLayer layer = written_layer(*layer_, weight, written_.get(), written);
-    counted(first_vector, parallel, [&](const tile::ForwardCall& call) { layer.forward(x, y, call); });
-  }
+  const nn::TakesWeights* takes_weights() const override { return this; }
 
   const std::string& name() const { return name_; }
   const tile::AnalogLayer& layer() const { return *layer_; }
@@ -64,6 +44,32 @@ class AnalogOperator final : public nn::LinearOperator {
   }
 
  private:
+  std::int64_t product_columns() const override { return layer_->product_columns(); }
+  void product(ConstMatrixView x, MatrixView v, std::uint64_t first_vector, Parallel parallel,
+               bool is_converted) const override {
+    if (is_converted) return layer_->product(x, v, converted(first_vector, parallel));
+    counted(first_vector, parallel, [&](const tile::ForwardCall& call) { layer_->product(x, v, call); });
+  }
+  void periphery(ConstMatrixView v, MatrixView y, Parallel parallel) const override {
+    layer_->periphery(v, y, parallel);
+  }
+
+  kernels::InputConversion input_conversion() const override { return *layer_->input_conversion(); }
+  void convert(std::span<const float> x, std::span<float> z) const override {
+    require<RunError>(kernels::convert_inputs(input_conversion(), x, z),
+                      "layer '{}': a value at the input of an analog tile is not finite", name_);
+  }
+  void forward_converted(ConstMatrixView z, MatrixView y, std::uint64_t first_vector,
+                         Parallel parallel) const override {
+    layer_->forward(z, y, converted(first_vector, parallel));
+  }
+
+  void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
+                std::uint64_t written, Parallel parallel) const override {
+    const tile::AnalogLayer layer = written_layer(*layer_, weight, written_.get(), written);
+    counted(first_vector, parallel, [&](const tile::ForwardCall& call) { layer.forward(x, y, call); });
+  }
+
   tile::ForwardCall converted(std::uint64_t first_vector, Parallel parallel) const {
     return {first_vector, parallel, nullptr, event_, true};
   }

@@ -17,7 +17,7 @@ namespace {
 constexpr std::uint32_t calibration_event = ProgrammedChip::first_readout_event - 1;
 
 /// Passes vectors through tiles whose ranges change between batches.
-class TileOperator final : public nn::LinearOperator {
+class TileOperator final : public nn::LinearOperator, private nn::TakesWeights {
  public:
   explicit TileOperator(const tile::AnalogLayer& layer) : layer_(layer) {}
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const override {
@@ -27,6 +27,7 @@ class TileOperator final : public nn::LinearOperator {
                 std::uint64_t written, Parallel parallel) const override {
     written_layer(layer_, weight, nullptr, written).forward(x, y, {first_vector, parallel, nullptr, calibration_event});
   }
+  const nn::TakesWeights* takes_weights() const override { return this; }
 
  private:
   const tile::AnalogLayer& layer_;

@@ -213,7 +213,7 @@ namespace {
 
 /// Keeps what the tiles of a layer give for the vectors of a batch, and then takes its activation ranges from all of
 /// them. On one thread only.
-class EstimatingOperator final : public nn::LinearOperator {
+class EstimatingOperator final : public nn::LinearOperator, private nn::TakesWeights, private nn::Collects {
  public:
   explicit EstimatingOperator(tile::AnalogLayer& layer)
       : layer_(layer), outputs_(static_cast<std::size_t>(layer.tile_count())) {}
@@ -224,7 +224,8 @@ class EstimatingOperator final : public nn::LinearOperator {
                 std::uint64_t written, Parallel parallel) const override {
     keep(written_layer(layer_, weight, nullptr, written), x, first_vector, parallel);
   }
-  bool collects() const override { return true; }
+  const nn::TakesWeights* takes_weights() const override { return this; }
+  const nn::Collects* collects() const override { return this; }
   void finish(MatrixView y) const override {
     layer_.estimate_activation_ranges(parts(0, y.rows), y);
     for (AlignedVector<float>& outputs : outputs_) outputs = {};  // other layers need the memory

@@ -47,7 +47,7 @@ class RowStatistics {
 
 /// Stands in for one part of a layer: shows its inputs to the statistics of each slice. Its own output is that of
 /// `then`, or zero without one.
-class RowCollector final : public nn::LinearOperator {
+class RowCollector final : public nn::LinearOperator, private nn::TakesWeights {
  public:
   /// `slices`: first input and inputs of each statistics.
   RowCollector(std::vector<RowStatistics*> statistics, std::vector<std::pair<std::int64_t, std::int64_t>> slices,
@@ -58,6 +58,7 @@ class RowCollector final : public nn::LinearOperator {
                 Parallel parallel) const override {
     forward(x, y, first_vector, parallel);
   }
+  const nn::TakesWeights* takes_weights() const override { return this; }
 
  private:
   std::vector<RowStatistics*> statistics_;

@@ -18,16 +18,17 @@ bool same_bits(const Tensor& a, const Tensor& b) {
 }
 
 /// y = factor (gain W x): `gain` belongs to the product, `factor` to the periphery.
-class ScaledOperator : public LinearOperator {
+class ScaledOperator : public LinearOperator, private TwoStage {
  public:
   ScaledOperator(const LinearPart& part, float gain, float factor) : part_(part), gain_(gain), factor_(factor) {}
 
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first, Parallel parallel) const override {
-    product(x, y, first, parallel);
+    product(x, y, first, parallel, false);
     periphery(y, y, parallel);
   }
+  const TwoStage* two_stage() const override { return this; }
   std::int64_t product_columns() const override { return part_.weight.rows(); }
-  void product(ConstMatrixView x, MatrixView v, std::uint64_t, Parallel) const override {
+  void product(ConstMatrixView x, MatrixView v, std::uint64_t, Parallel, bool) const override {
     products_ += x.rows;
     for (std::int64_t r = 0; r < x.rows; ++r)
       for (std::int64_t o = 0; o < v.cols; ++o) {

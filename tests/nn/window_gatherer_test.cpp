@@ -10,9 +10,10 @@
 namespace tessera::nn {
 namespace {
 
-class Rounding final : public LinearOperator {
+class Rounding final : public ConvertsInputs {
  public:
-  void forward(ConstMatrixView, MatrixView, std::uint64_t, Parallel) const override {}
+  kernels::InputConversion input_conversion() const override { return {}; }
+  void forward_converted(ConstMatrixView, MatrixView, std::uint64_t, Parallel) const override {}
   void convert(std::span<const float> x, std::span<float> z) const override {
     for (std::size_t i = 0; i < x.size(); ++i) z[i] = std::rint(4.0F * x[i]) / 4.0F;
   }

@@ -14,42 +14,65 @@
 /// The weighted layers of a graph: what can be put on analog tiles.
 namespace tessera::nn {
 
+/// Of an operator that works in two halves and may differ from others in the second only: product(x, v), then
+/// periphery(v, y), gives forward(x, y) bit for bit.
+class TwoStage {
+ public:
+  virtual ~TwoStage() = default;
+  virtual std::int64_t product_columns() const = 0;
+  /// v is vectors x product_columns(). `converted`: x has passed ConvertsInputs::convert().
+  virtual void product(ConstMatrixView x, MatrixView v, std::uint64_t first_vector, Parallel parallel,
+                       bool converted) const = 0;
+  virtual void periphery(ConstMatrixView v, MatrixView y, Parallel parallel) const = 0;
+};
+
+/// Of an operator that first converts its inputs, each element alike: the conversion may then be made before vectors are
+/// gathered from an image, once for every pixel instead of once for every window.
+class ConvertsInputs {
+ public:
+  virtual ~ConvertsInputs() = default;
+  /// Operators of equal conversions convert alike.
+  virtual kernels::InputConversion input_conversion() const = 0;
+  /// z = input_conversion() of x, element by element.
+  virtual void convert(std::span<const float> x, std::span<float> z) const = 0;
+  /// forward() of converted vectors z: the bits that x would give.
+  virtual void forward_converted(ConstMatrixView z, MatrixView y, std::uint64_t first_vector,
+                                 Parallel parallel) const = 0;
+};
+
+/// Of an operator for products of two activations, whose weight is written for each call.
+class TakesWeights {
+ public:
+  virtual ~TakesWeights() = default;
+  /// y_v = W x_v; `written`: number of the matrix of its part in the whole data set.
+  virtual void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
+                        std::uint64_t written, Parallel parallel) const = 0;
+};
+
+/// Of an operator whose results depend on all vectors of a batch together, as estimators of ranges do: forward() and
+/// multiply() then only take note of the vectors, in their order if on one thread, and finish() gives the results of
+/// all that came since the last one. A batch is what one pass of the executor brings; a recurrent layer has one per time
+/// step.
+class Collects {
+ public:
+  virtual ~Collects() = default;
+  virtual void finish(MatrixView y) const = 0;
+};
+
 /// A matrix-vector product that may stand in for the float32 one: y_v = W x_v + b for vectors v = 0..rows-1.
 /// `first_vector` is the number of row 0 among the vectors of the whole data set, so that noise does not depend on how
 /// the work is cut. forward() is called from several threads at once, for disjoint vectors, in any order.
+/// Whatever else an operator is able to do, it says by handing out the interface.
 class LinearOperator {
  public:
   virtual ~LinearOperator() = default;
   /// x: vectors x in; y: vectors x out, overwritten; the bias of the part is included.
   virtual void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const = 0;
 
-  /// forward() in two halves, for operators that differ in the second only: product(x, v), then periphery(v, y), gives
-  /// forward(x, y) bit for bit. v is vectors x product_columns(). 0 columns: it cannot be cut.
-  virtual std::int64_t product_columns() const { return 0; }
-  virtual void product(ConstMatrixView, MatrixView, std::uint64_t, Parallel) const {}
-  virtual void periphery(ConstMatrixView, MatrixView, Parallel) const {}
-
-  /// For operators that first convert their inputs, each element alike: the conversion may then be made before vectors
-  /// are gathered from an image, once for every pixel instead of once for every window. Nothing: they do not, or not
-  /// alike. Operators of equal conversions convert alike.
-  virtual std::optional<kernels::InputConversion> input_conversion() const { return std::nullopt; }
-  /// z = input_conversion() of x, element by element.
-  virtual void convert(std::span<const float>, std::span<float>) const {}
-  /// forward() and product() of converted vectors z: the bits that x would give.
-  virtual void forward_converted(ConstMatrixView, MatrixView, std::uint64_t, Parallel) const {}
-  virtual void product_converted(ConstMatrixView, MatrixView, std::uint64_t, Parallel) const {}
-
-  /// For products of two activations: y_v = W x_v with a weight that is written for this call, the matrix number
-  /// `written` of its part in the whole data set. RunError if the operator has a weight of its own only.
-  virtual void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
-                        std::uint64_t written, Parallel parallel) const;
-
-  /// For operators whose results depend on all vectors of a batch together, as estimators of ranges do: forward() and
-  /// multiply() then only take note of the vectors, in their order if on one thread, and finish() gives the results of
-  /// all that came since the last one. A batch is what one pass of the executor brings; a recurrent layer has one per
-  /// time step.
-  virtual bool collects() const { return false; }
-  virtual void finish(MatrixView) const {}
+  virtual const TwoStage* two_stage() const { return nullptr; }
+  virtual const ConvertsInputs* converts_inputs() const { return nullptr; }
+  virtual const TakesWeights* takes_weights() const { return nullptr; }
+  virtual const Collects* collects() const { return nullptr; }
 };
 
 enum class LinearKind { dense, convolution, transposed_convolution, recurrent, product };
