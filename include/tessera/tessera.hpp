@@ -3,15 +3,16 @@
 ///
 /// This header and those that it includes are the public interface, and all that is installed:
 ///
-/// | want                                                  | use |
+/// | want                                                  | use                                                       |
 /// |-------------------------------------------------------|-----------------------------------------------------------|
-/// | what the commands do: run, sweep, search, diagnose, … | app::Simulation (app/simulation.hpp) | | one layer on
-/// tiles                                    | tile::AnalogLayer (tile/analog_layer.hpp), tile::preset() | | rpu_config
-/// as YAML, also a dump of aihwkit            | spec::read_rpu_config() (spec/rpu_config.hpp)             | | devices:
-/// programming, drift, read noise               | device::NoiseModel (device/noise_model.hpp)               | |
-/// quantizers and number formats                         | module quant                                              |
-/// | a network, evaluated with parameters of one's own     | app::Setup::request, sim::evaluate() (sim/evaluate.hpp) |
-/// | result files                                          | results::Reader (results/reader.hpp), compare.hpp |
+/// | what the commands do: run, sweep, search, diagnose    | app::Simulation (app/simulation.hpp)                      |
+/// | one layer on tiles                                    | tile::AnalogLayer (tile/analog_layer.hpp), tile::preset() |
+/// | rpu_config as YAML, also a dump of aihwkit            | spec::read_rpu_config() (spec/rpu_config.hpp)             |
+/// | an effect of one's own between DAC and ADC            | tile::EffectLaw (tile/effect_law.hpp)                     |
+/// | devices: programming, drift, read noise               | device::NoiseModel (device/noise_model.hpp)               |
+/// | quantizers and number formats                         | module quant                                              |
+/// | a network, evaluated with parameters of one's own     | app::Setup::request, sim::evaluate() (sim/evaluate.hpp)   |
+/// | result files                                          | results::Reader (results/reader.hpp), compare.hpp         |
 ///
 /// Link with the target tessera::tessera of find_package(tessera); programs to begin with are in examples/.
 #include "tessera/app/inspect.hpp"
@@ -34,4 +35,5 @@
 #include "tessera/spec/layers.hpp"
 #include "tessera/spec/rpu_config.hpp"
 #include "tessera/tile/analog_layer.hpp"
+#include "tessera/tile/effect_law.hpp"
 #include "tessera/tile/presets.hpp"

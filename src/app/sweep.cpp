@@ -10,6 +10,7 @@
 #include "app/provenance.hpp"
 #include "tessera/app/simulation.hpp"
 #include "tessera/core/hash.hpp"
+#include "tessera/results/assemble.hpp"
 #include "tessera/spec/layers.hpp"
 
 namespace tessera::app {
@@ -148,6 +149,10 @@ SweepResult Sweep::run(const SweepOptions& given, const Execution& execution) co
   result.file = {given.file, writer.commit()};
   if (result.summary.missing == 0 && !result.summary.cancelled) options.store.remove();
   return result;
+}
+
+std::int64_t merge(const std::vector<std::string>& shards, const std::string& output) {
+  return results::merge_files(shards, output);
 }
 
 }  // namespace tessera::app

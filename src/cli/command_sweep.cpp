@@ -151,7 +151,7 @@ void add_merge_command(CLI::App& app, Invocation& invocation) {
   command->add_option("-o,--output", options->output, "Result file of the whole sweep")->required();
   command->callback([&invocation, options] {
     invocation.action = [&invocation, options] {
-      const std::int64_t missing = results::merge_files(options->files, options->output);
+      const std::int64_t missing = app::merge(options->files, options->output);
       invocation.console.out << options->output << ": "
                              << (missing == 0 ? std::string("complete") : fmt::format("{} points missing", missing))
                              << "\n";

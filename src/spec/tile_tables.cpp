@@ -21,13 +21,6 @@ Range legal(const std::string& key) {
   return known->range;
 }
 
-// A number of the struct that an effect knows.
-struct EffectNumber {
-  double& (*of)(tile::IOParameters&);
-  double& operator()(tile::IOParameters& io) const { return of(io); }
-  const double& operator()(const tile::IOParameters& io) const { return of(const_cast<tile::IOParameters&>(io)); }
-};
-
 Type<tile::InputRangeParameter> input_range_parameter() {
   using P = tile::InputRangeParameter;
   return Section<P>(
@@ -185,9 +178,11 @@ Type<tile::IOParameters> io_parameters() {
   // What effects have beyond aihwkit's keys.
   for (const tile::Effect& effect : tile::effects())
     for (const tile::EffectKey& key : effect.keys)
-      if (!key.help.empty())
-        section.field(key.key.substr(key.key.find('.') + 1), EffectNumber{key.number}, config::real(key.range),
-                      {.help = key.help});
+      if (!key.number.empty())
+        section.property<double>(
+            key.number, [name = key.number](const P& io) { return io.numbers[name]; },
+            [name = key.number](P& io, double value) { io.numbers.set(name, value); }, config::real(key.range),
+            {.help = key.help});
   return section;
 }
 

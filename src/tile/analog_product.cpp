@@ -57,8 +57,9 @@ void AnalogProduct::set_weights(ConstMatrixView weights) {
 void AnalogProduct::set_frozen(FrozenDraws frozen) {
   frozen_ = std::move(frozen);
   laws_.clear();
-  for (const Effect& effect : effects())
-    if (effect.act != nullptr && effect.act->acts(io_, frozen_)) laws_.push_back(effect.act);
+  for (const Effect* effect : effects_of(io_))
+    if (effect->act != nullptr && (effect->act->acts == nullptr || effect->act->acts(io_, frozen_)))
+      laws_.push_back(effect->act);
   const auto some = [&](auto hook) {
     return std::any_of(laws_.begin(), laws_.end(), [&](const EffectLaw* law) { return law->*hook != nullptr; });
   };

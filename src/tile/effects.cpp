@@ -39,6 +39,22 @@ const std::vector<Effect>& effects() {
   return list;
 }
 
+std::vector<const Effect*> effects_of(const IOParameters& io) {
+  std::vector<const Effect*> all;
+  for (const Effect& effect : effects()) all.push_back(&effect);
+  for (const std::shared_ptr<const Effect>& effect : io.own_effects) all.push_back(effect.get());
+  std::stable_sort(all.begin(), all.end(), [](const Effect* a, const Effect* b) { return a->place < b->place; });
+  return all;
+}
+
+EffectKey number(const std::string& name, Range range, std::vector<double> examples, std::string help) {
+  EffectKey key{"forward." + name, range, std::move(help), std::move(examples)};
+  key.get = [name](const RpuParameters& p) { return p.forward.numbers[name]; };
+  key.set = [name](RpuParameters& p, double value) { p.forward.numbers.set(name, value); };
+  key.number = name;
+  return key;
+}
+
 const Effect& effect(const std::string& name) {
   for (const Effect& candidate : effects())
     if (candidate.name == name) return candidate;
@@ -102,9 +118,9 @@ FrozenDraws draw_frozen(const IOParameters& io, std::int64_t outputs, std::int64
                         const random::Address& address) {
   FrozenDraws frozen;
   if (io.is_perfect || io.mv_type == AnalogMVType::IDEAL) return frozen;
-  for (const Effect& effect : effects())
-    if (effect.act != nullptr && effect.act->freeze != nullptr)
-      effect.act->freeze(io, outputs, inputs, address, frozen);
+  for (const Effect* effect : effects_of(io))
+    if (effect->act != nullptr && effect->act->freeze != nullptr)
+      effect->act->freeze(io, outputs, inputs, address, frozen);
   return frozen;
 }
 

@@ -17,7 +17,7 @@ RpuParameters bent(AnalogMVType type = AnalogMVType::ONE_PASS) {
   AnalogParameters p;
   p.rpu.forward.mv_type = type;
   p.rpu.forward.noise_management = NoiseManagementType::NONE;
-  p.rpu.forward.inp_nonlinearity = inl;
+  p.rpu.forward.numbers.set("inp_nonlinearity", inl);
   return alone(effect("DAC nonlinearity"), p).rpu;
 }
 
@@ -34,7 +34,7 @@ TEST(DacNonlinearity, IsLargestAtTheThirdRootAndZeroAtTheEnds) {
     return x;
   }();
   RpuParameters straight = bent();
-  straight.forward.inp_nonlinearity = 0.0;
+  straight.forward.numbers.set("inp_nonlinearity", 0.0);
   const Matrix y = transfer(bent(), codes), plain = transfer(straight, codes);
   double largest = 0.0, where = 0.0;
   for (std::int64_t r = 0; r < codes.rows(); ++r) {
@@ -98,7 +98,7 @@ TEST(DacNonlinearity, NeedsAFullScaleAndStaysMonotone) {
   const Matrix x(1, 1, std::vector<float>{0.4F});
   EXPECT_EQ(transfer(p, x)(0, 0), 0.4F);
   EXPECT_FALSE(is_on(effect("DAC nonlinearity"), {.rpu = p}));
-  p.forward.inp_nonlinearity = 0.11;
+  p.forward.numbers.set("inp_nonlinearity", 0.11);
   EXPECT_THROW(validate(p), ConfigError);
 }
 

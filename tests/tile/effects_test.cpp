@@ -33,13 +33,17 @@ constexpr std::size_t member_count() {
 TEST(Effects, EveryFieldOfIOParametersBelongsToOne) {
   const IOParameters io;
   std::map<const void*, std::string> owners;
+  std::set<std::string> numbers;
   for (const Effect& effect : effects())
     for (const EffectKey& key : effect.keys) {
+      if (!key.number.empty()) EXPECT_TRUE(numbers.insert(key.number).second) << key.number << " belongs to two";
       if (key.member == nullptr) continue;
       EXPECT_TRUE(owners.emplace(key.member(io), effect.name).second)
           << key.key << " belongs to " << owners[key.member(io)] << " and " << effect.name;
     }
-  EXPECT_EQ(owners.size(), member_count<IOParameters>());
+  // `numbers` and `own_effects` are those of effects without a field.
+  EXPECT_EQ(owners.size() + 2, member_count<IOParameters>());
+  EXPECT_TRUE(numbers.contains("inp_nonlinearity"));
 }
 
 TEST(Effects, AreDescribed) {

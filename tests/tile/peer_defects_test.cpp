@@ -228,5 +228,25 @@ TEST(DeadOutput, RemapInTrainingFollowsTheLiveOutputs) {
   EXPECT_LT(m[1], 0.5F);
 }
 
+// Without a noise management that could stand in for the worst case, inputs are halved until nothing clips: 0.9 / 4 is
+// 14 steps of 1/63, the column 1.75 * 14 / 63 = 0.3889 is 99 steps of 1/254, and 4 * 99 / 254 = 1.559.
+TEST(PeerDefects, TheWorstCaseOfNoNoiseManagementIsIterative) {
+  const Matrix w(1, 3, std::vector<float>{1.0F, 0.5F, 0.25F});
+  const Matrix x(1, 3, std::vector<float>{0.9F, 0.9F, 0.9F});
+  RpuParameters p = noise_free();
+  p.forward.noise_management = NoiseManagementType::NONE;
+  p.forward.out_bound = 0.5;
+  p.forward.out_res = 1.0 / 254.0;
+  for (const BoundManagementType type : {BoundManagementType::ITERATIVE_WORST_CASE, BoundManagementType::ITERATIVE}) {
+    p.forward.bound_management = type;
+    EXPECT_NEAR(run(AnalogLayer(p, w.view(), {}, {}), x)(0, 0), 4.0 * 99.0 / 254.0, 1e-6);
+  }
+  // With ABS_MAX the worst case is that of ABS_MAX_NP_SUM: c = 1 / (2.7), z = 1/3 = 21 steps, 148 of 254, times 2.7.
+  p.forward.noise_management = NoiseManagementType::ABS_MAX;
+  p.forward.bound_management = BoundManagementType::ITERATIVE_WORST_CASE;
+  EXPECT_GT(std::fabs(static_cast<double>(run(AnalogLayer(p, w.view(), {}, {}), x)(0, 0)) - 4.0 * 99.0 / 254.0), 1e-3)
+      << "the control: with a noise management the two differ";
+}
+
 }  // namespace
 }  // namespace tessera::tile

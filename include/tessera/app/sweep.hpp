@@ -46,4 +46,8 @@ class Sweep {
   std::unique_ptr<const Impl> impl_;
 };
 
+/// Puts the files of a sweep's shards together in `output`, which appears when it is complete. Returns how many points
+/// are still missing. InputError if the files are not parts of one sweep.
+std::int64_t merge(const std::vector<std::string>& shards, const std::string& output);
+
 }  // namespace tessera::app

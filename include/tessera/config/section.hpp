@@ -96,6 +96,20 @@ class Section {
         [access, write = type.write](const T& value) { return write(access(value)); });
     return *this;
   }
+  /// For a value behind functions.
+  template <class V>
+  Section& property(std::string name, std::function<V(const T&)> get, std::function<void(T&, V)> set, Type<V> type,
+                    Key key = {}) {
+    add(
+        {std::move(name), type.info, std::move(key.unit), std::move(key.help), std::nullopt, key.required, {}},
+        [get, set, read = type.read](const Node& node, const std::string& path, T& value, Report& report) {
+          V inner = get(value);
+          read(node, path, inner, report);
+          set(value, std::move(inner));
+        },
+        [get, write = type.write](const T& value) { return write(get(value)); });
+    return *this;
+  }
   /// A key that changes the struct in its own way and is not written: "start from this preset". Rows act in the order
   /// of the table, so it comes first.
   Section& action(std::string name, std::shared_ptr<const TypeInfo> info, Key key,

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,11 +34,11 @@ struct EffectKey {
   Range range = {};  ///< legal values; they are finite besides
   std::string help = {};
   std::vector<double> examples = {};  ///< legal values that tests try, each with the rest at its default
-  double (*get)(const RpuParameters&) = nullptr;
-  void (*set)(RpuParameters&, double) = nullptr;
-  /// Where the value lies if it is a member of IOParameters, else null; and the value itself if it is a double, too.
+  std::function<double(const RpuParameters&)> get = {};
+  std::function<void(RpuParameters&, double)> set = {};
+  /// Where the value lies if it is a member of IOParameters, else null.
   const void* (*member)(const IOParameters&) = nullptr;
-  double& (*number)(IOParameters&) = nullptr;
+  std::string number = {};  ///< its name in IOParameters::numbers if it lies there, else ""
 };
 
 /// Another effect without which this one is not what was configured; only where `when` says so, if given.
@@ -48,7 +49,7 @@ struct EffectNeed {
 
 /// Problems of parameters, found by an effect's check.
 class EffectProblems;
-/// What an effect does in a pass (src/tile/effects/law.hpp).
+/// What an effect does in a pass (effect_law.hpp).
 struct EffectLaw;
 
 struct Effect {
@@ -76,8 +77,10 @@ struct Effect {
   double (*column_reference)(const IOParameters&, const FrozenDraws&, std::size_t output, double v) = nullptr;
 };
 
-/// All effects, in the order of a vector's way.
+/// All effects of the library, in the order of a vector's way.
 const std::vector<Effect>& effects();
+/// These, and IOParameters::own_effects, in that order.
+std::vector<const Effect*> effects_of(const IOParameters& io);
 /// InputError for a name that no effect has.
 const Effect& effect(const std::string& name);
 /// The key "forward.inp_noise" of some effect; null if there is none.

@@ -1,9 +1,12 @@
 #pragma once
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "tessera/circuit/parameters.hpp"
+#include "tessera/quant/range_estimator.hpp"
+#include "tessera/tile/effect_numbers.hpp"
 
 /// Parameters of an analog tile and its digital periphery. Names and defaults are those of aihwkit 1.1
 /// (reference sections 2 and 14; quantization section E); units: weights, inputs and outputs are normalised ("1" is the
@@ -14,6 +17,7 @@ enum class AnalogMVType { IDEAL, ONE_PASS, POS_NEG_SEPARATE, POS_NEG_SEPARATE_DI
 enum class NoiseManagementType { NONE, ABS_MAX, ABS_MAX_NP_SUM, MAX, CONSTANT, AVERAGE_ABS_MAX };
 enum class BoundManagementType { NONE, ITERATIVE, ITERATIVE_WORST_CASE, SHIFT };
 enum class WeightNoiseType { NONE, ADDITIVE_CONSTANT, PCM_READ };
+struct Effect;
 
 /// The analog matrix-vector product between DAC and ADC. Everything is in normalised units: x' is the input behind the
 /// input range, c its noise-management scale, z what the lines carry, v a column's value (weight times z), xi a
@@ -41,7 +45,6 @@ struct IOParameters {
   WeightNoiseType w_noise_type = WeightNoiseType::NONE;  ///< s_i = ||z|| or, PCM_READ, sqrt(sum |W_ij| z_j^2)
   double ir_drop = 0.0;  ///< v_i -= ir_drop C(A_i) sum_j W_ij z_j P_j, A_i = N/G sum |W_ij| |z_j|; >= 0
   double ir_drop_g_ratio = 1.0 / 0.35 / 5e-6;  ///< G: conductance of a wire segment over the largest device's; > 0
-  double inp_nonlinearity = 0.0;       ///< INL of the DAC over inp_bound: z += 2.6 inp_nonlinearity z (1 - (z/B)^2)
   double out_nonlinearity = 0.0;       ///< v_i = F v_i / (1 + |k_i v_i|), mean k = out_nonlinearity / out_bound; >= 0
   double out_nonlinearity_std = 0.0;   ///< relative spread of k over the outputs, drawn once; >= 0
   double slope_calibration = 0.0;      ///< F = (1 + (mean k + r_series) slope_calibration out_bound)^2; 0: F = 1; >= 0
@@ -54,6 +57,8 @@ struct IOParameters {
   bool bm_test_negative_bound = true;  ///< negative clipping repeats a vector, too
   double nm_thres = 0.0;               ///< CONSTANT: c = 1 / nm_thres; else the largest 1 / c; 0: none
   int split_mode_bit_shift = 3;        ///< SPLIT_MODE: bits of the low part of a code, sent on its own
+  EffectNumbers numbers = {};          ///< of effects beyond aihwkit's keys, by key: docs/models/effects.md
+  std::vector<std::shared_ptr<const Effect>> own_effects = {};  ///< a program's, besides effects() (effect_law.hpp)
 
   bool operator==(const IOParameters&) const = default;
 };
@@ -97,8 +102,7 @@ struct PrePostProcessingParameter {
   bool operator==(const PrePostProcessingParameter&) const = default;
 };
 
-/// Range estimators of activation and weight quantizers (quantization section B).
-enum class RangeEstimator { current_minmax, allminmax, running_minmax, MSE, cross_entropy };
+using RangeEstimator = quant::RangeEstimators;
 
 /// A quantizer of a tile's output, per tensor (quantization sections C.4 and E.2).
 struct ActivationQuantConfig {
@@ -124,7 +128,6 @@ struct MappingParameter {
   bool weight_scaling_columnwise = false;
   /// Mapping scale of an output, or of a tile, without weights: false: the smallest of the others; true (aihwkit): 1.
   bool unit_scale_of_dead_outputs = false;
-  bool weight_scaling_lr_compensation = false;
   bool learn_out_scaling = false;
   bool out_scaling_columnwise = false;
   int max_input_size = 512;   ///< rows of a tile; <= 0: no split along the inputs

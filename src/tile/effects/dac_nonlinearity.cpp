@@ -12,12 +12,14 @@ namespace {
 
 constexpr double by_peak = 2.598076211353316;  // 3 sqrt(3) / 2
 
+constexpr const char* k = "inp_nonlinearity";
+
 bool bends(const IOParameters& io) {
-  return io.inp_nonlinearity != 0.0 && bounded(io.inp_bound);
+  return io.numbers[k] != 0.0 && bounded(io.inp_bound);
 }
 
 void bend(const Stage& stage, MatrixView z, Matrix* slope) {
-  const auto a = static_cast<float>(by_peak * stage.io.inp_nonlinearity);
+  const auto a = static_cast<float>(by_peak * stage.io.numbers[k]);
   const float inverse = 1.0F / static_cast<float>(stage.io.inp_bound);
   apply(z, slope, [=](float t, std::int64_t, auto& d) {
     const float u = t * inverse;
@@ -29,7 +31,7 @@ void bend(const Stage& stage, MatrixView z, Matrix* slope) {
 
 double bend_reference(const IOParameters& io, double z) {
   if (!bends(io) || std::fabs(z) >= io.inp_bound) return z;
-  return z + by_peak * io.inp_nonlinearity * z * (1.0 - z * z / (io.inp_bound * io.inp_bound));
+  return z + by_peak * io.numbers[k] * z * (1.0 - z * z / (io.inp_bound * io.inp_bound));
 }
 
 const EffectLaw law{.acts = [](const IOParameters& io, const FrozenDraws&) { return bends(io); }, .lines = bend};
@@ -37,18 +39,18 @@ const EffectLaw law{.acts = [](const IOParameters& io, const FrozenDraws&) { ret
 }  // namespace
 
 std::vector<Effect> dac_nonlinearity() {
-  Effect effect{.name = "DAC nonlinearity",
-                .place = 26,
-                .page = "dac_nonlinearity.md",
-                .law = "z += (3 sqrt(3) / 2) k z (1 - (z/B)^2)",
-                .keys = {key<&IOParameters::inp_nonlinearity>(
-                    "inp_nonlinearity", Range::between(-0.1, 0.1), {0.02},
-                    "integral nonlinearity of the DAC: largest deviation as a fraction of inp_bound; cubic")},
-                .is_on = [](const AnalogParameters& p) { return bends(p.rpu.forward); },
-                .leave_out = [](AnalogParameters& p) { p.rpu.forward.inp_nonlinearity = 0.0; },
-                .needs = analog_needs(),
-                .act = &law,
-                .line_reference = bend_reference};
+  Effect effect{
+      .name = "DAC nonlinearity",
+      .place = 26,
+      .page = "dac_nonlinearity.md",
+      .law = "z += (3 sqrt(3) / 2) k z (1 - (z/B)^2)",
+      .keys = {number(k, Range::between(-0.1, 0.1), {0.02},
+                      "integral nonlinearity of the DAC: largest deviation as a fraction of inp_bound; cubic")},
+      .is_on = [](const AnalogParameters& p) { return bends(p.rpu.forward); },
+      .leave_out = [](AnalogParameters& p) { p.rpu.forward.numbers.set(k, 0.0); },
+      .needs = analog_needs(),
+      .act = &law,
+      .line_reference = bend_reference};
   effect.needs.push_back({"DAC"});  // its full scale
   return {effect};
 }

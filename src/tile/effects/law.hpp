@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "tessera/core/error.hpp"
-#include "tessera/tile/effects.hpp"
+#include "tessera/tile/effect_law.hpp"
 #include "tile/product_block.hpp"
 
 /// Private: what a file of this folder is written with. It defines a function of its own name that returns its effects;
@@ -32,67 +32,6 @@ class EffectProblems {
  private:
   std::vector<Problem> problems_;
 };
-
-/// One conversion of a block of vectors, as laws see it.
-struct Stage {
-  const IOParameters& io;
-  const FrozenDraws& frozen;
-  const random::Address& address;
-  const kernels::Converter& dac;
-  const kernels::Converter& adc;
-  const Block& block;
-  std::uint32_t event = 0;
-  ProductScratch& scratch;
-
-  /// Draws of the vectors of the block, `width` each, in `out`.
-  const float* normals(random::Purpose purpose, std::int64_t width, AlignedVector<float>& out) const;
-  const float* uniforms(random::Purpose purpose, std::int64_t width, AlignedVector<float>& out) const;
-};
-
-/// What an effect does in the product, hook by hook; null where it does nothing. A law that changes values says its
-/// slope in the same text, for those who record: see apply().
-struct EffectLaw {
-  /// Draws what is frozen when a tile is built.
-  void (*freeze)(const IOParameters& io, std::int64_t outputs, std::int64_t inputs, const random::Address& address,
-                 FrozenDraws& frozen) = nullptr;
-  /// Whether the hooks below are called.
-  bool (*acts)(const IOParameters& io, const FrozenDraws& frozen) = nullptr;
-  /// Fills its part of the DAC's block.
-  void (*dac)(const Stage&, kernels::DacBlock&) = nullptr;
-  /// Changes what a pass puts on the lines, element by element.
-  void (*lines)(const Stage&, MatrixView z, Matrix* slope) = nullptr;
-  /// Changes the columns of a pass by what is on its lines; record->slope and slope_sum are multiplied and added to.
-  void (*columns)(const Stage&, ConstMatrixView z, MatrixView v, PhaseTrace* record) = nullptr;
-  /// Changes what an ADC is to convert, element by element.
-  void (*outputs)(const Stage&, MatrixView v, Matrix* slope) = nullptr;
-  /// Fills its part of the ADC's block.
-  void (*adc)(const Stage&, kernels::AdcBlock&) = nullptr;
-};
-
-/// Takes the place of a slope that nobody wants.
-struct NoSlope {
-  void operator=(float) const {}
-};
-
-/// v = law(v, column, d) for every element, where the law sets d to its derivative. With `slope` (of v's shape) that is
-/// multiplied by d.
-template <class Law>
-void apply(MatrixView v, Matrix* slope, const Law& law) {
-  for (std::int64_t r = 0; r < v.rows; ++r) {
-    float* row = v.row(r);
-    if (slope == nullptr) {
-      const NoSlope unwanted;
-      for (std::int64_t i = 0; i < v.cols; ++i) row[i] = law(row[i], i, unwanted);
-      continue;
-    }
-    float* slopes = slope->view().row(r);
-    for (std::int64_t i = 0; i < v.cols; ++i) {
-      float d = 1.0F;
-      row[i] = law(row[i], i, d);
-      slopes[i] *= d;
-    }
-  }
-}
 
 inline IOParameters& part(RpuParameters& p, IOParameters*) {
   return p.forward;
@@ -128,8 +67,6 @@ EffectKey key(const std::string& name, Range range = {}, std::vector<double> exa
   };
   if constexpr (std::is_same_v<Parameters, IOParameters>)
     k.member = [](const IOParameters& io) -> const void* { return &(io.*member); };
-  if constexpr (std::is_same_v<Parameters, IOParameters> && std::is_same_v<Member, double>)
-    k.number = [](IOParameters& io) -> double& { return io.*member; };
   return k;
 }
 
