@@ -1,6 +1,9 @@
 // Does the command explain itself, and does it tell usage mistakes from everything else?
 #include <gmock/gmock.h>
 
+#include <regex>
+#include <sstream>
+
 #include "cli/command_fixture.hpp"
 #include "cli/progress_bar.hpp"
 #include "cli/text_table.hpp"
@@ -12,10 +15,21 @@ namespace {
 using testing::HasSubstr;
 
 TEST(HelpTest, EveryCommandHasHelp) {
-  for (const char* command : {"run", "calibrate", "inspect", "config", "schema", "import", "data", "help"}) {
+  // The commands are those that the program lists itself: two spaces, a name, two spaces or more.
+  std::vector<std::string> commands;
+  std::istringstream lines(run_command({"help"}).out);
+  const std::regex listed("^  ([a-z]+)  +[A-Z].*");
+  std::smatch match;
+  for (std::string line; std::getline(lines, line);)
+    if (std::regex_match(line, match, listed)) commands.push_back(match[1]);
+  EXPECT_THAT(commands,
+              testing::IsSupersetOf({"run", "calibrate", "inspect", "config", "schema", "import", "data", "help",
+                                     "sweep", "merge", "train", "search", "doctor", "report", "cost"}));
+  for (const std::string& command : commands) {
     const CommandResult flag = run_command({command, "--help"});
     EXPECT_EQ(flag.code, 0) << command;
     EXPECT_THAT(flag.out, HasSubstr("Usage")) << command;
+    EXPECT_THAT(flag.out, HasSubstr(" " + command)) << "the usage names the command";
     const CommandResult word = run_command({"help", command});
     EXPECT_EQ(word.code, 0) << command << word.err;
     EXPECT_THAT(word.out, HasSubstr(command));

@@ -114,9 +114,17 @@ Outcome compare(const TileCase& c, double factor, bool report) {
 TEST(TileMoments, AgreeInMeanAndStandardDeviation) {
   const std::vector<TileCase> cases = tile_cases({"mvm_moments"});
   EXPECT_GE(cases.size(), 13U);
-  int compared = 0;
-  for (const TileCase& c : cases) compared += compare(c, 1.0, true).compared;
+  int compared = 0, exempt = 0;
+  for (const TileCase& c : cases) {
+    const Outcome outcome = compare(c, 1.0, true);
+    compared += outcome.compared;
+    exempt += outcome.exempt;
+    // Only what S3 and S4 name is left out: all of a case with bound management, else single vectors of zeros.
+    if (c.parameters.forward.bound_management == tile::BoundManagementType::NONE)
+      EXPECT_LE(8 * outcome.exempt, outcome.compared) << c.path;
+  }
   EXPECT_GE(compared, 800);
+  EXPECT_LE(5 * exempt, compared) << exempt << " of " << compared + exempt << " are left out";
 }
 
 TEST(TileMoments, NoticeTenPercentMoreNoise) {

@@ -33,6 +33,7 @@ void expect_gradients(TrainingNetwork& network, const Tensor& x) {
   for (const test::GradientError& error : test::gradient_errors(network, x)) {
     EXPECT_GT(error.largest, 1e-3) << error.name << ": nothing is checked";
     EXPECT_LT(error.relative(), 3e-3) << error.name;
+    EXPECT_EQ(error.kinks, 0) << error.name;
   }
 }
 

@@ -112,9 +112,8 @@ TEST_F(ReportTest, ASweepShowsEveryLayerAxisAndPair) {
   EXPECT_THAT(html, HasSubstr("PCM_READ"));
   EXPECT_THAT(html, HasSubstr("prefers-color-scheme: dark"));
   EXPECT_THAT(html, HasSubstr("name: µ-run"));
-  if (Reader(path).has("/layers/conv1/conductance_histogram")) {
-    EXPECT_THAT(figure_names(report), Contains("conductances"));
-  }
+  ASSERT_TRUE(Reader(path).has("/layers/conv1/conductance_histogram"));
+  EXPECT_THAT(figure_names(report), Contains("conductances"));
 }
 
 TEST_F(ReportTest, AccuraciesAreThoseOfTheFileWithStudentsInterval) {

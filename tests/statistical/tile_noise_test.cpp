@@ -129,13 +129,66 @@ TEST(TileNoise, StochasticRoundingIsUnbiasedWithTheVarianceOfItsCoin) {
   EXPECT_TRUE(mean_agrees(dac[0].mean, 0.13, coin)) << dac[0].mean;
 }
 
-TEST(TileNoise, RoundsAndEventsAndTilesDrawIndependently) {
+TEST(TileNoise, TilesDrawIndependently) {
   RpuParameters p = analog_only();
   p.forward.out_noise = 1.0;
   p.mapping.max_input_size = 2;
   const Matrix w(1, 4, std::vector<float>{0.0F, 0.0F, 0.0F, 0.0F});
   const auto s = moments(p, w.view(), std::vector<float>{1.0F, 1.0F, 1.0F, 1.0F});
   EXPECT_TRUE(std_agrees(s[0].std, std::sqrt(2.0))) << s[0].std;  // two tiles: a shared draw would give 2
+}
+
+/// One output of weight 0 with output noise 1: y itself is the noise.
+std::vector<float> noise_of(const RpuParameters& p, const std::vector<float>& x, std::uint32_t event) {
+  const Matrix w(1, static_cast<std::int64_t>(x.size()), std::vector<float>(x.size(), 0.0F));
+  const AnalogLayer layer(p, w.view(), std::span<const float>(), {.seed = 5});
+  Matrix inputs(n, static_cast<std::int64_t>(x.size())), y(n, 1);
+  for (std::int64_t r = 0; r < n; ++r) std::copy(x.begin(), x.end(), inputs.view().row(r));
+  layer.forward(inputs.view(), y.view(), {.event = event});
+  return {y.values().begin(), y.values().end()};
+}
+
+double correlation(const std::vector<float>& a, const std::vector<float>& b) {
+  double ab = 0.0, aa = 0.0, bb = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    ab += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    aa += static_cast<double>(a[i]) * static_cast<double>(a[i]);
+    bb += static_cast<double>(b[i]) * static_cast<double>(b[i]);
+  }
+  return ab / std::sqrt(aa * bb);
+}
+
+/// Independent draws correlate by 1 / sqrt(n) at most by chance; the same event again, as the control, by 1.
+TEST(TileNoise, EventsDrawIndependently) {
+  RpuParameters p = analog_only();
+  p.forward.out_noise = 1.0;
+  const std::vector<float> first = noise_of(p, {1.0F}, 0);
+  EXPECT_LT(std::fabs(correlation(first, noise_of(p, {1.0F}, 1))), z / std::sqrt(static_cast<double>(n)));
+  EXPECT_EQ(correlation(first, noise_of(p, {1.0F}, 0)), 1.0);
+}
+
+/// Bound management repeats what saturates; the repetition must draw afresh. A column of weight 1 and input 1 lies far
+/// above the bound 0.25 in round 0 (and, halved, in round 1: 0.5) and passes in round 2 or 3, depending on the noise of
+/// each. With one draw z for all rounds an output 0.25 + 0.02 z passes round 2 exactly when z < 0, so that no output
+/// above 1 + 0 could come from round 2. With fresh draws half of the outputs come from round 2, the rest from round 3
+/// (1 + 8 * 0.02 z), so that the spread is that of the mixture.
+TEST(TileNoise, RoundsDrawIndependently) {
+  RpuParameters p = analog_only();
+  constexpr double sigma = 0.02;
+  p.forward.out_noise = sigma;
+  p.forward.out_bound = 0.25;
+  p.forward.out_res = -1.0;
+  p.forward.bound_management = BoundManagementType::ITERATIVE;
+  const Matrix one(1, 1, std::vector<float>{1.0F});
+  const auto s = moments(p, one.view(), std::vector<float>{1.0F});
+  // Round 2 (factor 4) passes where z < 0: there y = 1 + 4 sigma z, z half normal. Round 3 (factor 8): y = 1 + 8 sigma z',
+  // z' of its own. Mean 1 - 4 sigma sqrt(2 / pi) / 2; with z' = z the second half would have mean + 8 sigma sqrt(2 / pi).
+  const double half = std::sqrt(2.0 / M_PI);
+  const double mean = 1.0 - 0.5 * 4.0 * sigma * half;
+  const double second = 0.5 * (16.0 + 64.0) * sigma * sigma;
+  const double std = std::sqrt(second - (1.0 - mean) * (1.0 - mean));
+  EXPECT_TRUE(mean_agrees(s[0].mean, mean, std)) << s[0].mean << " against " << mean;
+  EXPECT_FALSE(mean_agrees(s[0].mean, mean + 0.5 * 8.0 * sigma * half, std)) << "one draw for all rounds";
 }
 
 TEST(TileNoise, FrozenDrawsFollowTheirLaws) {
