@@ -1,0 +1,104 @@
+// Fault maps of programmed chips and learned weight ranges of a file, used under another configuration: the last rows of
+// the table of docs/formats/model.md.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "sim/stored_state.hpp"
+#include "tessera/h5/file.hpp"
+#include "tessera/sim/chip_file.hpp"
+#include "tessera/sim/quantized_network.hpp"
+
+namespace tessera::sim {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+/// A map of both layers of the small network whose every `stride`-th device is stuck at zero.
+std::string fault_file(const std::string& name, std::size_t stride) {
+  const std::string path = testing::TempDir() + name;
+  h5::File file = h5::File::create(path);
+  for (const auto& [layer, outputs, inputs] : {std::tuple{"fc1", 5, 6}, {"fc2", 3, 5}}) {
+    std::vector<std::uint8_t> map(static_cast<std::size_t>(2 * outputs * inputs), 0);
+    for (std::size_t i = 0; i < map.size(); i += stride) map[i] = 1;
+    file.write<std::uint8_t>(layer, {2, outputs, inputs}, map);
+  }
+  file.close();
+  return path;
+}
+
+TEST_F(StoredRangesTest, ChipsHaveTheFaultsOfTheirOwnMapOnly) {
+  const std::string own = fault_file("stored_chips_own.h5", 4), other = fault_file("stored_chips_other.h5", 5);
+  const auto with_map = [&](const std::string& map) {
+    return changed(plain, [=](LayerParameters& layer) {
+      layer.device = device::DeviceParameters{.noise_model = device::PCMLikeNoiseModel{}};
+      layer.fault_map = map;
+    });
+  };
+  const std::string path = testing::TempDir() + "stored_chips.h5";
+  {
+    const LayerResolver resolve = with_map(own);
+    const ProgrammedChip chip(executor_, resolve, 1, 0, {}, read_fault_maps(executor_, resolve));
+    io::ChipFileWriter writer(path, io::Model{executor_.graph(), {}, {}}, {}, 1);
+    for (std::size_t l = 0; l < 2; ++l) writer.add(chip_tile(chip, l, 0, 0, executor_.layers()[l].part_name(0)));
+    writer.commit();
+  }
+  const StoredChips chips(path);
+  const auto load = [&](const std::string& map) -> std::string {
+    const LayerResolver asked = with_map(map);
+    try {
+      const ProgrammedChip chip(executor_, asked, 1, 0, {}, read_fault_maps(executor_, asked), {}, chips);
+      return chip.has_fault_map(0, 0) ? "loaded" : "without its map";
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+  };
+  EXPECT_EQ(load(own), "loaded");
+  EXPECT_THAT(load(other), AllOf(HasSubstr("faults.map"), HasSubstr("fc1"), HasSubstr("evaluation.chips: null")));
+  EXPECT_THAT(load(""), HasSubstr("faults.map"));
+  for (const std::string& file : {own, other, path}) std::filesystem::remove(file);
+}
+
+TEST_F(StoredRangesTest, LearnedWeightRangesAreForTheirWidth) {
+  const LayerResolver digital = changed(plain, [](LayerParameters& layer) { layer.analog = false; });
+  QuantizationParameters parameters;
+  parameters.append_default_conversions = true;
+  quant::WeightQuantConfig& config = parameters.map.default_qconfig.weight_quant;
+  config.n_bits = 6;
+  // What a training leaves: steps without bounds.
+  quant::UniformQuantizer quantizer({.n_bits = 6});
+  quantizer.set_quant_range(-0.5F, 0.5F);
+  QuantizerRange learned{.law = range_law(quant::manager_parameters(config)), .state = quantizer.state()};
+  learned.state.x_min = learned.state.x_max = {};
+  std::map<std::string, io::LayerNumbers> numbers;
+  add_numbers({{"fc1", {{"weight", learned}}}}, numbers);
+  parameters.ranges = read_quantizer_ranges(numbers);
+  const auto weight_of = [&](const QuantizationParameters& asked, const LayerResolver& resolve) {
+    const QuantizedNetwork network(executor_, asked, resolve, data_, 1, {});
+    return network.executor().layers()[0].parts[0].weight;
+  };
+  const Matrix used = weight_of(parameters, digital);
+  float largest = 0.0F;
+  for (const float w : used.values()) largest = std::max(largest, std::fabs(w));
+  EXPECT_NEAR(largest, 0.5F, 0.5F / 31.0F) << "weights of up to 1 are clipped at the learned range";
+  EXPECT_EQ(weight_of(parameters, plain), executor_.layers()[0].parts[0].weight) << "an analog layer does not use it";
+  QuantizationParameters narrow = parameters, asymmetric = parameters, channels = parameters;
+  narrow.map.default_qconfig.weight_quant.n_bits = 4;
+  asymmetric.map.default_qconfig.weight_quant.symmetric = false;
+  channels.map.default_qconfig.weight_quant.per_channel = true;
+  for (const auto& [asked, key] :
+       {std::pair{&narrow, "n_bits"}, {&asymmetric, "symmetric"}, {&channels, "per_channel"}}) {
+    try {
+      weight_of(*asked, digital);
+      ADD_FAILURE() << key << " is not refused";
+    } catch (const ConfigError& error) {
+      EXPECT_THAT(error.what(), AllOf(HasSubstr("weight of layer 'fc1'"), HasSubstr("6 bits"),
+                                      HasSubstr("use_calibration: false")));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tessera::sim
