@@ -18,6 +18,8 @@
 #include <vector>
 
 #include "tessera/core/parallel.hpp"
+#include "tessera/nn/executor.hpp"
+#include "tessera/random/stream.hpp"
 #include "tessera/tile/analog_layer.hpp"
 #include "tessera/tile/presets.hpp"
 
@@ -71,6 +73,30 @@ Work tile_work(const std::string& name, std::int64_t inputs, std::int64_t output
           }};
 }
 
+Tensor normal_tensor(Shape shape, std::uint32_t event) {
+  Tensor tensor = Tensor::uninitialized(std::move(shape));
+  random::fill_normal(random::Stream({.seed = 1}, random::Purpose::test), event, 0, tensor.values());
+  for (float& value : tensor.values()) value *= 0.3F;
+  return tensor;
+}
+
+/// An LSTM over sequences: many short products, one after the other.
+Work recurrent_work(const std::string& name, std::int64_t steps, std::int64_t inputs, std::int64_t hidden,
+                    std::int64_t samples, int calls) {
+  nn::Graph graph;
+  const nn::ValueId x = graph.add_value("x"), by_step = graph.add_value("by_step"), y = graph.add_value("y"),
+                    last = graph.add_value("last"), w = graph.add_value("w", normal_tensor({1, 4 * hidden, inputs}, 1)),
+                    r = graph.add_value("r", normal_tensor({1, 4 * hidden, hidden}, 2));
+  graph.nodes = {{"by_step", "Transpose", {x}, {by_step}, {{"perm", std::vector<std::int64_t>{1, 0, 2}}}},
+                 {"lstm", "LSTM", {by_step, w, r}, {y, last}, {{"hidden_size", hidden}}}};
+  graph.inputs = {{x, nn::ElementType::float32, {-1, steps, inputs}, true}};
+  graph.outputs = {last};
+  auto executor = std::make_shared<nn::Executor>(std::move(graph));
+  return {name, [executor, batch = normal_tensor({samples, steps, inputs}, 3), calls](Parallel parallel) {
+            for (int call = 0; call < calls; ++call) static_cast<void>(executor->run(batch, {.parallel = parallel}));
+          }};
+}
+
 double seconds_of(const Work& work, Parallel parallel) {
   const auto start = std::chrono::steady_clock::now();
   work.run(parallel);
@@ -101,10 +127,13 @@ void compare(const char* machine, const std::vector<Work>& works, int rounds) {
 int main(int argc, char** argv) {
   using namespace tessera;
   const int rounds = argc > 1 ? std::max(1, std::atoi(argv[1])) : 51;
-  const std::vector<bench::Work> works{bench::tile_work("27x16, 64 vectors, 100 calls", 27, 16, 64, 100),
-                                       bench::tile_work("27x16, 4096 vectors", 27, 16, 4096, 1),
-                                       bench::tile_work("256x256, 256 vectors", 256, 256, 256, 1),
-                                       bench::tile_work("512x512, 2048 vectors", 512, 512, 2048, 1)};
+  const std::vector<bench::Work> works{
+      bench::tile_work("27x16, 64 vectors, 100 calls", 27, 16, 64, 100),
+      bench::tile_work("27x16, 4096 vectors", 27, 16, 4096, 1),
+      bench::tile_work("256x256, 256 vectors", 256, 256, 256, 1),
+      bench::tile_work("512x512, 2048 vectors", 512, 512, 2048, 1),
+      bench::recurrent_work("LSTM 8 -> 16, 50 steps, 1 sample", 50, 8, 16, 1, 20),
+      bench::recurrent_work("LSTM 64 -> 128, 50 steps, 64 samples", 50, 64, 128, 64, 1)};
   std::printf("%-5s  %-34s  %13s  %10s %d  %6s\n", "", "work", "one thread", "threads:", Parallel::all().threads,
               "ratio");
   bench::compare("idle", works, rounds);

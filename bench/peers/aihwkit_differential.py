@@ -144,11 +144,13 @@ class Case:
 
     # --- properties ----------------------------------------------------------------------------------------------------
 
+    def tiles_along_inputs(self):
+        most = self.config.mapping.max_input_size
+        return 1 if most <= 0 else -(-self.inputs // most)
+
     def tiles(self):
-        m = self.config.mapping
-        parts = [1 if most <= 0 else -(-n // most)
-                 for n, most in ((self.inputs, m.max_input_size), (self.outputs, m.max_output_size))]
-        return parts[0] * parts[1]
+        most = self.config.mapping.max_output_size
+        return self.tiles_along_inputs() * (1 if most <= 0 else -(-self.outputs // most))
 
     def is_array(self):
         m = self.config.mapping
@@ -158,6 +160,14 @@ class Case:
 
     def analog_bias(self):
         return self.has_bias and not self.config.mapping.digital_bias and self.tiles() == 1
+
+    def largest_on_dac_tie(self):
+        """Is an input that noise management makes 1, reduced by a power of two, half way between two codes of the DAC?"""
+        f = self.config.forward
+        if f.inp_res <= 0 or f.inp_bound <= 0:
+            return False
+        step = 2 * f.inp_bound * (1 / f.inp_res if f.inp_res > 1 else f.inp_res)
+        return any(abs(1 / 2**k / step % 1 - 0.5) < 1e-4 for k in range(11))
 
     def top_code_above_bound(self):
         """Fidelity of the peer's converters: is the step, rounded twice in float32, too large?"""
@@ -247,7 +257,8 @@ def explain(case, x, tessera, ours, theirs):
             for _, resolution in unbounded:
                 setattr(f, resolution, -1)
             expected = peer(case, x)
-    rows_max = np.all(x <= 0, axis=1)
+    # Vectors of which some tile sees no positive entry.
+    rows_max = np.any([np.all(part <= 0, axis=1) for part in np.array_split(x, case.tiles_along_inputs(), axis=1)], axis=0)
     dead = np.any(np.all(case.weight == 0, axis=1)) and m.weight_scaling_omega > 0
     periphery = case.engine == "Q" and case.config.pre_post.periph_quant.n_bits > 0
     if dead and periphery:
@@ -293,19 +304,38 @@ def explain(case, x, tessera, ours, theirs):
     if agree(restored[rows], expected[rows]):
         return names or ["equal one by one"]
     # What remains: values on a tie. The peer reaches our result from inputs that differ in their last places, or we the
-    # peer's.
+    # peer's; each input by its own amount, since a common factor is taken out again by the noise management.
     left = rows & ~np.array([agree(restored[i:i + 1], expected[i:i + 1]) for i in range(len(x))])
-    for shift in (1e-6, -1e-6, 3e-6, -3e-6, 1e-5, -1e-5):
-        moved = (x * np.float32(1 + shift)).astype(np.float32)
+    open_outputs = np.repeat(left[:, None], case.outputs, axis=1)
+    rng = np.random.default_rng(case.index)
+    for shift in [1e-7, 1e-6, 1e-5] * 12:
+        moved = (x * (1 + abs(shift) * rng.uniform(-1, 1, x.shape))).astype(np.float32)
         near_peer, near_us = peer(case, moved, one_by_one=True), tessera(case, moved, **switches)
         for i in np.flatnonzero(left):
-            tolerance = 3 * abs(shift) + ROUNDING
-            close = [np.abs(near_peer[i] - restored[i]), np.abs(near_us[i] - expected[i])]
-            size = max(1.0, float(np.abs(expected[i]).max()))
-            per_output = np.minimum(*close) <= tolerance * size
-            left[i] = not np.all(per_output)
+            tolerance = (3 * abs(shift) + ROUNDING) * max(1.0, float(np.abs(expected[i]).max()))
+            reached = np.minimum(np.abs(near_peer[i] - restored[i]), np.abs(near_us[i] - expected[i])) <= tolerance
+            open_outputs[i] &= ~reached
+            left[i] = np.any(open_outputs[i])
+        if not np.any(left):
+            break
     if not np.any(left):
-        return names + ["top code above the bound" if case.top_code_above_bound() else "tie of a converter"]
+        return names + ["tie of a converter"]
+    # The largest input divided by itself does not move with the inputs: it lies on a tie of the DAC, or not. Both sides
+    # agree without the DAC's steps then.
+    if case.largest_on_dac_tie():
+        kept, f.inp_res = f.inp_res, -1
+        smooth = peer(case, x, one_by_one=True)
+        f.inp_res = kept
+        if agree(tessera(case, x, **switches, forward__inp_res=-1)[left], smooth[left]):
+            return names + ["tie of a converter"]
+    # A code that lies above the bound counts as clipped there, and the vector is repeated: both sides agree without the
+    # converters' steps.
+    if case.top_code_above_bound() and f.bound_management != BoundManagementType.NONE:
+        kept, f.out_res = f.out_res, -1
+        smooth = peer(case, x, one_by_one=True)
+        f.out_res = kept
+        if agree(tessera(case, x, **switches, forward__out_res=-1)[left], smooth[left]):
+            return names + ["top code above the bound"]
     return None
 
 
