@@ -58,8 +58,7 @@ void check_trainable(const Graph& graph, const std::vector<int>& layer_of_node) 
       passes = passes || learned[static_cast<std::size_t>(id)];
     }
     if (passes && layer_of_node[n] < 0 && find_backward(node.op) == nullptr && !own_node(n))
-      problems.push_back(
-          fmt::format("node '{}' ({}): no gradient can pass through this operator", node.name, node.op));
+      problems.push_back(fmt::format("node '{}' ({}): no gradient can pass through this operator", node.name, node.op));
   }
   if (problems.empty()) return;
   throw InputError(fmt::format("the network cannot be trained:\n  {}", fmt::join(problems, "\n  ")));

@@ -94,8 +94,8 @@ TEST_F(StoredRangesTest, LearnedWeightRangesAreForTheirWidth) {
       weight_of(*asked, digital);
       ADD_FAILURE() << key << " is not refused";
     } catch (const ConfigError& error) {
-      EXPECT_THAT(error.what(), AllOf(HasSubstr("weight of layer 'fc1'"), HasSubstr("6 bits"),
-                                      HasSubstr("use_calibration: false")));
+      EXPECT_THAT(error.what(),
+                  AllOf(HasSubstr("weight of layer 'fc1'"), HasSubstr("6 bits"), HasSubstr("use_calibration: false")));
     }
   }
 }

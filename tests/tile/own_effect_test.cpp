@@ -12,16 +12,19 @@ namespace {
 
 /// v -> a v - b v^2 between array and ADC, with a = 1 + gain.
 std::shared_ptr<const Effect> amplifier() {
-  static const EffectLaw law{.acts = [](const IOParameters& io, const FrozenDraws&) { return io.numbers["gain"] != 0.0; },
-                             .outputs = [](const Stage& stage, MatrixView v, Matrix* slope) {
-                               const auto a = static_cast<float>(1.0 + stage.io.numbers["gain"]);
-                               const auto b = static_cast<float>(stage.io.numbers["bend"]);
-                               apply(v, slope, [=](float x, std::int64_t, auto& d) {
-                                 d = a - 2.0F * b * x;
-                                 return a * x - b * x * x;
-                               });
-                             }};
-  return std::make_shared<Effect>(Effect{.name = "amplifier", .place = 62, .page = {}, .law = "a v - b v^2", .act = &law});
+  static const EffectLaw law{
+      .acts = [](const IOParameters& io, const FrozenDraws&) { return io.numbers["gain"] != 0.0; },
+      .outputs =
+          [](const Stage& stage, MatrixView v, Matrix* slope) {
+            const auto a = static_cast<float>(1.0 + stage.io.numbers["gain"]);
+            const auto b = static_cast<float>(stage.io.numbers["bend"]);
+            apply(v, slope, [=](float x, std::int64_t, auto& d) {
+              d = a - 2.0F * b * x;
+              return a * x - b * x * x;
+            });
+          }};
+  return std::make_shared<Effect>(
+      Effect{.name = "amplifier", .place = 62, .page = {}, .law = "a v - b v^2", .act = &law});
 }
 
 RpuParameters linear(bool with_effect) {
