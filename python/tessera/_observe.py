@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,12 +15,21 @@ from .errors import TesseraWarning
 #: True: a bar where one can be seen; a function of (done, total, unit): called instead.
 Progress = Union[bool, Callable[[int, int, str], Any]]
 
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _notes = logging.getLogger("tessera")
+
+
+def _caller() -> int:
+    """How many frames up the line of the user is that called the package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def message(is_warning: bool, text: str) -> None:
     if is_warning:
-        warnings.warn(text, TesseraWarning, stacklevel=4)
+        warnings.warn(text, TesseraWarning, stacklevel=_caller())
     else:
         _notes.info(text)
 

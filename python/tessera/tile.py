@@ -60,6 +60,12 @@ class Tile:
         self._state = "as programmed" if self._core.has_devices else "ideal weights"
         return self
 
+    def estimate_ranges(self, x: Any) -> Tile:
+        """Ranges of activation quantizers (``act_quant_config``) from a batch [vectors, inputs], on this chip anew."""
+        self._core.estimate_ranges(float32(x))
+        self._state = "as programmed" if self._core.has_devices else "ideal weights"
+        return self
+
     def drift(self, time: float, read: int = 0) -> Tile:
         """The chip ``time`` seconds after programming as read number ``read`` finds it. Times are absolute."""
         self._core.drift(time, read)
@@ -81,6 +87,10 @@ class Tile:
         if values.ndim not in (1, 2) or values.shape[0] != self.shape[1]:
             raise InputError(f"x has shape {values.shape}; tile @ x takes [{self.shape[1]}] or [{self.shape[1]}, n]")
         return self(values.T).T
+
+    def resolved(self) -> str:
+        """The ``rpu_config`` with every key and its value, as YAML."""
+        return self._core.resolved()
 
     @property
     def weights(self) -> NDArray[np.float32]:

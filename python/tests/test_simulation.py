@@ -113,6 +113,19 @@ def test_progress_and_notes(quickstart: str, caplog: pytest.LogCaptureFixture) -
     assert "no effect: rpu_config.update" in caplog.text
 
 
+def test_a_bar_where_one_can_be_seen(
+    quickstart: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require("tqdm")
+    tessera.run(quickstart, {"data.limit": 16})
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(tessera._observe, "_can_be_seen", lambda: True)
+    tessera.run(quickstart, {"data.limit": 16})
+    assert "sample/s" in capsys.readouterr().err
+    tessera.run(quickstart, {"data.limit": 16}, progress=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_an_exception_in_the_callback_stops_the_run(quickstart: str) -> None:
     def stop(done: int, total: int, unit: str) -> None:
         raise ZeroDivisionError("enough")
@@ -168,11 +181,22 @@ def test_threads_leave_nothing_behind(quickstart: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_warnings_are_warnings(tmp_path: Path) -> None:
+def test_warnings_are_warnings(quickstart: str) -> None:
+    clipping = {
+        "data.limit": 16,
+        "rpu_config.forward.noise_management": "NONE",
+        "rpu_config.pre_post.input_range": {"enable": True, "init_value": 0.01},
+    }
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        tessera._observe.message(True, "beware")
-    assert caught[0].category is tessera.TesseraWarning
+        tessera.run(quickstart, clipping)
+        tessera.load(quickstart, clipping).run()
+    ours = [warning for warning in caught if warning.category is tessera.TesseraWarning]
+    assert len(ours) == 8 and "outside its input range" in str(ours[0].message)
+    assert {warning.filename for warning in ours} == {__file__}
+    with warnings.catch_warnings(), pytest.raises(tessera.TesseraWarning):
+        warnings.simplefilter("error")
+        tessera.run(quickstart, clipping)
 
 
 def test_search_doctor_calibrate_train(quickstart: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tessera
-from conftest import ROOT
+from conftest import ROOT, require
 
 RPU = {"forward": {"out_noise": 0.04, "inp_res": 254, "out_res": 254}, "pre_post": {"periph_quant": {"n_bits": 8}}}
 PCM = {**RPU, "noise_model": {"type": "PCMLikeNoiseModel"}}
@@ -167,6 +168,74 @@ def test_bad_quantizers_raise_and_do_not_crash(value: Any, bits: int) -> None:
             call()
         except (tessera.TesseraError, TypeError, ValueError):
             continue
+
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 600), st.floats(), st.text(max_size=4), st.sampled_from(["ABS_MAX", "AbsMax"])
+)
+keys = st.sampled_from(
+    ["forward", "mapping", "pre_post", "noise_model", "type", "preset", "inp_res", "out_noise", "n_bits", "max_input_size"]
+) | st.text(max_size=6)
+trees = st.recursive(scalars, lambda part: st.lists(part, max_size=3) | st.dictionaries(keys, part, max_size=4), max_leaves=8)
+
+
+@settings(max_examples=300, deadline=None)
+@given(config=st.dictionaries(keys, trees, max_size=4))
+def test_bad_configurations_raise_and_do_not_crash(config: dict[str, Any]) -> None:
+    try:
+        y = tessera.Tile(np.eye(4), rpu_config=config)(np.ones((2, 4)))
+    except tessera.ConfigError as error:
+        assert error.problems and all(problem.message for problem in error.problems)
+    except tessera.TesseraError as error:
+        assert str(error)
+    else:
+        assert y.shape == (2, 4)
+
+
+def test_a_misspelt_key_says_what_the_command_says(weight: np.ndarray) -> None:
+    with pytest.raises(tessera.ConfigError) as caught:
+        tessera.Tile(weight, rpu_config={"forward": {"out_nois": 0.1}, "maping": {}})
+    assert [problem.key for problem in caught.value.problems] == ["forward.out_nois", "maping"]
+    assert caught.value.problems[1].message == "unknown key 'maping'; did you mean 'mapping'?"
+
+
+def test_tensors(weight: np.ndarray, x: np.ndarray) -> None:
+    torch = require("torch")
+    tile = tessera.Tile(torch.from_numpy(weight), rpu_config=RPU)
+    assert np.array_equal(tile(torch.from_numpy(x)), tile(x))
+    with pytest.raises(tessera.InputError, match="tessera.torch"):
+        tile(torch.from_numpy(x).requires_grad_())
+
+
+def test_threads_change_a_tile_while_others_use_it(weight: np.ndarray, x: np.ndarray) -> None:
+    tile = tessera.Tile(weight, rpu_config=PCM, seed=3, threads=1)
+    expected = {chip: tile.program(chip)(x) for chip in range(3)}
+    stop = threading.Event()
+    failures: list[str] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            y = tile(x)
+            if not any(np.array_equal(y, known) for known in expected.values()):
+                failures.append("a mixture of chips")
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for i in range(60):
+        tile.program(i % 3)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert failures == []
+
+
+def test_activation_quantizers_need_a_range(weight: np.ndarray, x: np.ndarray) -> None:
+    tile = tessera.Tile(weight, rpu_config={**RPU, "act_quant_config": {"n_bits": 4}})
+    with pytest.raises(tessera.ConfigError, match="no range yet"):
+        tile(x)
+    y = tile.estimate_ranges(x)(x)
+    assert len(np.unique(y)) <= 16
 
 
 def test_layouts_and_read_only_arrays(weight: np.ndarray, x: np.ndarray) -> None:
