@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,9 +45,30 @@ class Target:
             return self.data / rest
         return self.folder / path
 
+    def needed(self) -> list[str]:
+        """Every "published:..." and "data:..." of the description, and what its YAML files name below ${published} and ${data}."""
+        found: set[str] = set()
+
+        def look(value: Any) -> None:
+            if isinstance(value, dict):
+                for part in value.values():
+                    look(part)
+            elif isinstance(value, list):
+                for part in value:
+                    look(part)
+            elif isinstance(value, str):
+                if value.startswith(("published:", "data:")):
+                    found.add(value)
+                elif value.endswith((".yaml", ".yml")) and (self.folder / value).is_file():
+                    look((self.folder / value).read_text(encoding="utf-8"))
+                found.update(f"{kind}:{rest}" for kind, rest in re.findall(r"\$\{(published|data)\}/([^\s\"',}]+)", value))
+
+        look(self.about)
+        return sorted(found)
+
     def missing(self) -> list[str]:
-        """What `needs` names and is not there."""
-        return [path for path in self.about.get("needs", []) if not self.resolve(path).exists()]
+        """What is needed and is not there."""
+        return [path for path in self.needed() if not self.resolve(path).exists()]
 
 
 def _assign(about: dict[str, Any], setting: str) -> None:

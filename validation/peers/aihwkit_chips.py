@@ -4,7 +4,7 @@
 Needs a Python with aihwkit 1.1, torch and onnx, none of which Tessera needs:
     python3.11 -m venv v && v/bin/pip install aihwkit==1.1.0 torch==2.10.0 numpy onnx
     v/bin/python validation/peers/aihwkit_chips.py validation/aihwkit_lenet5
-The target's [peer] says: model, images and labels (paths as in `needs`), format, scale, mean, std, limit, input_ranges by
+The target's [peer] says: model, images and labels (paths as everywhere), format, scale, mean, std, limit, input_ranges by
 layer, and [[peer.case]]: name, chips, times (with devices) or periphery (bits), seed.
 """
 
@@ -178,28 +178,26 @@ def periphery(peer, bits):
     return rpu
 
 
-def measure(target, peer, case):
-    x, y = samples(target, peer)
-    file = target.resolve(peer["model"])
-    times = case.get("times", [0.0])
-    counts: list[list[int]] = [[] for _ in times]
-    for chip in range(case["chips"]):
-        torch.manual_seed(case["seed"] + chip)
-        np.random.seed(case["seed"] + chip)
-        begin = time.time()
-        make = (lambda: periphery(peer, case["periphery"])) if "periphery" in case else (lambda: devices(peer))
-        network = Network(file, make, peer["input_ranges"]).eval()
-        if "periphery" in case:
-            counts[0].append(correct(network, x, y))
-        else:
+def measure_chip(target, peer, case, chip, x, y):
+    """Correct samples of one chip, time by time."""
+    seed = case["seed"] + chip
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    begin = time.time()
+    make = (lambda: periphery(peer, case["periphery"])) if "periphery" in case else (lambda: devices(peer))
+    network = Network(target.resolve(peer["model"]), make, peer["input_ranges"]).eval()
+    if "periphery" in case:
+        counts = [correct(network, x, y)]
+    else:
+        for tile in network.tiles():
+            tile.program_weights()
+        counts = []
+        for seconds in case["times"]:
             for tile in network.tiles():
-                tile.program_weights()
-            for t, seconds in enumerate(times):
-                for tile in network.tiles():
-                    tile.drift_weights(seconds)
-                counts[t].append(correct(network, x, y))
-        print(f"{case['name']}: chip {chip}, {[row[-1] for row in counts]} of {len(y)}, {time.time() - begin:.1f} s", flush=True)
-    return {"times": times, "count": len(y), "correct": counts, "seeds": [case["seed"] + c for c in range(case["chips"])]}
+                tile.drift_weights(seconds)
+            counts.append(correct(network, x, y))
+    print(f"{case['name']}: chip {chip}, {counts} of {len(y)}, {time.time() - begin:.1f} s", flush=True)
+    return counts
 
 
 def main() -> None:
@@ -223,13 +221,16 @@ def main() -> None:
     file = target.folder / "peer.json"
     cases = json.loads(file.read_text())["cases"] if file.exists() else {}
     for case in peer["case"]:
-        if len(cases.get(case["name"], {}).get("seeds", [])) == case["chips"]:
-            continue
-        cases[case["name"]] = measure(target, peer, case)
-        text = {"peer": f"aihwkit {aihwkit.__version__}, torch {torch.__version__}", "model": peer["model"], "cases": cases}
-        partial = file.with_suffix(".tmp")
-        partial.write_text(json.dumps(text, indent=1) + "\n")
-        partial.rename(file)
+        empty = {"times": case.get("times", [0.0]), "count": len(y), "correct": [[] for _ in case.get("times", [0.0])], "seeds": []}
+        kept = cases.setdefault(case["name"], empty)
+        for chip in range(len(kept["seeds"]), case["chips"]):
+            for row, count in zip(kept["correct"], measure_chip(target, peer, case, chip, x, y)):
+                row.append(count)
+            kept["seeds"].append(case["seed"] + chip)
+            text = {"peer": f"aihwkit {aihwkit.__version__}, torch {torch.__version__}", "model": peer["model"], "cases": cases}
+            partial = file.with_suffix(".tmp")
+            partial.write_text(json.dumps(text, indent=1) + "\n")
+            partial.rename(file)
 
 
 if __name__ == "__main__":
