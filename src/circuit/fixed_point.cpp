@@ -22,7 +22,8 @@ std::vector<double> fixed_point_currents(const Cells& cells, const Wires& wires,
       }
   const detail::WireDrop drop(cells.sets(), p, n, wires);
   std::vector<double> current(bias.size()), lost(bias.size());
-  for (double gamma = settings.gamma; gamma >= 0.01; gamma *= 0.98) {
+  double gamma = settings.gamma;
+  while (gamma >= 0.01) {
     std::vector<double> voltage = bias;
     for (int step = 0; step < settings.iterations; ++step) {
       for (std::size_t c = 0; c < g.size(); ++c) current[c] = g[c] * voltage[c];
@@ -40,6 +41,7 @@ std::vector<double> fixed_point_currents(const Cells& cells, const Wires& wires,
         sums[c % static_cast<std::size_t>(p * n) / static_cast<std::size_t>(n)] += g[c] * voltage[c];
       return sums;
     }
+    gamma *= 0.98;
   }
   throw RunError(
       "the fixed-point iteration of the wires does not converge for this array; use simulation.solver: EXACT");

@@ -68,7 +68,7 @@ File::File(Handle file, const std::string& path, std::unique_ptr<detail::WriteFa
 
 File::File(File&&) noexcept = default;
 File& File::operator=(File&& other) noexcept {
-  Group::operator=(std::move(other));
+  Group::operator=(static_cast<Group&&>(other));
   file_ = std::move(other.file_);  // closes the old file before what it reports to is gone
   failure_ = std::move(other.failure_);
   return *this;

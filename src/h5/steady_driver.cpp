@@ -138,7 +138,7 @@ H5FD_class_t driver_class() {
   driver.name = "tessera_steady";
   driver.maxaddr = static_cast<haddr_t>(std::numeric_limits<off_t>::max());
   driver.fc_degree = H5F_CLOSE_WEAK;
-  driver.fapl_size = sizeof(WriteFailure*);
+  driver.fapl_size = sizeof(void*);  // a WriteFailure*
   driver.open = open_file;
   driver.close = close_file;
   driver.cmp = compare_files;
