@@ -7,6 +7,7 @@
 
 from . import errors, parameters, quant
 from ._core import __version__
+from .aihwkit import from_aihwkit
 from .errors import (
     ConfigError,
     InputError,
@@ -53,6 +54,7 @@ __all__ = [
     "doctor",
     "errors",
     "example",
+    "from_aihwkit",
     "from_onnx",
     "load",
     "open_results",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from . import _core
 from ._arrays import float32
@@ -27,8 +28,8 @@ class Network:
         self._core = core
         #: What layers are simulated as where nothing else is said (``from_aihwkit``).
         self.layer_rules: list[dict[str, Any]] = []
-        #: What is known of them besides their weights, as model files keep it.
-        self.calibration: dict[str, dict[str, list[float]]] = {}
+        #: What stands behind the tile of a layer of that name, scale and bias of each output (``from_aihwkit``).
+        self.layer_scales: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
 
     def _own_rules(self, rpu_config: Any, programmed: bool) -> list[dict[str, Any]]:
         """All of them; where an ``rpu_config`` is given, only which layers are on tiles."""
