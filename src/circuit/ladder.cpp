@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
 
 namespace tessera::circuit {
@@ -12,6 +13,14 @@ RealMatrix input_major(ConstRealView g) {
   for (std::int64_t j = 0; j < g.rows; ++j)
     for (std::int64_t i = 0; i < g.cols; ++i) m(i, j) = g(j, i);
   return m;
+}
+
+double largest(const Cells& cells) {
+  double g = 0.0;
+  for (std::int64_t s = 0; s < cells.sets(); ++s)
+    for (std::int64_t j = 0; j < cells.outputs(); ++j)
+      for (std::int64_t i = 0; i < cells.inputs(); ++i) g = std::max(g, cells.set(s)(j, i));
+  return g > 0.0 ? g : 1.0;
 }
 
 /// The part of one output line of pairs between the present input and the sense node: symmetric port admittance over
@@ -55,6 +64,28 @@ GatedArray::GatedArray(const Cells& cells, const Wires& wires) : wires_(wires) {
     throw ConfigError("current_from_input", "gates need a separate source (current_from_input: false)");
   positive_ = input_major(cells.positive);
   if (cells.interleaved()) negative_ = input_major(cells.negative);
+  if (three_wired()) return;
+  // Wires in units of the lowest cell resistance: currents of any array are then within the range of float32.
+  const double unit = largest(cells);
+  const kernels::LadderWires ladder{wires.row_ohm * unit, wires.column_ohm * unit, wires.first_row_ohm() * unit,
+                                    wires.last_column_ohm() * unit, wires.supply_V * unit};
+  if (!kernels::PackedLadder::representable(cells.inputs(), ladder)) return;
+  for (std::int64_t s = 0; s < cells.sets(); ++s) {
+    Matrix scaled(cells.outputs(), cells.inputs());
+    for (std::int64_t j = 0; j < scaled.rows(); ++j)
+      for (std::int64_t i = 0; i < scaled.cols(); ++i) scaled(j, i) = static_cast<float>(cells.set(s)(j, i) / unit);
+    packed_.emplace_back(std::as_const(scaled).view(), ladder);
+  }
+}
+
+void GatedArray::add_currents(ConstMatrixView gates, float sign, MatrixView out) const {
+  for (std::size_t s = 0; s < packed_.size(); ++s) packed_[s].add_currents(gates, s == 0 ? sign : -sign, out);
+  if (!packed_.empty()) return;
+  RealMatrix wide = RealMatrix::uninitialized(gates.rows, gates.cols);
+  for (std::int64_t r = 0; r < gates.rows; ++r) std::copy_n(gates.row(r), gates.cols, wide.view().row(r));
+  const RealMatrix exact = currents(wide.view());
+  for (std::int64_t r = 0; r < out.rows; ++r)
+    for (std::int64_t j = 0; j < out.cols; ++j) out(r, j) += sign * static_cast<float>(exact(r, j));
 }
 
 void GatedArray::two_wires(const RealMatrix& cells, const std::vector<std::int64_t>& active, double sign,
@@ -122,7 +153,7 @@ RealMatrix GatedArray::currents(ConstRealView gates, Parallel parallel) const {
       if (gates(r, i) != 0.0) active.push_back(i);
     if (active.empty()) return;
     const std::span<double> row = out.view().row_span(r);
-    if (negative_.rows() > 0 && wires_.last_column_ohm() > 0.0) {
+    if (three_wired()) {
       three_wires(active, row);
       return;
     }

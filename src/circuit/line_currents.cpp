@@ -130,6 +130,16 @@ LineCurrents::LineCurrents(const CrossbarParameters& p, ArrayCells cells, bool s
   const bool ideal = wires.ideal();
   series_sources_ = gated && p.compat.gated_signed == GatedSigned::CROSSSIM && p.dac.is_signed;
   each_vector_ = !ideal && (gated || nonlinear || simulation_.solver != Solver::EXACT);
+  if (gated && each_vector_ && !nonlinear && !series_sources_ && !p.device.read_noise.active()) {
+    if (separate_) {
+      gated_.push_back(std::make_shared<const GatedArray>(Cells{array_.positive.view()}, wires_));
+      if (array_.negative.rows() > 0)
+        gated_.push_back(std::make_shared<const GatedArray>(Cells{array_.negative.view()}, wires_));
+    } else {
+      gated_.push_back(std::make_shared<const GatedArray>(this->cells(), wires_));
+    }
+    array_ = {};
+  }
   if (each_vector_) return;
   solve_linear(p, separate, precision, parallel);
   if (nonlinear) {
@@ -189,7 +199,7 @@ Cells LineCurrents::cells() const {
 std::vector<double> LineCurrents::solve_one(const Cells& cells, std::span<const double> v) const {
   if (series_sources_) return series_source_currents(cells, wires_, v);
   const bool nonlinear = device_.nonlinear_IV.active();
-  if (!nonlinear && !wires_.current_from_input) {
+  if (!nonlinear && !wires_.current_from_input) {  // noisy gates: other cells for every vector
     const RealMatrix one = GatedArray(cells, wires_).currents({v.data(), 1, static_cast<std::int64_t>(v.size())});
     return {one.values().begin(), one.values().end()};
   }
@@ -257,8 +267,25 @@ void LineCurrents::solve_each(ConstRealView v, const ConversionDraws& draws, Rea
   }
 }
 
+void LineCurrents::run_gated(ConstMatrixView gates, MatrixView out) const {
+  for (std::int64_t r = 0; r < out.rows; ++r) std::fill_n(out.row(r), out.cols, 0.0F);
+  for (std::size_t k = 0; k < gated_.size(); ++k) gated_[k]->add_currents(gates, k == 0 ? 1.0F : -1.0F, out);
+}
+
+void LineCurrents::run_gated(ConstRealView gates, RealView out) const {
+  for (std::size_t k = 0; k < gated_.size(); ++k) {
+    const RealMatrix part = gated_[k]->currents(gates);
+    for (std::int64_t r = 0; r < out.rows; ++r)
+      for (std::int64_t j = 0; j < out.cols; ++j) out(r, j) = k == 0 ? part(r, j) : out(r, j) - part(r, j);
+  }
+}
+
 template <class T>
 void LineCurrents::run(BasicMatrixView<const T> v, const ConversionDraws& draws, BasicMatrixView<T> out) const {
+  if (!gated_.empty()) {
+    run_gated(v, out);
+    return;
+  }
   if (each_vector_) {
     RealMatrix inputs(v.rows, v.cols), currents(out.rows, out.cols);
     for (std::int64_t r = 0; r < v.rows; ++r) std::copy_n(v.row(r), v.cols, inputs.view().row(r));
@@ -290,6 +317,7 @@ template void LineCurrents::run(BasicMatrixView<const double>, const ConversionD
 std::int64_t LineCurrents::bytes() const {
   std::int64_t sum = linear_.bytes() + static_cast<std::int64_t>(array_.positive.values().size_bytes() +
                                                                  array_.negative.values().size_bytes());
+  for (const auto& array : gated_) sum += 12 * array->outputs() * array->inputs();
   if (powers_) sum += (*powers_)[0].bytes() + (*powers_)[1].bytes();
   if (noise_) sum += noise_->bytes();
   return sum;

@@ -63,12 +63,28 @@ HWY_INLINE void product_tile(const double* HWY_RESTRICT a, const double* HWY_RES
     for (std::int64_t j = 0; j < cols; ++j) c[i * stride + j] -= buffer[i * tile_cols + j];
 }
 
+// Whole vectors: a call to memmove costs more than so few values.
+template <std::int64_t kCount>
+HWY_INLINE void copy_vectors(const double* HWY_RESTRICT from, double* HWY_RESTRICT to) {
+  static_assert(kCount % lanes == 0);
+  const D8 d;
+#pragma GCC unroll 8
+  for (std::int64_t v = 0; v < kCount; v += lanes) hn::StoreU(hn::LoadU(d, from + v), d, to + v);
+}
+
 // Panels of tile_rows rows, padded with zeros.
 void pack_factor(const DoubleFactor& a, std::int64_t k0, std::int64_t inner, std::int64_t i0, std::int64_t rows,
                  double* HWY_RESTRICT out) {
   for (std::int64_t p = 0; p < rows; p += tile_rows) {
     const std::int64_t now = std::min<std::int64_t>(tile_rows, rows - p);
     const double* from = a.data + k0 * a.inner_step + (i0 + p) * a.row_step;
+    if constexpr (tile_rows % lanes == 0) {
+      if (a.row_step == 1 && now == tile_rows) {
+        for (std::int64_t k = 0; k < inner; ++k, out += tile_rows)
+          copy_vectors<tile_rows>(from + k * a.inner_step, out);
+        continue;
+      }
+    }
     for (std::int64_t k = 0; k < inner; ++k, out += tile_rows) {
       const double* at = from + k * a.inner_step;
       for (std::int64_t i = 0; i < now; ++i) out[i] = at[i * a.row_step];
@@ -82,6 +98,10 @@ void pack_columns(ConstDoubleView b, std::int64_t k0, std::int64_t inner, std::i
   for (std::int64_t p = 0; p < cols; p += tile_cols) {
     const std::int64_t now = std::min(tile_cols, cols - p);
     const double* from = b.data + k0 * b.stride + j0 + p;
+    if (now == tile_cols) {
+      for (std::int64_t k = 0; k < inner; ++k, out += tile_cols) copy_vectors<tile_cols>(from + k * b.stride, out);
+      continue;
+    }
     for (std::int64_t k = 0; k < inner; ++k, out += tile_cols) {
       const double* at = from + k * b.stride;
       for (std::int64_t j = 0; j < now; ++j) out[j] = at[j];
@@ -166,9 +186,13 @@ void small_solve(ConstDoubleView u, DoubleView x, std::int64_t first, std::int64
   HWY_ALIGN double strip[small_order * tile_cols];
   for (std::int64_t j = first; j < first + columns; j += tile_cols) {
     const std::int64_t count = std::min(tile_cols, first + columns - j);
-    for (std::int64_t k = 0; k < n; ++k) {
-      std::copy_n(x.row(k) + j, count, strip + k * tile_cols);
-      std::fill_n(strip + k * tile_cols + count, tile_cols - count, 0.0);
+    if (count == tile_cols) {
+      for (std::int64_t k = 0; k < n; ++k) copy_vectors<tile_cols>(x.row(k) + j, strip + k * tile_cols);
+    } else {
+      for (std::int64_t k = 0; k < n; ++k) {
+        std::copy_n(x.row(k) + j, count, strip + k * tile_cols);
+        std::fill_n(strip + k * tile_cols + count, tile_cols - count, 0.0);
+      }
     }
     if constexpr (kTransposed) {
       for (std::int64_t row = 0; row < whole; row += tile_rows) solve_rows<tile_rows, true>(u, strip, row, 0, row);
@@ -178,7 +202,11 @@ void small_solve(ConstDoubleView u, DoubleView x, std::int64_t first, std::int64
       for (std::int64_t row = whole - tile_rows; row >= 0; row -= tile_rows)
         solve_rows<tile_rows, false>(u, strip, row, row + tile_rows, n);
     }
-    for (std::int64_t k = 0; k < n; ++k) std::copy_n(strip + k * tile_cols, count, x.row(k) + j);
+    if (count == tile_cols) {
+      for (std::int64_t k = 0; k < n; ++k) copy_vectors<tile_cols>(strip + k * tile_cols, x.row(k) + j);
+    } else {
+      for (std::int64_t k = 0; k < n; ++k) std::copy_n(strip + k * tile_cols, count, x.row(k) + j);
+    }
   }
 }
 
@@ -190,21 +218,69 @@ void small_solve_upper(ConstDoubleView u, DoubleView x, std::int64_t first, std:
   small_solve<false>(u, x, first, columns);
 }
 
-void lane_elimination(double* y, std::int64_t n, std::int64_t count) {
+constexpr std::int64_t lane_width = eliminate_lanes;
+constexpr int pivots_together = 4;
+
+// kRows rows from row i on, entries j >= i, less what kPivots pivot rows contribute: row[j] -= sum_s f_s pivot_s[j].
+// Rows that begin together share the loads of the pivots.
+template <int kRows, int kPivots>
+HWY_INLINE void eliminate_rows(double* base, std::int64_t n, std::int64_t q, std::int64_t i,
+                               const hn::Vec<D8>* inverse) {
   const D8 d;
-  constexpr std::int64_t width = eliminate_lanes;
-  for (std::int64_t part = 0; part < width; part += lanes) {
-    double* base = y + part;
-    for (std::int64_t q = 0; q < count; ++q) {
-      const double* pivot = base + q * n * width;
-      const auto inverse = hn::Div(hn::Set(d, 1.0), hn::Load(d, pivot + q * width));
-      for (std::int64_t i = q + 1; i < n; ++i) {
-        const auto f = hn::Mul(hn::Load(d, pivot + i * width), inverse);
-        double* HWY_RESTRICT row = base + i * n * width;
-        for (std::int64_t j = i; j < n; ++j)
-          hn::Store(hn::NegMulAdd(f, hn::Load(d, pivot + j * width), hn::Load(d, row + j * width)), d, row + j * width);
-      }
+  const double* HWY_RESTRICT pivot[kPivots];
+  double* HWY_RESTRICT row[kRows];
+  hn::Vec<D8> f[kRows][kPivots];
+  for (int s = 0; s < kPivots; ++s) pivot[s] = base + (q + s) * n * lane_width;
+  for (int r = 0; r < kRows; ++r) {
+    row[r] = base + (i + r) * n * lane_width;
+    for (int s = 0; s < kPivots; ++s) f[r][s] = hn::Mul(hn::Load(d, pivot[s] + (i + r) * lane_width), inverse[s]);
+  }
+  const auto entry = [&](int r, std::int64_t j) {
+    auto value = hn::Load(d, row[r] + j * lane_width);
+    for (int s = 0; s < kPivots; ++s) value = hn::NegMulAdd(f[r][s], hn::Load(d, pivot[s] + j * lane_width), value);
+    hn::Store(value, d, row[r] + j * lane_width);
+  };
+  for (int r = 0; r < kRows; ++r)
+    for (std::int64_t j = i + r; j < i + kRows - 1; ++j) entry(r, j);
+  for (std::int64_t j = i + kRows - 1; j < n; ++j) {
+    hn::Vec<D8> p[kPivots];
+#pragma GCC unroll 4
+    for (int s = 0; s < kPivots; ++s) p[s] = hn::Load(d, pivot[s] + j * lane_width);
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      auto value = hn::Load(d, row[r] + j * lane_width);
+#pragma GCC unroll 4
+      for (int s = 0; s < kPivots; ++s) value = hn::NegMulAdd(f[r][s], p[s], value);
+      hn::Store(value, d, row[r] + j * lane_width);
     }
+  }
+}
+
+template <int kPivots>
+void eliminate_pivots(double* base, std::int64_t n, std::int64_t q) {
+  const D8 d;
+  hn::Vec<D8> inverse[kPivots];
+  for (int s = 0; s < kPivots; ++s) {
+    const double* HWY_RESTRICT pivot = base + (q + s) * n * lane_width;
+    inverse[s] = hn::Div(hn::Set(d, 1.0), hn::Load(d, pivot + (q + s) * lane_width));
+    for (std::int64_t i = q + s + 1; i < q + kPivots; ++i) {
+      const auto f = hn::Mul(hn::Load(d, pivot + i * lane_width), inverse[s]);
+      double* HWY_RESTRICT row = base + i * n * lane_width;
+      for (std::int64_t j = i; j < n; ++j)
+        hn::Store(hn::NegMulAdd(f, hn::Load(d, pivot + j * lane_width), hn::Load(d, row + j * lane_width)), d,
+                  row + j * lane_width);
+    }
+  }
+  std::int64_t i = q + kPivots;
+  for (; i + 4 <= n; i += 4) eliminate_rows<4, kPivots>(base, n, q, i, inverse);
+  for (; i < n; ++i) eliminate_rows<1, kPivots>(base, n, q, i, inverse);
+}
+
+void lane_elimination(double* y, std::int64_t n, std::int64_t count) {
+  for (std::int64_t part = 0; part < lane_width; part += lanes) {
+    std::int64_t q = 0;
+    for (; q + pivots_together <= count; q += pivots_together) eliminate_pivots<pivots_together>(y + part, n, q);
+    for (; q < count; ++q) eliminate_pivots<1>(y + part, n, q);
   }
 }
 
