@@ -73,8 +73,10 @@ bool subtracts_baseline(const CrossbarParameters& p) {
 
 AdcRange converter_range(const CrossbarParameters& p, std::int64_t inputs, int slice) {
   if (p.adc.adc_range_option == AdcRangeOption::CALIBRATED) {
-    const auto* levels = std::get_if<std::vector<double>>(&p.adc.levels);
-    if (levels != nullptr && !levels->empty()) return {levels->front(), levels->back()};
+    if (p.adc.has_listed_levels()) {
+      const auto& levels = std::get<std::vector<double>>(p.adc.levels);
+      return {levels.front(), levels.back()};
+    }
     if (static_cast<std::size_t>(slice) >= p.adc.calibrated_range.size())
       throw ConfigError("xbar.adc.mvm.calibrated_range",
                         "the converters have no calibrated range; run tessera calibrate, give the ranges, or choose "

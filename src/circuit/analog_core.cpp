@@ -9,6 +9,10 @@ AnalogCore::AnalogCore(const CrossbarParameters& parameters, ConstRealView weigh
                        Precision precision, Parallel parallel)
     : parameters_(parameters), weights_(weights), address_(address), inputs_(weights.cols), outputs_(weights.rows) {
   validate(parameters);
+  if (parameters.adc.waits_for_calibration())
+    throw ConfigError("xbar.adc.mvm.calibrated_range",
+                      "the converters have no range, and there is no calibration here; give one pair per weight slice, "
+                      "or choose adc_range_option: MAX");
   require<InputError>(inputs_ > 0 && outputs_ > 0, "a matrix of {}x{} weights has no cells", outputs_, inputs_);
   limits_ = weight_limits(parameters.core.weights, weights);
   build(parameters, weights, address, precision, parallel);

@@ -26,14 +26,6 @@ std::vector<double> normals(const random::Stream& stream, std::uint32_t event, s
 
 }  // namespace
 
-void ConversionCounts::add(const ConversionCounts& other) {
-  conversions += other.conversions;
-  below += other.below;
-  above += other.above;
-  lowest = std::min(lowest, other.lowest);
-  highest = std::max(highest, other.highest);
-}
-
 Converters::Converters(const AdcParameters& adc, const CompatParameters& compat, const AdcRange& range,
                        std::int64_t outputs, const random::Address& address, std::uint32_t index)
     : adc_(adc), range_(range) {
@@ -50,8 +42,8 @@ Converters::Converters(const AdcParameters& adc, const CompatParameters& compat,
   }
   const bool magnitude = adc.model == AdcModel::SignMagnitudeADC;
   step_ = (range.high - range.low) / (magnitude ? codes - 2.0 : codes - 1.0);
-  if (const auto* levels = std::get_if<std::vector<double>>(&adc.levels); levels != nullptr && !levels->empty()) {
-    values_ = *levels;
+  if (adc.has_listed_levels()) {
+    values_ = std::get<std::vector<double>>(adc.levels);
     range_ = {values_.front(), values_.back()};
     step_ = (range_.high - range_.low) / static_cast<double>(values_.size() - 1);
   } else if (!adc.inl.empty()) {
@@ -146,6 +138,24 @@ void Converters::uniform_row(std::span<T> row, std::span<const float> uniform) c
   }
 }
 
+// Codes of converted values: positions in the list, or steps above the lowest value.
+template <class T>
+void Converters::count_codes(std::span<const T> row, ConversionCounts& met) const {
+  const int shift = std::max(0, adc_.bits - ConversionCounts::most_code_bits);
+  const double lowest = adc_.is_circuit() ? centre_ - half_ + 0.5 * step_ : range_.low;
+  const double last = static_cast<double>((std::int64_t{1} << static_cast<unsigned>(adc_.bits)) - 1);
+  for (const T v : row) {
+    double code = 0.0;
+    if (values_.empty()) {
+      code = std::rint((static_cast<double>(v) - lowest) / step_);
+    } else {
+      const auto at = std::lower_bound(values_.begin(), values_.end(), static_cast<double>(v) - 1e-6 * step_);
+      code = static_cast<double>(at - values_.begin());
+    }
+    ++met.codes[static_cast<std::size_t>(std::clamp(code, 0.0, last)) >> static_cast<unsigned>(shift)];
+  }
+}
+
 template <class T>
 void Converters::convert_block(BasicMatrixView<T> currents, const ConversionDraws& draws,
                                ConversionCounts* counts) const {
@@ -153,6 +163,8 @@ void Converters::convert_block(BasicMatrixView<T> currents, const ConversionDraw
   std::vector<float> uniform(adc_.stochastic_rounding ? static_cast<std::size_t>(currents.cols) : 0);
   ConversionCounts met;
   met.conversions = currents.rows * currents.cols;
+  if (counts != nullptr)
+    met.codes.assign(std::size_t{1} << static_cast<unsigned>(std::min(adc_.bits, ConversionCounts::most_code_bits)), 0);
   for (std::int64_t r = 0; r < currents.rows; ++r) {
     const std::span<T> row = currents.row_span(r);
     if (counts != nullptr)
@@ -173,11 +185,7 @@ void Converters::convert_block(BasicMatrixView<T> currents, const ConversionDraw
             (draws.first_vector + static_cast<std::uint64_t>(r)) * static_cast<std::uint64_t>(currents.cols), uniform);
       uniform_row(row, std::span<const float>(uniform));
     }
-    if (counts != nullptr)
-      for (const T v : row) {
-        met.lowest = std::min(met.lowest, static_cast<double>(v));
-        met.highest = std::max(met.highest, static_cast<double>(v));
-      }
+    if (counts != nullptr) count_codes(std::span<const T>(row), met);
   }
   if (counts != nullptr) counts->add(met);
 }
@@ -187,38 +195,6 @@ void Converters::convert(MatrixView currents, const ConversionDraws& draws, Conv
 }
 void Converters::convert(RealView currents, const ConversionDraws& draws, ConversionCounts* counts) const {
   convert_block(currents, draws, counts);
-}
-
-std::vector<double> lloyd_max_levels(std::span<const double> samples, std::int64_t count) {
-  require<InputError>(count >= 2 && !samples.empty(), "{} levels from {} samples; give at least two and one", count,
-                      samples.size());
-  std::vector<double> sorted(samples.begin(), samples.end());
-  std::sort(sorted.begin(), sorted.end());
-  std::vector<double> sum(sorted.size() + 1, 0.0);
-  for (std::size_t s = 0; s < sorted.size(); ++s) sum[s + 1] = sum[s] + sorted[s];
-  std::vector<double> levels;
-  for (std::int64_t c = 0; c < count; ++c) {
-    const double at = (static_cast<double>(c) + 0.5) / static_cast<double>(count);
-    levels.push_back(sorted[static_cast<std::size_t>(at * static_cast<double>(sorted.size()))]);
-  }
-  for (int iteration = 0; iteration < 10000; ++iteration) {
-    std::vector<double> next = levels;
-    std::size_t begin = 0;
-    for (std::size_t c = 0; c < levels.size(); ++c) {
-      const bool last = c + 1 == levels.size();
-      const std::size_t end =
-          last
-              ? sorted.size()
-              : static_cast<std::size_t>(
-                    std::upper_bound(sorted.begin(), sorted.end(), 0.5 * (levels[c] + levels[c + 1])) - sorted.begin());
-      if (end > begin) next[c] = (sum[end] - sum[begin]) / static_cast<double>(end - begin);
-      begin = std::max(begin, end);
-    }
-    if (next == levels) break;
-    levels = std::move(next);
-  }
-  levels.erase(std::unique(levels.begin(), levels.end()), levels.end());
-  return levels;
 }
 
 }  // namespace tessera::circuit

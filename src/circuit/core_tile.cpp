@@ -17,7 +17,8 @@ using Owning = std::conditional_t<std::is_same_v<T, float>, Matrix, RealMatrix>;
 
 /// Lines whose currents meet before a converter, and that converter.
 struct Branch {
-  std::vector<LineCurrents> lines;  ///< subtracted in the array: the second from the first
+  /// Subtracted in the array: the second from the first. Shared by tiles that differ in their converters only.
+  std::vector<std::shared_ptr<const LineCurrents>> lines;
   std::optional<Converters> converters;
   double sign = 1.0;
 };
@@ -48,14 +49,16 @@ struct CoreTile::Implementation {
   InputConverter input;
   std::int64_t inputs = 0, outputs = 0, lines = 0;
   std::vector<Slice> slices;
+  random::Address address;
   random::Stream noise, rounding;
+  bool calibrated = true;
   bool baseline = false;
   bool two_passes = false;  ///< gates: positive inputs, then negative ones
 
   Implementation(const CrossbarParameters& p, const WeightLimits& l) : parameters(p), limits(l), input(p) {}
 
-  void build_slice(const SliceCells& cells, int index, const random::Address& address, Precision precision,
-                   Parallel parallel);
+  void build_slice(const SliceCells& cells, int index, Precision precision, Parallel parallel);
+  void build_converters(std::span<const ConverterSetting> settings);
   template <class T>
   void clip(BasicMatrixView<T> currents, TileCounts* counts) const;
   /// The currents in front of a branch's converter for one input slice.
@@ -73,45 +76,54 @@ struct CoreTile::Implementation {
   void multiply(BasicMatrixView<const T> x, BasicMatrixView<T> y, const CallAddress& call, TileCounts* counts) const;
 };
 
-void CoreTile::Implementation::build_slice(const SliceCells& cells, int index, const random::Address& address,
-                                           Precision precision, Parallel parallel) {
+void CoreTile::Implementation::build_slice(const SliceCells& cells, int index, Precision precision, Parallel parallel) {
   Wires wires = normalised_wires(parameters, inputs);
   const auto& off = parameters.array.parasitics.disable_slices;
   if (std::find(off.begin(), off.end(), index) != off.end())
     wires = Wires{.current_from_input = wires.current_from_input};
-  const auto lines_of = [&](ArrayCells array, bool separate) {
-    return LineCurrents(parameters, std::move(array), separate, wires, precision, parallel);
-  };
   Slice slice;
-  const auto add_branch = [&](std::vector<LineCurrents> lines_in_branch, double sign) {
-    Branch branch{.lines = std::move(lines_in_branch), .converters = {}, .sign = sign};
-    if (parameters.adc.converts())
-      branch.converters.emplace(parameters.adc, parameters.compat, converter_range(parameters, inputs, index), lines,
-                                address, static_cast<std::uint32_t>(2 * index) + (sign < 0.0 ? 1U : 0U));
-    slice.branches.push_back(std::move(branch));
+  const auto add_line = [&](double sign, ArrayCells array, bool separate) {
+    if (slice.branches.empty() || slice.branches.back().sign != sign) slice.branches.push_back({{}, {}, sign});
+    slice.branches.back().lines.push_back(
+        std::make_shared<const LineCurrents>(parameters, std::move(array), separate, wires, precision, parallel));
   };
-  std::vector<LineCurrents> both;
   if (!parameters.has_pairs()) {
-    both.push_back(lines_of({cells.positive, {}}, false));
-    add_branch(std::move(both), 1.0);
+    add_line(1.0, {cells.positive, {}}, false);
   } else if (parameters.core.balanced.interleaved_posneg) {
-    both.push_back(lines_of({cells.positive, cells.negative}, false));
-    add_branch(std::move(both), 1.0);
+    add_line(1.0, {cells.positive, cells.negative}, false);
   } else if (parameters.subtracts_in_array() && parameters.array.Icol_max == 0.0) {
-    both.push_back(lines_of({cells.positive, cells.negative}, true));
-    add_branch(std::move(both), 1.0);
-  } else if (parameters.subtracts_in_array()) {
-    both.push_back(lines_of({cells.positive, {}}, false));
-    both.push_back(lines_of({cells.negative, {}}, false));
-    add_branch(std::move(both), 1.0);
+    add_line(1.0, {cells.positive, cells.negative}, true);
   } else {
-    both.push_back(lines_of({cells.positive, {}}, false));
-    add_branch(std::move(both), 1.0);
-    std::vector<LineCurrents> negative;
-    negative.push_back(lines_of({cells.negative, {}}, false));
-    add_branch(std::move(negative), -1.0);
+    add_line(1.0, {cells.positive, {}}, false);
+    add_line(parameters.subtracts_in_array() ? 1.0 : -1.0, {cells.negative, {}}, false);
   }
   slices.push_back(std::move(slice));
+}
+
+void CoreTile::Implementation::build_converters(std::span<const ConverterSetting> settings) {
+  const AdcParameters& asked = parameters.adc;
+  if (!asked.converts()) return;
+  const bool waits = asked.waits_for_calibration();
+  const auto complete = [&](const ConverterSetting& s) { return !asked.wants_optimal_levels() || s.levels.size() > 1; };
+  calibrated = !waits || (!settings.empty() && std::all_of(settings.begin(), settings.end(), complete));
+  if (!calibrated) return;
+  require<InputError>(!waits || settings.size() == slices.size(),
+                      "settings for the converters of {} weight slices do not fit {} slices", settings.size(),
+                      slices.size());
+  for (std::size_t s = 0; s < slices.size(); ++s) {
+    AdcParameters adc = asked;
+    if (adc.wants_optimal_levels() && waits && !settings[s].levels.empty()) adc.levels = settings[s].levels;
+    const bool range_found = waits && asked.adc_range_option == AdcRangeOption::CALIBRATED &&
+                             asked.calibrated_range.empty() && !asked.has_listed_levels();
+    AdcRange range = range_found ? settings[s].range : converter_range(parameters, inputs, static_cast<int>(s));
+    if (asked.model == AdcModel::SignMagnitudeADC && range_found) {
+      const double end = std::max(std::abs(range.low), std::abs(range.high));
+      range = {-end, end};
+    }
+    for (Branch& branch : slices[s].branches)
+      branch.converters.emplace(adc, parameters.compat, range, lines, address,
+                                static_cast<std::uint32_t>(2 * s) + (branch.sign < 0.0 ? 1U : 0U));
+  }
 }
 
 template <class T>
@@ -130,12 +142,12 @@ void CoreTile::Implementation::clip(BasicMatrixView<T> currents, TileCounts* cou
 template <class T>
 void CoreTile::Implementation::branch_currents(const Branch& branch, BasicMatrixView<const T> v, ConversionDraws draws,
                                                BasicMatrixView<T> out, TileCounts* counts) const {
-  branch.lines[0].run(v, draws, out);
+  branch.lines[0]->run(v, draws, out);
   clip(out, counts);
   if (branch.lines.size() == 1) return;
   Owning<T> other(out.rows, out.cols);
   draws.event ^= 1U << 30;
-  branch.lines[1].run(v, draws, other.view());
+  branch.lines[1]->run(v, draws, other.view());
   clip(other.view(), counts);
   accumulate(out, BasicMatrixView<const T>(other.view()), -1.0);
 }
@@ -166,9 +178,9 @@ void CoreTile::Implementation::convert_branch(const Branch& branch, std::size_t 
   Owning<T> current(v.rows, lines);
   std::array<Owning<T>, 2> held;  // charge of the positive and the negative pass
   const auto convert = [&](BasicMatrixView<T> values, std::uint32_t at) {
-    if (branch.converters)
-      branch.converters->convert(values, {rounding, event + at, call.first_vector},
-                                 counts != nullptr ? &counts->slices[slice] : nullptr);
+    ConversionCounts* const met = counts != nullptr ? &counts->slices[slice] : nullptr;
+    if (met != nullptr) met->observe(BasicMatrixView<const T>(values));
+    if (branch.converters) branch.converters->convert(values, {rounding, event + at, call.first_vector}, met);
   };
   input_slices<T>(v, [&](int k, double pass, BasicMatrixView<const T> part) {
     const std::uint32_t at = static_cast<std::uint32_t>(k) + (pass < 0.0 ? 128U : 0U);
@@ -227,6 +239,10 @@ void CoreTile::Implementation::multiply(BasicMatrixView<const T> x, BasicMatrixV
   require<InputError>(x.cols == inputs && y.cols == outputs && x.rows == y.rows,
                       "a block of {}x{} inputs and {}x{} outputs does not fit a tile of {} inputs and {} outputs",
                       x.rows, x.cols, y.rows, y.cols, inputs, outputs);
+  if (!calibrated)
+    throw ConfigError("xbar.adc.mvm.calibrated_range",
+                      "the converters have no range yet; run tessera calibrate and use the model it writes, give one "
+                      "pair per weight slice, or choose adc_range_option: MAX");
   if (counts != nullptr && counts->slices.size() < slices.size()) counts->slices.resize(slices.size());
   Owning<T> v(x.rows, x.cols), u(x.rows, lines);
   input.convert(x, v.view());
@@ -248,6 +264,11 @@ void CoreTile::Implementation::multiply(BasicMatrixView<const T> x, BasicMatrixV
     for (std::int64_t j = 0; j < y.cols; ++j) y(r, j) = static_cast<T>(scale * total(r, j));
 }
 
+CoreTile::CoreTile(const CoreTile& other) : implementation_(std::make_unique<Implementation>(*other.implementation_)) {}
+CoreTile& CoreTile::operator=(const CoreTile& other) {
+  implementation_ = std::make_unique<Implementation>(*other.implementation_);
+  return *this;
+}
 CoreTile::~CoreTile() = default;
 CoreTile::CoreTile(CoreTile&&) noexcept = default;
 CoreTile& CoreTile::operator=(CoreTile&&) noexcept = default;
@@ -264,8 +285,10 @@ CoreTile::CoreTile(const CrossbarParameters& parameters, const CellState& state,
   own.baseline = subtracts_baseline(parameters);
   own.two_passes = !parameters.array.parasitics.current_from_input && parameters.array.parasitics.enable &&
                    parameters.dac.is_signed && parameters.compat.gated_signed == GatedSigned::TWO_PASS;
+  own.address = address;
   for (std::size_t s = 0; s < state.slices.size(); ++s)
-    own.build_slice(state.slices[s], static_cast<int>(s), address, precision, parallel);
+    own.build_slice(state.slices[s], static_cast<int>(s), precision, parallel);
+  own.build_converters({});
 }
 
 std::int64_t CoreTile::inputs() const {
@@ -278,7 +301,7 @@ std::int64_t CoreTile::bytes() const {
   std::int64_t sum = 0;
   for (const Slice& slice : implementation_->slices)
     for (const Branch& branch : slice.branches)
-      for (const LineCurrents& lines : branch.lines) sum += lines.bytes();
+      for (const auto& lines : branch.lines) sum += lines->bytes();
   return sum;
 }
 
@@ -289,28 +312,14 @@ void CoreTile::multiply(ConstRealView x, RealView y, const CallAddress& call, Ti
   implementation_->multiply(x, y, call, counts);
 }
 
-std::vector<float> CoreTile::converter_inputs(ConstMatrixView x, int slice) const {
-  const Implementation& own = *implementation_;
-  const Slice& wanted = own.slices.at(static_cast<std::size_t>(slice));
-  Matrix v(x.rows, x.cols), current(x.rows, own.lines);
-  own.input.convert(x, v.view());
-  std::vector<float> seen;
-  const bool each = own.parameters.adc.adc_per_ibit;
-  for (const Branch& branch : wanted.branches) {
-    std::array<Matrix, 2> held;
-    own.input_slices<float>(v.view(), [&](int k, double pass, ConstMatrixView part) {
-      own.branch_currents<float>(branch, part, {own.noise, static_cast<std::uint32_t>(k), 0}, current.view(), nullptr);
-      if (each) {
-        seen.insert(seen.end(), current.values().begin(), current.values().end());
-      } else {
-        Matrix& charge = held[pass < 0.0 ? 1 : 0];
-        if (charge.rows() == 0) charge = Matrix(x.rows, own.lines);
-        accumulate<float>(charge.view(), ConstMatrixView(current.view()), own.input.weight(k));
-      }
-    });
-    for (const Matrix& charge : held) seen.insert(seen.end(), charge.values().begin(), charge.values().end());
-  }
-  return seen;
+CoreTile CoreTile::with_converters(std::span<const ConverterSetting> settings) const {
+  CoreTile tile(*this);
+  tile.implementation_->build_converters(settings);
+  return tile;
+}
+
+bool CoreTile::calibrated() const {
+  return implementation_->calibrated;
 }
 
 }  // namespace tessera::circuit

@@ -270,27 +270,6 @@ void validate(const CrossbarParameters& parameters) {
   if (!problems.empty()) throw ConfigError(std::move(problems));
 }
 
-std::vector<std::string> remarks(const CrossbarParameters& p) {
-  std::vector<std::string> texts;
-  if (p.dac.model == DacModel::QuantizerDAC && p.dac.bits > 0 && p.dac.is_signed)
-    texts.emplace_back(
-        "xbar.dac.mvm.model: a signed QuantizerDAC has no level at 0 (every zero input becomes half a step); "
-        "SignMagnitudeDAC has one");
-  if (p.adc.converts() && p.adc.adc_range_option == AdcRangeOption::CALIBRATED && p.adc.calibrated_range.size() > 1) {
-    const auto& ranges = p.adc.calibrated_range;
-    for (std::size_t k = 1; k < ranges.size(); ++k) {
-      const double octaves = std::log2((ranges[k].high - ranges[k].low) / (ranges[0].high - ranges[0].low));
-      if (std::abs(octaves - std::rint(octaves)) > 1e-6) {
-        texts.emplace_back(
-            "xbar.adc.mvm.calibrated_range: the ranges of the slices are not powers of two apart, so shift-and-add "
-            "needs multipliers");
-        break;
-      }
-    }
-  }
-  return texts;
-}
-
 Wires normalised_wires(const CrossbarParameters& p, std::int64_t inputs) {
   const ParasiticsParameters& wires = p.array.parasitics;
   if (!wires.enable) return Wires{.current_from_input = wires.current_from_input};

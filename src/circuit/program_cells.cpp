@@ -21,11 +21,41 @@ void compensate_wires(const CrossbarParameters& parameters, std::int64_t inputs,
 
 }  // namespace
 
-CellState program_cells(const CrossbarParameters& parameters, ConstRealView w, const random::Address& address) {
+CellState target_cells(const CrossbarParameters& parameters, ConstRealView w) {
   CellState state{weight_cells(parameters, w)};
-  const CellParameters& cell = parameters.device;
   if (parameters.compensate == Compensation::wires && parameters.array.parasitics.enable)
     compensate_wires(parameters, w.cols, state);
+  return state;
+}
+
+RealMatrix stacked(const CellState& state) {
+  std::int64_t rows = 0;
+  for (const SliceCells& slice : state.slices) rows += slice.positive.rows() + slice.negative.rows();
+  RealMatrix all = RealMatrix::uninitialized(rows, state.slices.front().positive.cols());
+  double* at = all.values().data();
+  for (const SliceCells& slice : state.slices)
+    for (const RealMatrix* g : {&slice.positive, &slice.negative})
+      at = std::copy(g->values().begin(), g->values().end(), at);
+  return all;
+}
+
+CellState unstacked(ConstRealView cells, const CellState& like) {
+  CellState state = like;
+  std::int64_t row = 0;
+  for (SliceCells& slice : state.slices)
+    for (RealMatrix* g : {&slice.positive, &slice.negative}) {
+      require<InputError>(row + g->rows() <= cells.rows && (g->rows() == 0 || g->cols() == cells.cols),
+                          "{}x{} conductances do not fit the arrays of the tile", cells.rows, cells.cols);
+      for (std::int64_t j = 0; j < g->rows(); ++j, ++row) std::copy_n(cells.row(row), cells.cols, g->view().row(j));
+    }
+  require<InputError>(row == cells.rows, "{}x{} conductances do not fit the arrays of the tile", cells.rows,
+                      cells.cols);
+  return state;
+}
+
+CellState program_cells(const CrossbarParameters& parameters, ConstRealView w, const random::Address& address) {
+  CellState state = target_cells(parameters, w);
+  const CellParameters& cell = parameters.device;
   const random::Stream programming(address, random::Purpose::cell_programming);
   const random::Stream drift(address, random::Purpose::cell_drift);
   std::uint32_t array = 0;

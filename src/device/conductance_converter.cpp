@@ -202,8 +202,9 @@ std::vector<double> device_factors(const ConductanceConverter& converter) {
 
 Conversion make_conversion(const ConductanceConverter& converter, std::span<const float> weights) {
   const Range range = range_of(weights);
-  if (std::holds_alternative<SingleDeviceConductanceConverter>(converter))
-    return {full_scale(converter) / std::max(range.high - range.low, smallest_maximum), range.low};
+  const auto* const single = std::get_if<SingleDeviceConductanceConverter>(&converter);
+  if (single != nullptr && single->normalised) return {single->g_max, single->g_min / single->g_max};
+  if (single != nullptr) return {full_scale(converter) / std::max(range.high - range.low, smallest_maximum), range.low};
   return {full_scale(converter) / std::max({-range.low, range.high, smallest_maximum}), 0.0};
 }
 

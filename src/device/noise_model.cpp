@@ -197,6 +197,17 @@ ConductanceConverter converter(const NoiseModel& model) {
   return std::visit(ConverterOf{}, model);
 }
 
+void set_converter(NoiseModel& model, const ConductanceConverter& converter) {
+  std::visit(
+      [&](auto& m) {
+        if constexpr (requires { m.pcm; })
+          m.pcm.g_converter = converter;
+        else
+          m.g_converter = converter;
+      },
+      model);
+}
+
 double programming_sigma(const NoiseModel& model, double g) {
   return std::visit([g](const auto& law) { return law.sigma(g); }, laws::make_law(model));
 }

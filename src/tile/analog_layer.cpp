@@ -256,6 +256,30 @@ void AnalogLayer::set_tile_weights(std::int64_t t, ConstMatrixView weights) {
   tile.product.set_weights(weights);
 }
 
+Matrix AnalogLayer::device_targets(std::int64_t t) const {
+  const LayerTile& tile = impl_->tile(t);
+  Matrix cells = (tile.target ? tile.target : tile.product.engine())->cells();
+  return cells.rows() > 0 ? cells : target_tile_weights(t);
+}
+
+void AnalogLayer::set_devices(std::int64_t t, ConstMatrixView values) {
+  LayerTile& tile = impl_->tile(t);
+  const std::shared_ptr<const Engine> target = tile.target ? tile.target : tile.product.engine();
+  const std::shared_ptr<const Engine> programmed = target->with_cells(values);
+  if (!programmed) return set_tile_weights(t, values);
+  tile.target = target;
+  tile.product.set_engine(programmed);
+}
+
+bool AnalogLayer::converters_calibrated() const {
+  return std::all_of(impl_->tiles.begin(), impl_->tiles.end(),
+                     [](const LayerTile& tile) { return tile.product.engine()->calibrated(); });
+}
+
+std::optional<circuit::WireLoss> AnalogLayer::wire_loss(std::int64_t t, Parallel parallel) const {
+  return impl_->tile(t).product.engine()->wire_loss(parallel);
+}
+
 const FrozenDraws& AnalogLayer::frozen(std::int64_t t) const {
   return impl_->tile(t).product.frozen();
 }
@@ -333,9 +357,16 @@ void AnalogLayer::set_state(const LayerState& state) {
     require<InputError>(!ranges || (std::isfinite(s.input_range) && s.input_range > 0.0F),
                         "input range {} in the state of tile {} is not a positive number", s.input_range, t);
   }
+  const bool new_converters = !state.converters.empty() && state.converters != impl_->state.converters;
   impl_->state = state;
   for (std::int64_t t = 0; t < tile_count(); ++t) {
     LayerTile& tile = impl_->tile(t);
+    if (new_converters) {
+      if (auto engine = tile.product.engine()->with_converters(state.converters))
+        tile.product.set_engine(std::move(engine));
+      if (tile.target)
+        if (auto engine = tile.target->with_converters(state.converters)) tile.target = std::move(engine);
+    }
     if (tile.output_quantizer && !impl_->tile_state(t).output_quantizer.delta.empty())
       tile.output_quantizer->set_quantizer_state(impl_->tile_state(t).output_quantizer);
     impl_->refresh(t);

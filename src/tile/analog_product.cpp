@@ -50,7 +50,11 @@ AnalogProduct::AnalogProduct(const IOParameters& io, std::shared_ptr<const Engin
 }
 
 void AnalogProduct::set_weights(ConstMatrixView weights) {
-  engine_ = engine_->with_weights(weights);
+  set_engine(engine_->with_weights(weights));
+}
+
+void AnalogProduct::set_engine(std::shared_ptr<const Engine> engine) {
+  engine_ = std::move(engine);
   set_frozen(std::move(frozen_));
 }
 

@@ -33,6 +33,8 @@ class AnalogProduct {
   float output_bound() const { return adc_.bound; }
 
   void set_weights(ConstMatrixView weights);
+  /// Another engine of the same shape.
+  void set_engine(std::shared_ptr<const Engine> engine);
   const std::shared_ptr<const Engine>& engine() const { return engine_; }
   /// Of the negative pass where it has weights of its own, else null.
   const std::shared_ptr<const Engine>& negative_engine() const { return negative_engine_; }

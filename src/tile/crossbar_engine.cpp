@@ -107,25 +107,63 @@ class CrossbarEngine final : public Engine {
         normalised_(circuit::normalised_weights(parameters.core.weights, limits, widened(weights).view())),
         state_(circuit::program_cells(parameters, normalised_.view(), address)),
         tile_(parameters, state_, limits, address, circuit::Precision::single) {}
+  /// With the cells of `state` in place of those of `like`.
+  CrossbarEngine(const CrossbarEngine& like, circuit::CellState state)
+      : parameters_(like.parameters_),
+        limits_(like.limits_),
+        address_(like.address_),
+        normalised_(circuit::stored_weights(parameters_, state)),
+        state_(std::move(state)),
+        settings_(like.settings_),
+        tile_(parameters_, state_, limits_, address_, circuit::Precision::single) {
+    weights_ = circuit::rounded(normalised_.view());
+    for (float& w : weights_.values()) w *= static_cast<float>(limits_.scale());
+    if (!settings_.empty()) tile_ = tile_.with_converters(settings_);
+  }
 
   std::int64_t inputs() const override { return weights_.cols(); }
   std::int64_t outputs() const override { return weights_.rows(); }
   std::int64_t bytes() const override { return tile_.bytes(); }
   Matrix weights() const override { return weights_; }
   std::shared_ptr<const Engine> with_weights(ConstMatrixView weights) const override {
-    return std::make_shared<CrossbarEngine>(parameters_, limits_, address_, weights);
+    auto engine = std::make_shared<CrossbarEngine>(parameters_, limits_, address_, weights);
+    engine->set_converters(settings_);
+    return engine;
+  }
+  Matrix cells() const override {
+    return circuit::rounded(circuit::stacked(circuit::target_cells(parameters_, normalised_.view())).view());
+  }
+  std::shared_ptr<const Engine> with_cells(ConstMatrixView cells) const override {
+    return std::make_shared<CrossbarEngine>(*this, circuit::unstacked(widened(cells).view(), state_));
+  }
+  std::shared_ptr<const Engine> with_converters(std::span<const circuit::ConverterSetting> settings) const override {
+    auto engine = std::make_shared<CrossbarEngine>(*this);
+    engine->set_converters({settings.begin(), settings.end()});
+    return engine;
+  }
+  bool calibrated() const override { return tile_.calibrated(); }
+  std::optional<circuit::WireLoss> wire_loss(Parallel parallel) const override {
+    if (!parameters_.array.parasitics.enable) return std::nullopt;
+    return circuit::wire_loss(parameters_, state_, address_, parallel);
   }
 
   void run(const EngineCall& call, EngineScratch&) const override {
+    if (call.statistics == nullptr) {
+      tile_.multiply(call.z, call.v, {call.first_vector, call.event});
+      return;
+    }
+    LayerStatistics& statistics = *call.statistics;
     circuit::TileCounts counts;
-    const bool counting = call.statistics != nullptr && parameters_.adc.converts();
-    tile_.multiply(call.z, call.v, {call.first_vector, call.event}, counting ? &counts : nullptr);
-    if (!counting) return;
+    for (const circuit::ConversionCounts& slice : statistics.converters) counts.slices.push_back(slice.blank());
+    tile_.multiply(call.z, call.v, {call.first_vector, call.event}, &counts);
     // The tile counts one conversion per output for every product; the crossbar knows better.
-    call.statistics->adc_conversions -= call.z.rows * outputs();
-    for (const circuit::ConversionCounts& slice : counts.slices) {
-      call.statistics->adc_conversions += slice.conversions;
-      call.statistics->adc_saturated += slice.below + slice.above;
+    if (parameters_.adc.converts()) statistics.adc_conversions -= call.z.rows * outputs();
+    statistics.line_clipped += counts.line_clipped;
+    if (statistics.converters.size() < counts.slices.size()) statistics.converters.resize(counts.slices.size());
+    for (std::size_t s = 0; s < counts.slices.size(); ++s) {
+      statistics.converters[s].add(counts.slices[s]);
+      statistics.adc_conversions += counts.slices[s].conversions;
+      statistics.adc_saturated += counts.slices[s].below + counts.slices[s].above;
     }
   }
 
@@ -134,19 +172,20 @@ class CrossbarEngine final : public Engine {
   }
 
  private:
+  void set_converters(std::vector<circuit::ConverterSetting> settings) {
+    settings_ = std::move(settings);
+    if (!settings_.empty()) tile_ = tile_.with_converters(settings_);
+  }
+
   CrossbarParameters parameters_;
   circuit::WeightLimits limits_;
   random::Address address_;
   Matrix weights_;
   RealMatrix normalised_;
   circuit::CellState state_;
+  std::vector<circuit::ConverterSetting> settings_;
   circuit::CoreTile tile_;
 };
-
-bool has_levels(const circuit::AdcParameters& adc) {
-  const auto* levels = std::get_if<std::vector<double>>(&adc.levels);
-  return levels != nullptr && !levels->empty();
-}
 
 }  // namespace
 
@@ -174,16 +213,19 @@ std::vector<Problem> crossbar_problems(const RpuParameters& p) {
             "layers of networks are cut into tiles of EQUAL size");
   require(!crossbar.core.inputs.percentile, "crossbar.core.mapping.inputs.mvm.percentile",
           "input limits of networks come from calibration: pre_post.input_range with min and max here");
-  require(!(crossbar.adc.converts() && crossbar.adc.adc_range_option == circuit::AdcRangeOption::CALIBRATED &&
-            crossbar.adc.calibrated_range.empty() && !has_levels(crossbar.adc)),
-          "crossbar.xbar.adc.mvm.calibrated_range",
-          "no range is given; give one pair per weight slice, or choose adc_range_option: MAX");
-  require(
-      !(crossbar.adc.converts() && std::holds_alternative<circuit::OptimalLevels>(crossbar.adc.levels)),
-      "crossbar.xbar.adc.mvm.levels",
-      "optimal levels are found from the column currents of a layer, which nothing measures in a network yet; give the "
-      "list of levels");
   return problems;
+}
+
+CrossbarCount crossbar_count(const CrossbarParameters& p, const TilePlace& place) {
+  const bool interleaved = p.has_pairs() && p.core.balanced.interleaved_posneg;
+  CrossbarCount count;
+  count.arrays = interleaved ? p.slices() : p.cells_per_weight();
+  if (!p.adc.converts()) return count;
+  const std::int64_t lines = place.outputs + (p.has_unit_column() ? 1 : 0);
+  const bool shared = p.adc.is_circuit() && p.adc.model != circuit::AdcModel::RampADC;
+  const std::int64_t each = shared ? (lines + p.adc.group_size - 1) / p.adc.group_size : lines;
+  count.converters = each * p.slices() * (p.has_pairs() && !p.subtracts_in_array() ? 2 : 1);
+  return count;
 }
 
 IOParameters bare_forward() {
@@ -198,12 +240,20 @@ IOParameters bare_forward() {
   return io;
 }
 
+MappingParameter crossbar_mapping(const RpuParameters& parameters) {
+  MappingParameter mapping = parameters.mapping;
+  if (!parameters.crossbar) return mapping;
+  const circuit::CoreParameters& core = parameters.crossbar->core;
+  if (core.rows_max > 0) mapping.max_input_size = static_cast<int>(core.rows_max);
+  if (core.cols_max > 0) mapping.max_output_size = static_cast<int>(core.cols_max);
+  return mapping;
+}
+
 RpuParameters with_crossbar_tiles(const RpuParameters& parameters) {
   RpuParameters p = parameters;
   if (!p.crossbar) return p;
   p.forward = bare_forward();
-  if (p.crossbar->core.rows_max > 0) p.mapping.max_input_size = static_cast<int>(p.crossbar->core.rows_max);
-  if (p.crossbar->core.cols_max > 0) p.mapping.max_output_size = static_cast<int>(p.crossbar->core.cols_max);
+  p.mapping = crossbar_mapping(parameters);
   return p;
 }
 

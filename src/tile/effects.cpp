@@ -70,6 +70,8 @@ const EffectKey* find_effect_key(const std::string& key) {
 
 bool is_on(const Effect& effect, const AnalogParameters& parameters) {
   if (effect.is_on == nullptr || (perfect(parameters.rpu) && !effect.with_perfect_product)) return false;
+  // What `forward` says of products means nothing to a crossbar.
+  if (parameters.rpu.crossbar && !effect.with_perfect_product && !effect.on_crossbars) return false;
   return effect.is_on(parameters);
 }
 

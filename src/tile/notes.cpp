@@ -152,7 +152,16 @@ void note_periphery(Notes& notes, const RpuParameters& p) {
 
 std::vector<ParameterNote> notes(const RpuParameters& parameters) {
   Notes notes;
-  note_forward(notes, parameters.forward);
+  if (parameters.crossbar) {
+    for (const circuit::Remark& remark : circuit::remarks(*parameters.crossbar))
+      notes.add("crossbar." + remark.key, remark.message);
+    IOParameters forward = parameters.forward;
+    forward.noise_management = defaults.forward.noise_management;  // calibrations and crossbars do without it
+    if (forward != defaults.forward)
+      notes.add("forward", "has no effect: `crossbar` has its own converters, cells and wires");
+  } else {
+    note_forward(notes, parameters.forward);
+  }
   note_mapping(notes, parameters.mapping);
   note_periphery(notes, parameters);
   return notes.take();

@@ -12,6 +12,13 @@ double fraction(std::int64_t part, std::int64_t whole) {
 
 }  // namespace
 
+LayerStatistics LayerStatistics::blank() const {
+  LayerStatistics counts;
+  counts.activity = activity;
+  for (const circuit::ConversionCounts& slice : converters) counts.converters.push_back(slice.blank());
+  return counts;
+}
+
 LayerStatistics& LayerStatistics::operator+=(const LayerStatistics& other) {
   vectors += other.vectors;
   inputs += other.inputs;
@@ -28,6 +35,9 @@ LayerStatistics& LayerStatistics::operator+=(const LayerStatistics& other) {
   dac_bit_sum += other.dac_bit_sum;
   dac_peak = std::max(dac_peak, other.dac_peak);
   adc_peak = std::max(adc_peak, other.adc_peak);
+  line_clipped += other.line_clipped;
+  if (converters.size() < other.converters.size()) converters.resize(other.converters.size());
+  for (std::size_t s = 0; s < other.converters.size(); ++s) converters[s].add(other.converters[s]);
   return *this;
 }
 

@@ -140,16 +140,91 @@ TEST(CrossbarEngine, GradientsGoThroughTheWires) {
     }
 }
 
-TEST(CrossbarEngine, LevelsThatNobodyFoundAreRefused) {
+TEST(CrossbarEngine, ConvertersWaitForCalibration) {
+  const Matrix w = uniforms(5, 20, 15), x = uniforms(30, 20, 16);
   RpuParameters p = on_crossbar();
+  p.crossbar->core.rows_max = 8;
   p.crossbar->adc.model = circuit::AdcModel::QuantizerADC;
-  p.crossbar->adc.bits = 4;
+  p.crossbar->adc.bits = 5;
+  AnalogLayer layer(p, w.view(), {}, {});
+  EXPECT_FALSE(layer.converters_calibrated());
+  EXPECT_THROW(forward(layer, x), ConfigError);
+  LayerState state = layer.state();
+  state.converters = {{{-2.5, 2.0}, {}}};
+  layer.set_state(state);
+  ASSERT_TRUE(layer.converters_calibrated());
+  const Matrix calibrated = forward(layer, x);
+  RpuParameters given = p;
+  given.crossbar->adc.calibrated_range = {{-2.5, 2.0}};
+  const AnalogLayer same(given, w.view(), {}, {});
+  EXPECT_EQ(largest_difference(calibrated, forward(same, x)), 0.0F);
+  // Other weights keep the range; optimal levels are another thing to wait for.
+  layer.set_tile_weights(0, layer.target_tile_weights(0).view());
+  EXPECT_EQ(largest_difference(calibrated, forward(layer, x)), 0.0F);
+  p.crossbar->adc.levels = circuit::OptimalLevels{};
   p.crossbar->adc.adc_range_option = circuit::AdcRangeOption::MAX;
   EXPECT_TRUE(crossbar_problems(p).empty());
-  p.crossbar->adc.levels = circuit::OptimalLevels{};
-  const std::vector<Problem> problems = crossbar_problems(p);
-  ASSERT_EQ(problems.size(), 1U);
-  EXPECT_EQ(problems[0].key, "crossbar.xbar.adc.mvm.levels");
+  AnalogLayer optimal(p, w.view(), {}, {});
+  optimal.set_state(state);
+  EXPECT_FALSE(optimal.converters_calibrated()) << "a range is no list of levels";
+  state.converters = {{{-2.5, 2.0}, {-2.0, -0.5, 0.5, 2.0}}};
+  optimal.set_state(state);
+  EXPECT_TRUE(optimal.converters_calibrated());
+}
+
+TEST(CrossbarEngine, CurrentsAreCountedWithAndWithoutConverters) {
+  const Matrix w = uniforms(6, 10, 17), x = uniforms(50, 10, 18);
+  RpuParameters p = on_crossbar();
+  p.crossbar->core.style = circuit::CoreStyle::BITSLICED;
+  p.crossbar->core.weight_bits = 5;
+  AnalogLayer layer(p, w.view(), {}, {});
+  Matrix y(50, 6);
+  LayerStatistics extremes;
+  layer.forward(x.view(), y.view(), {.statistics = &extremes});
+  ASSERT_EQ(extremes.converters.size(), 2U);
+  EXPECT_EQ(extremes.adc_saturated, 0);
+  LayerStatistics whole;
+  for (const circuit::ConversionCounts& slice : extremes.converters)
+    whole.converters.emplace_back().histogram =
+        circuit::CurrentHistogram{slice.lowest, slice.highest, std::vector<std::int64_t>(64, 0)};
+  LayerStatistics pieces = whole.blank();
+  layer.forward(x.view(), y.view(), {.statistics = &whole});
+  for (const std::int64_t first : {0, 20}) {
+    Matrix part(20 + first / 2, 6);
+    layer.forward(x.view().rows_from(first, part.rows()), part.view(),
+                  {.first_vector = static_cast<std::uint64_t>(first), .statistics = &pieces});
+  }
+  EXPECT_EQ(pieces.converters, whole.converters);
+  std::int64_t sum = 0;
+  for (const std::int64_t n : whole.converters[1].histogram->bins) sum += n;
+  EXPECT_EQ(sum, 300);
+}
+
+// What devices hold is what the product computes with; the weights in use follow.
+TEST(CrossbarEngine, CellsCanBeProgrammedFromOutside) {
+  const Matrix w = uniforms(6, 10, 19), x = uniforms(4, 10, 20);
+  for (const auto style : {circuit::CoreStyle::BALANCED, circuit::CoreStyle::OFFSET, circuit::CoreStyle::BITSLICED})
+    for (const auto offset : {circuit::OffsetStyle::DIGITAL_OFFSET, circuit::OffsetStyle::UNIT_COLUMN_SUBTRACTION}) {
+      RpuParameters p = on_crossbar();
+      p.crossbar->core.style = style;
+      p.crossbar->core.weight_bits = 8;
+      p.crossbar->core.bit_sliced = {circuit::BitSlicedStyle::OFFSET, 2};
+      p.crossbar->core.offset.style = offset;
+      AnalogLayer layer(p, w.view(), {}, {});
+      const Matrix before = forward(layer, x), target = layer.target_tile_weights(0);
+      Matrix cells = layer.device_targets(0);
+      ASSERT_EQ(cells.rows(), (6 + (p.crossbar->has_unit_column() ? 1 : 0)) * p.crossbar->cells_per_weight());
+      layer.set_devices(0, cells.view());
+      EXPECT_LT(largest_difference(forward(layer, x), before), 1e-5F);
+      const Matrix weights = layer.tile_weights(0);
+      for (std::size_t c = 0; c < weights.values().size(); ++c)
+        EXPECT_NEAR(weights.values()[c], w.values()[c], style == circuit::CoreStyle::BITSLICED ? 0.005 : 1e-5);
+      for (float& g : cells.values()) g *= 0.9F;
+      layer.set_devices(0, cells.view());
+      EXPECT_GT(largest_difference(forward(layer, x), before), 1e-3F);
+      EXPECT_EQ(largest_difference(layer.target_tile_weights(0), target), 0.0F);
+      EXPECT_LT(largest_difference(forward(layer, x), product(layer.tile_weights(0), x)), 1e-4F);
+    }
 }
 
 TEST(CrossbarEngine, WhatDoesNotFitIsRefused) {
@@ -159,6 +234,7 @@ TEST(CrossbarEngine, WhatDoesNotFitIsRefused) {
   p.crossbar->core.rows_max = 64;
   p.mapping.max_input_size = 128;
   p.crossbar->adc = {.model = circuit::AdcModel::QuantizerADC, .bits = 8};
+  p.crossbar->adc.calibrated_range = {{1.0, -1.0}};
   try {
     AnalogLayer(p, w.view(), {}, {});
     FAIL();

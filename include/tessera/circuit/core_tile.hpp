@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -30,12 +31,21 @@ struct CellState {
   std::vector<SliceCells> slices;
 };
 
+/// What the cells are to be programmed to for weights w [outputs, inputs] in [-1, 1]: levels, and conductances that make
+/// up for the wires (`compensate`); no error yet.
+CellState target_cells(const CrossbarParameters& parameters, ConstRealView w);
+
+/// All cells one array below the other, [arrays * lines, inputs]: slice by slice, the positive array of a pair first.
+RealMatrix stacked(const CellState& state);
+/// The inverse, for the arrays of `like`. InputError for another shape.
+CellState unstacked(ConstRealView cells, const CellState& like);
+
 /// Programs target weights w [outputs, inputs] in [-1, 1]: cell levels, programming error and drift at
 /// `parameters.device.time` (programming error always applies; the peer drops it with time > 0). Each chip (address)
 /// draws its own errors.
 CellState program_cells(const CrossbarParameters& parameters, ConstRealView w, const random::Address& address);
 
-/// What one call met, weight slice by weight slice.
+/// What one call met, weight slice by weight slice. Currents are counted where a converter is, or would be.
 struct TileCounts {
   std::vector<ConversionCounts> slices;
   std::int64_t line_clipped = 0;  ///< currents beyond Icol_max
@@ -48,11 +58,28 @@ struct CallAddress {
   std::uint32_t pass = 0;
 };
 
+/// What the wires alone take from one tile: no converter, no noise.
+struct WireLoss {
+  double signal = 0.0;  ///< sum of w^2 over all weights
+  double error = 0.0;   ///< sum of (w' - w)^2, w' the weight that the array with its wires computes with
+  RealMatrix carried;   ///< [outputs, inputs]: sum of G over the cells of a position
+  RealMatrix lost;      ///< sum of G - M, M the effective conductance; of interleaved pairs: of +-(G - M)
+};
+
+/// Of linear cells with an input source; nothing for gated arrays, which have no effective matrix.
+std::optional<WireLoss> wire_loss(const CrossbarParameters& parameters, const CellState& state,
+                                  const random::Address& address, Parallel parallel = {});
+
+/// The weights [outputs, inputs] in [-1, 1] (before limits) that cells stand for, without wires, converters and noise.
+RealMatrix stored_weights(const CrossbarParameters& parameters, const CellState& state);
+
 class CoreTile {
  public:
   /// Parameters are valid; `address` names the chip and tile for mismatch and read noise.
   CoreTile(const CrossbarParameters& parameters, const CellState& state, const WeightLimits& limits,
            const random::Address& address, Precision precision, Parallel parallel = {});
+  CoreTile(const CoreTile& other);
+  CoreTile& operator=(const CoreTile& other);
   ~CoreTile();
   CoreTile(CoreTile&&) noexcept;
   CoreTile& operator=(CoreTile&&) noexcept;
@@ -66,8 +93,12 @@ class CoreTile {
   void multiply(ConstMatrixView x, MatrixView y, const CallAddress& call, TileCounts* counts = nullptr) const;
   void multiply(ConstRealView x, RealView y, const CallAddress& call, TileCounts* counts = nullptr) const;
 
-  /// The currents that the converters of a weight slice see, one after the other: what ranges are calibrated from.
-  std::vector<float> converter_inputs(ConstMatrixView x, int slice) const;
+  /// The same tile with what calibration found for its converters, one setting per weight slice; cells and wires are
+  /// shared, not solved again. Takes the place of ranges and levels that parameters().adc leaves to calibration
+  /// (AdcParameters::waits_for_calibration); others stay as they are. InputError for another number of settings.
+  CoreTile with_converters(std::span<const ConverterSetting> settings) const;
+  /// Do its converters have ranges and levels? multiply() throws ConfigError otherwise.
+  bool calibrated() const;
 
  private:
   struct Implementation;

@@ -173,6 +173,13 @@ struct OptimalLevels {
 /// Values of the codes, ascending, in normalised current; empty: evenly spaced.
 using AdcLevels = std::variant<std::vector<double>, OptimalLevels>;
 
+/// What calibration found for the converters of one weight slice.
+struct ConverterSetting {
+  AdcRange range = {};
+  std::vector<double> levels = {};  ///< values of the codes with `levels: optimal`; empty: evenly spaced
+  bool operator==(const ConverterSetting&) const = default;
+};
+
 struct AdcParameters {
   AdcModel model = AdcModel::IdealADC;
   int bits = 0;
@@ -194,6 +201,17 @@ struct AdcParameters {
   std::vector<double> inl = {};  ///< integral nonlinearity of every code's lower threshold, LSB; code 0 unused
   bool converts() const { return model != AdcModel::IdealADC && bits > 0; }
   bool is_circuit() const { return model >= AdcModel::RampADC; }
+  /// Are the levels those of a list?
+  bool has_listed_levels() const {
+    const auto* list = std::get_if<std::vector<double>>(&levels);
+    return list != nullptr && !list->empty();
+  }
+  bool wants_optimal_levels() const { return std::holds_alternative<OptimalLevels>(levels); }
+  /// Is a range or are levels left to calibration?
+  bool waits_for_calibration() const {
+    return converts() && (wants_optimal_levels() || (adc_range_option == AdcRangeOption::CALIBRATED &&
+                                                     calibrated_range.empty() && !has_listed_levels()));
+  }
   bool operator==(const AdcParameters&) const = default;
 };
 
@@ -248,6 +266,8 @@ struct CrossbarParameters {
 
   /// Weight slices: 1 unless bit-sliced.
   int slices() const { return core.style == CoreStyle::BITSLICED ? core.bit_sliced.num_slices : 1; }
+  /// Cells per weight: arrays of all slices, pairs counted twice.
+  int cells_per_weight() const { return slices() * (has_pairs() ? 2 : 1); }
   /// Bits of every slice but the last, which takes the rest.
   int slice_bits() const;
   /// Are the two cells of a pair in arrays (or on lines) of their own?
@@ -263,9 +283,13 @@ void find_problems(const CrossbarParameters& parameters, std::vector<Problem>& p
 /// Throws ConfigError with every problem.
 void validate(const CrossbarParameters& parameters);
 
-/// What deserves a warning although it is allowed, e.g. a signed QuantizerDAC, for
-/// which 0 is no level.
-std::vector<std::string> remarks(const CrossbarParameters& parameters);
+/// What deserves a word although it is allowed, e.g. a signed QuantizerDAC, for which 0 is no level, or a value that
+/// nothing reads. Keys as in find_problems().
+struct Remark {
+  std::string key;
+  std::string message;
+};
+std::vector<Remark> remarks(const CrossbarParameters& parameters);
 
 /// The wires of arrays with these parameters and `inputs` used of rows_max lines, in units of Rmin; supply 1.
 Wires normalised_wires(const CrossbarParameters& parameters, std::int64_t inputs);

@@ -19,9 +19,12 @@ struct SinglePairConductanceConverter {
 };
 
 /// One device without a reference:  k = (g_max - g_min) / max(max W - min W, 1e-7),  g = (W - min W) k + g_min.
+/// Cells of crossbars (`normalised`, not configured: their core has split the weights): W is a conductance over g_max,
+///     k = g_max,  g = g_max W.
 struct SingleDeviceConductanceConverter {
   double g_max = 88.199997;
   double g_min = 9.0;
+  bool normalised = false;
   bool operator==(const SingleDeviceConductanceConverter&) const = default;
 };
 

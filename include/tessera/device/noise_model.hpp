@@ -162,6 +162,8 @@ const char* type_name(const NoiseModel& model);
 
 /// The converter in force (of Hermes: given or implied).
 ConductanceConverter converter(const NoiseModel& model);
+/// The same model of other cells.
+void set_converter(NoiseModel& model, const ConductanceConverter& converter);
 
 // The laws for one device, in double: what the simulation computes in float32, for documentation, plots and tests.
 

@@ -147,6 +147,14 @@ class AnalogLayer {
   /// Programs or drifts tile t: replaces the weights in use; the target stays. InputError for a wrong shape or values
   /// that are not finite.
   void set_tile_weights(std::int64_t t, ConstMatrixView weights);
+  /// What the devices of tile t are to be programmed to, and what they hold: weights in tile units as above, or, where
+  /// tiles are crossbars, normalised conductances of their cells [arrays * lines, inputs] (Engine::cells).
+  Matrix device_targets(std::int64_t t) const;
+  void set_devices(std::int64_t t, ConstMatrixView values);
+  /// Whether every converter of crossbars has a range, given or calibrated; forward() throws ConfigError otherwise.
+  bool converters_calibrated() const;
+  /// What the wires of crossbar tile t alone take; nothing without such wires.
+  std::optional<circuit::WireLoss> wire_loss(std::int64_t t, Parallel parallel = {}) const;
   /// Quantities drawn when tile t was built, and their replacement (same sizes; InputError otherwise).
   const FrozenDraws& frozen(std::int64_t t) const;
   void set_frozen(std::int64_t t, FrozenDraws frozen);

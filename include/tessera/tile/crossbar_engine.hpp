@@ -3,6 +3,7 @@
 
 #include "tessera/circuit/weight_cells.hpp"
 #include "tessera/tile/engine.hpp"
+#include "tessera/tile/mapping.hpp"
 #include "tessera/tile/parameters.hpp"
 
 /// Tiles as circuits: circuit::CoreTile in the place of the packed product (docs/models/crossbar_cores.md).
@@ -16,8 +17,19 @@ namespace tessera::tile {
 /// `forward` of layers on crossbars: no converter, no noise, no management.
 IOParameters bare_forward();
 
+/// The mapping of a layer: tiles of core.rows_max x core.cols_max where crossbars give them.
+MappingParameter crossbar_mapping(const RpuParameters& parameters);
+
 /// `parameters` as a layer on crossbars uses them: forward bare, tiles of core.rows_max x core.cols_max where given.
 RpuParameters with_crossbar_tiles(const RpuParameters& parameters);
+
+/// Arrays of a tile (weight slices, pairs counted twice; interleaved pairs are one) and analog-to-digital converters:
+/// one per line that is converted, or per group_size of them where circuits share one.
+struct CrossbarCount {
+  std::int64_t arrays = 0;
+  std::int64_t converters = 0;
+};
+CrossbarCount crossbar_count(const circuit::CrossbarParameters& parameters, const TilePlace& place);
 
 /// What is wrong with `crossbar`, alone and beside `mapping`; keys relative to the `rpu_config`.
 std::vector<Problem> crossbar_problems(const RpuParameters& parameters);

@@ -60,6 +60,8 @@ struct Effect {
   std::vector<EffectKey> keys = {};
   /// Acts where products are perfect, too: input range, devices, digital periphery.
   bool with_perfect_product = false;
+  /// Acts where tiles are crossbars, and only there; what acts in products only does not.
+  bool on_crossbars = false;
   bool over_time = false;  ///< its part is what time does after programming
   /// Whether it does anything. Null: never by itself (encodings, managements): exact where nothing else is on.
   bool (*is_on)(const AnalogParameters&) = nullptr;

@@ -2,9 +2,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "tessera/circuit/core_tile.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/random/stream.hpp"
@@ -69,6 +71,20 @@ class Engine {
   virtual std::shared_ptr<const Engine> with_weights(ConstMatrixView weights) const = 0;
 
   virtual void run(const EngineCall& call, EngineScratch& scratch) const = 0;
+
+  // Engines of circuits (crossbar_engine.hpp); a product has nothing of the kind.
+  /// What devices are programmed to: normalised conductances of all cells, [arrays * lines, inputs]. No rows: weights.
+  virtual Matrix cells() const { return {}; }
+  /// The same engine with these conductances in its cells, and no error of its own upon them.
+  virtual std::shared_ptr<const Engine> with_cells(ConstMatrixView) const { return nullptr; }
+  /// The same engine with what calibration found for its converters; null: it has none.
+  virtual std::shared_ptr<const Engine> with_converters(std::span<const circuit::ConverterSetting>) const {
+    return nullptr;
+  }
+  /// Whether its converters have ranges; run() throws ConfigError otherwise.
+  virtual bool calibrated() const { return true; }
+  /// What its wires alone take; nothing where there are none to be solved.
+  virtual std::optional<circuit::WireLoss> wire_loss(Parallel) const { return std::nullopt; }
 
   /// Matrices that run() records on request.
   virtual std::size_t recorded() const { return 0; }

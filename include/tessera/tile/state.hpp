@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "tessera/circuit/parameters.hpp"
 #include "tessera/quant/uniform_quantizer.hpp"
 
 /// What a layer has learned from data or training, apart from its weights: input ranges, learned output scales and the
@@ -23,8 +24,10 @@ struct LayerState {
   std::vector<TileState> tiles;
   quant::UniformQuantizerState bias_quantizer;    ///< empty: follows the current values
   quant::UniformQuantizerState output_quantizer;  ///< after accumulation (arrays of several tiles)
-  std::int64_t periphery_updates = 0;             ///< training forwards seen by the periphery's ranges; beyond
-                                                  ///< init_learning_after they are learned (and it stays there)
+  /// Of crossbars, by weight slice: what calibration found for their converters; empty: nothing.
+  std::vector<circuit::ConverterSetting> converters;
+  std::int64_t periphery_updates = 0;  ///< training forwards seen by the periphery's ranges; beyond
+                                       ///< init_learning_after they are learned (and it stays there)
 
   bool operator==(const LayerState&) const = default;
 };

@@ -1,5 +1,8 @@
 #pragma once
 #include <cstdint>
+#include <vector>
+
+#include "tessera/circuit/converters.hpp"
 
 /// What happened inside a layer during forward passes. Integer counts and maxima only, so that adding up pieces in any
 /// order or any split of the data gives the same numbers.
@@ -20,11 +23,14 @@ struct LayerStatistics {
   std::int64_t bound_management_failed = 0;  ///< vector-tile pairs still saturated when the rounds were used up
   std::int64_t dac_code_sum = 0;             ///< sum of |n| over the DAC codes n, in all tiles and rounds
   std::int64_t dac_bit_sum = 0;              ///< sum of the ones in |n|
-  float dac_peak = 0.0F;  ///< largest |DAC output| before noise, in DAC units (full scale = inp_bound)
-  float adc_peak = 0.0F;  ///< largest |ADC output|, in ADC units (full scale = out_bound)
+  /// Of crossbars, by weight slice: what their converters met, or would meet where there are none.
+  std::vector<circuit::ConversionCounts> converters = {};
+  std::int64_t line_clipped = 0;  ///< currents of crossbar lines beyond Icol_max
+  float dac_peak = 0.0F;          ///< largest |DAC output| before noise, in DAC units (full scale = inp_bound)
+  float adc_peak = 0.0F;          ///< largest |ADC output|, in ADC units (full scale = out_bound)
 
   /// Nothing counted yet, counting the same.
-  LayerStatistics blank() const { return {.activity = activity}; }
+  LayerStatistics blank() const;
   LayerStatistics& operator+=(const LayerStatistics& other);
   bool operator==(const LayerStatistics&) const = default;
 
