@@ -15,9 +15,9 @@ bool is_netcdf_name(const std::string& name) {
 std::set<std::string> taken_names(const Header& header) {
   std::set<std::string> taken{"config", "reference", "layers", "spiking", "cost", "runtime"};
   for (const Variable& row : variables()) taken.emplace(row.name);
-  for (const Dim dim :
-       {Dim::time, Dim::repeat, Dim::sample, Dim::layer, Dim::tile, Dim::tile_column, Dim::output, Dim::conductance,
-        Dim::population, Dim::component, Dim::area_component, Dim::action, Dim::class_label, Dim::predicted_class}) {
+  for (const Dim dim : {Dim::time, Dim::repeat, Dim::sample, Dim::layer, Dim::tile, Dim::tile_column, Dim::output,
+                        Dim::conductance, Dim::weight_slice, Dim::array_output, Dim::array_input, Dim::population,
+                        Dim::component, Dim::area_component, Dim::action, Dim::class_label, Dim::predicted_class}) {
     taken.emplace(to_string(dim));
   }
   for (const LayerHeader& layer : header.layers) {
@@ -80,6 +80,12 @@ bool is_present(Presence presence, const Header& header, const LayerHeader* laye
       return header.hardware && layer->devices && layer->compensation && layer->column_compensation;
     case Presence::tensors:
       return layer->record_output;
+    case Presence::crossbar:
+      return header.hardware && layer->analog && layer->weight_slices > 0;
+    case Presence::crossbar_statistics:
+      return header.statistics && layer->analog && layer->weight_slices > 0 && !header.isolated;
+    case Presence::crossbar_wires:
+      return header.hardware && header.statistics && layer->analog && layer->array_outputs > 0;
     case Presence::spiking:
       return !header.populations.empty();
     case Presence::cost:
@@ -115,6 +121,12 @@ std::vector<NamedExtent> extents(Dim dim, const Header& header, const LayerHeade
       return {{name, layer->outputs}};
     case Dim::conductance:
       return {{name, conductance_bins}};
+    case Dim::weight_slice:
+      return {{name, layer->weight_slices}};
+    case Dim::array_output:
+      return {{name, layer->array_outputs}};
+    case Dim::array_input:
+      return {{name, layer->array_inputs}};
     case Dim::population:
       return {{name, static_cast<std::int64_t>(header.populations.size())}};
     case Dim::component:
@@ -164,6 +176,7 @@ void validate(const Header& header) {
     require<RunError>(population.units >= 0, "population '{}' has a negative size", population.name);
   for (const LayerHeader& layer : header.layers) {
     const bool sizes = layer.inputs >= 0 && layer.outputs >= 0 && layer.max_tiles >= 0 && layer.max_columns >= 0 &&
+                       layer.weight_slices >= 0 && layer.array_outputs >= 0 && layer.array_inputs >= 0 &&
                        std::all_of(layer.output_shape.begin(), layer.output_shape.end(),
                                    [](std::int64_t extent) { return extent >= 0; });
     require<RunError>(sizes, "layer '{}' has a negative size", layer.name);

@@ -148,8 +148,8 @@ Report make_report(const Reader& reader) {
   const ReportSource source(reader);
   Report report{file_name(reader.path()), reader.path(), {}};
   for (const auto& make :
-       {summary_section, accuracy_section, task_section, layer_section, sensitivity_section, cost_section,
-        device_section, static_cast<ReportSection (*)(const ReportSource&)>(provenance_section)}) {
+       {summary_section, accuracy_section, task_section, layer_section, sensitivity_section, crossbar_section,
+        cost_section, device_section, static_cast<ReportSection (*)(const ReportSource&)>(provenance_section)}) {
     ReportSection section = make(source);
     if (!section.notes.empty() || !section.figures.empty() || !section.tables.empty() || !section.texts.empty())
       report.sections.push_back(std::move(section));

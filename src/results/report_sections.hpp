@@ -21,6 +21,8 @@ ReportSection layer_section(const ReportSource& source);
 ReportSection sensitivity_section(const ReportSource& source);
 /// Energy, latency and area: where they go, and against accuracy in a sweep.
 ReportSection cost_section(const ReportSource& source);
+/// Layers on crossbars: arrays, converters, weight slices, and where wires take current.
+ReportSection crossbar_section(const ReportSource& source);
 /// Conductances and programming errors.
 ReportSection device_section(const ReportSource& source);
 ReportSection provenance_section(const ReportSource& source);

@@ -24,6 +24,7 @@ std::vector<Variable> make_variables() {
   const std::vector<Dim> point_tile{Dim::swept, Dim::time, Dim::repeat, Dim::tile};
   const std::vector<Dim> point_column{Dim::swept, Dim::time, Dim::repeat, Dim::tile_column};
   const std::vector<Dim> point_population{Dim::swept, Dim::time, Dim::repeat, Dim::population};
+  const std::vector<Dim> point_slice{Dim::swept, Dim::time, Dim::repeat, Dim::weight_slice};
   const std::vector<Dim> per_tile{Dim::swept, Dim::tile};
   const std::vector<Dim> per_column{Dim::swept, Dim::tile_column};
   const std::vector<Dim> per_output{Dim::swept, Dim::output};
@@ -129,6 +130,28 @@ std::vector<Variable> make_variables() {
       {layer, "dac_effective_bits", point, f64, "bit", "bits of the DAC that the largest input uses", P::analog_counts,
        no_number},
       {layer, "adc_effective_bits", point, f64, "bit", "bits of the ADC that the largest output uses", P::analog_counts,
+       no_number},
+      {layer, "slice_saturation_fraction", point_slice, f64, "1",
+       "fraction of the conversions of a weight slice beyond the converters' range", P::crossbar_statistics, no_number},
+      {layer, "slice_codes_used", point_slice, f64, "1", "converter codes that occurred over all codes",
+       P::crossbar_statistics, no_number},
+      {layer, "slice_current_lowest", point_slice, f64, "1",
+       "lowest current in front of the converters, in currents of a fully-on cell", P::crossbar_statistics, no_number},
+      {layer, "slice_current_highest", point_slice, f64, "1",
+       "highest current in front of the converters, in currents of a fully-on cell", P::crossbar_statistics, no_number},
+      {layer, "crossbar_arrays", per_swept, i64, "1", "arrays of all tiles and weight slices, pairs counted twice",
+       P::crossbar, no_count},
+      {layer, "crossbar_converters", per_swept, i64, "1", "analog-to-digital converters, after sharing", P::crossbar,
+       no_count},
+      {layer, "ir_drop_db", per_swept, f64, "dB", "weights to the error that the wires alone make of them",
+       P::crossbar_wires, no_number},
+      {layer,
+       "ir_drop_map",
+       {Dim::swept, Dim::array_output, Dim::array_input},
+       f32,
+       "1",
+       "fraction of the current of a place in the arrays that is lost in the wires",
+       P::crossbar_wires,
        no_number},
       {layer,
        "output",
@@ -253,6 +276,12 @@ std::string_view to_string(Dim dim) {
       return "output_index";
     case Dim::conductance:
       return "conductance";
+    case Dim::weight_slice:
+      return "weight_slice";
+    case Dim::array_output:
+      return "array_output";
+    case Dim::array_input:
+      return "array_input";
     case Dim::population:
       return "population";
     case Dim::component:
@@ -331,6 +360,12 @@ std::string_view to_string(Presence presence) {
       return "layers with drift compensation by output";
     case Presence::tensors:
       return "layers whose tensors are recorded";
+    case Presence::crossbar:
+      return "layers on crossbars";
+    case Presence::crossbar_statistics:
+      return "layers on crossbars, if statistics are recorded, but for isolated sweeps";
+    case Presence::crossbar_wires:
+      return "layers on crossbars with wires and an input source, if statistics are recorded";
     case Presence::spiking:
       return "with spiking neurons";
     case Presence::cost:

@@ -96,6 +96,8 @@ std::string schema_page() {
 | `tile_column` | none | outputs of the tiles of a layer, tile by tile: `column_tile` and `column_output` say which |
 | `output_index` | none | outputs of a layer's product |
 | `conductance` | bin centre / g_max | bins of conductance histograms over [0, g_max] |
+| `weight_slice` | none | digits of the weights of a layer on crossbars, least significant first |
+| `array_output`, `array_input` | none | lines of an array: outputs from the drivers on, inputs from the end far from the sense nodes on |
 | `component`, `area_component` | names | parts of energies and areas (`docs/models/cost.md`) |
 | `action` | names | what happens during an inference |
 | `class`, `predicted_class` | 0, 1, ... | labels of a classifier of at most 256 classes |

@@ -86,6 +86,7 @@ struct Writer::Impl {
   void put_layer_point(std::size_t i, const Shape& at, const LayerPoint& layer);
   void put_populations(const Shape& at, const std::vector<PopulationPoint>& populations);
   void put_hardware(const Shape& at, std::size_t i, const LayerHardware& hardware);
+  void put_crossbar(const Shape& at, std::size_t i, const LayerHardware& hardware);
   void put_programming(const Shape& swept, std::int64_t repeat, std::size_t i, const LayerProgramming& programming);
   void put_cost(const Shape& at, const CostRecord& cost);
   void put_layer_cost(std::size_t i, const Shape& at, const Shape& swept, const LayerCostRecord& layer);

@@ -87,6 +87,39 @@ void Writer::Impl::put_layer_point(std::size_t i, const Shape& at, const LayerPo
   put(group, "bound_management_failed_fraction", at, layer.bound_management_failed_fraction);
   put(group, "dac_effective_bits", at, layer.dac_effective_bits);
   put(group, "adc_effective_bits", at, layer.adc_effective_bits);
+  if (!is_present(Presence::crossbar_statistics, header, &header.layers[i])) return;
+  const auto by_slice = [&](const char* name, double SliceCounts::*member) {
+    std::vector<double> values(static_cast<std::size_t>(header.layers[i].weight_slices), missing);
+    require<RunError>(layer.slices.size() <= values.size(), "layer '{}' has {} weight slices, not {}",
+                      header.layers[i].name, values.size(), layer.slices.size());
+    for (std::size_t s = 0; s < layer.slices.size(); ++s) values[s] = layer.slices[s].*member;
+    put(group, name, at, values);
+  };
+  by_slice("slice_saturation_fraction", &SliceCounts::saturation_fraction);
+  by_slice("slice_codes_used", &SliceCounts::codes_used);
+  by_slice("slice_current_lowest", &SliceCounts::current_lowest);
+  by_slice("slice_current_highest", &SliceCounts::current_highest);
+}
+
+// A map of smaller arrays than the file has room for lies at its beginning.
+void Writer::Impl::put_crossbar(const Shape& at, std::size_t i, const LayerHardware& hardware) {
+  const std::string& group = layer_groups.at(i);
+  const LayerHeader& layer = header.layers.at(i);
+  if (is_present(Presence::crossbar, header, &layer)) {
+    put(group, "crossbar_arrays", at, hardware.arrays > 0 ? hardware.arrays : -1);
+    put(group, "crossbar_converters", at, hardware.arrays > 0 ? hardware.converters : -1);
+  }
+  if (!is_present(Presence::crossbar_wires, header, &layer)) return;
+  require<RunError>(hardware.map_outputs <= layer.array_outputs && hardware.map_inputs <= layer.array_inputs &&
+                        std::ssize(hardware.ir_drop_map) == hardware.map_outputs * hardware.map_inputs,
+                    "the map of layer '{}' is larger than announced", layer.name);
+  std::vector<float> map(static_cast<std::size_t>(layer.array_outputs * layer.array_inputs),
+                         std::numeric_limits<float>::quiet_NaN());
+  for (std::int64_t j = 0; j < hardware.map_outputs; ++j)
+    std::copy_n(hardware.ir_drop_map.begin() + j * hardware.map_inputs, hardware.map_inputs,
+                map.begin() + j * layer.array_inputs);
+  put(group, "ir_drop_db", at, hardware.ir_drop_db);
+  put(group, "ir_drop_map", at, map);
 }
 
 void Writer::Impl::put_populations(const Shape& at, const std::vector<PopulationPoint>& populations) {
@@ -144,6 +177,7 @@ void Writer::Impl::put_hardware(const Shape& at, std::size_t i, const LayerHardw
       }
     }
   }
+  put_crossbar(at, i, hardware);
   put(group, "tile_rows", at, hardware.tile_rows);
   put(group, "tile_columns", at, hardware.tile_columns);
   put(group, "tile_part", at, part);

@@ -25,6 +25,9 @@ inline Header run_header() {
   conv.record_output = true;
   conv.periphery_codes = true;
   conv.devices = conv.compensation = conv.column_compensation = true;
+  conv.weight_slices = 2;
+  conv.array_outputs = 4;
+  conv.array_inputs = 5;
   LayerHeader fc{.name = "block/fc", .op = "Gemm", .analog = false, .inputs = 24, .outputs = 3, .output_shape = {3}};
   fc.record_output = true;
   header.layers = {conv, fc};
@@ -86,6 +89,7 @@ inline Point point(const PointIndex& index) {
   analog.bound_management_failed_fraction = 0.0;
   analog.dac_effective_bits = 7.5;
   analog.adc_effective_bits = 6.25;
+  analog.slices = {{0.25, 0.75, -1.5, 2.0}, {0.0, 0.5, -1.0, 1.25}};
   LayerPoint digital;
   digital.cumulative = {std::numeric_limits<double>::infinity(), 0.0, 1.0};
   point.layers = {analog, digital};
@@ -149,6 +153,12 @@ inline LayerHardware hardware(std::int32_t tiles = 2) {
   layer.bias_step = {0.25F};
   layer.bias_codes = {0, 1, 1, 2};
   layer.bias_sqnr_db = 15.0;
+  layer.arrays = 4 * tiles;
+  layer.converters = 8 * tiles;
+  layer.ir_drop_db = 30.0;
+  layer.map_outputs = 4;
+  layer.map_inputs = 5;
+  for (int c = 0; c < 20; ++c) layer.ir_drop_map.push_back(0.002F * static_cast<float>(c));
   return layer;
 }
 

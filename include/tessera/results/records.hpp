@@ -43,8 +43,10 @@ struct LayerHeader {
   bool devices = false;              ///< it has a noise model: chips are programmed and followed over time
   bool compensation = false;         ///< drift compensation gives every tile a factor
   bool column_compensation = false;  ///< ... and every output of a tile its own
-  std::int64_t max_tiles = 0;        ///< most tiles over all swept points; 0: as many as the first LayerHardware has
-  std::int64_t max_columns = 0;      ///< most tile columns (outputs summed over tiles), likewise
+  std::int64_t weight_slices = 0;    ///< of crossbars: arrays of digits of its weights; 0: no crossbar
+  std::int64_t array_outputs = 0, array_inputs = 0;  ///< of the largest array, where the loss in its wires is known
+  std::int64_t max_tiles = 0;    ///< most tiles over all swept points; 0: as many as the first LayerHardware has
+  std::int64_t max_columns = 0;  ///< most tile columns (outputs summed over tiles), likewise
 };
 
 /// Spiking neurons in one place of the network.
@@ -121,6 +123,14 @@ struct ErrorNumbers {
   bool operator==(const ErrorNumbers&) const = default;
 };
 
+/// What the converters of a weight slice of a crossbar layer met.
+struct SliceCounts {
+  double saturation_fraction = missing;
+  double codes_used = missing;                                 ///< codes that occurred over all codes
+  double current_lowest = missing, current_highest = missing;  ///< in front of the converters
+  bool operator==(const SliceCounts&) const = default;
+};
+
 /// What happened in one layer at one point. Digital layers have `cumulative` only.
 struct LayerPoint {
   ErrorNumbers cumulative = {};  ///< the whole analog network against the float32 network
@@ -132,6 +142,7 @@ struct LayerPoint {
   double bound_management_failed_fraction = missing;
   double dac_effective_bits = missing;
   double adc_effective_bits = missing;
+  std::vector<SliceCounts> slices = {};  ///< of crossbars, least significant weight slice first
 
   bool operator==(const LayerPoint&) const = default;
 };
@@ -209,6 +220,13 @@ struct LayerHardware {
   std::vector<std::int32_t> bias_codes = {};
   std::int32_t bias_zero_point = 0;
   double bias_sqnr_db = missing;
+
+  // Of crossbars.
+  std::int64_t arrays = 0;      ///< of all tiles and weight slices, pairs counted twice
+  std::int64_t converters = 0;  ///< analog-to-digital, after sharing
+  double ir_drop_db = missing;  ///< weights to what the wires alone make of them
+  std::int64_t map_outputs = 0, map_inputs = 0;
+  std::vector<float> ir_drop_map = {};  ///< [map_outputs, map_inputs]: lost over carried current, by place in an array
 };
 
 /// Bins of conductance histograms over [0, g_max]; what lies beyond an end counts in the end bin.

@@ -13,7 +13,7 @@ namespace tessera::results {
 
 inline constexpr std::string_view filetype = "tessera-results";
 inline constexpr int schema_major = 1;  ///< changes when a reader of the old files would be wrong
-inline constexpr int schema_minor = 2;  ///< changes when something is added
+inline constexpr int schema_minor = 3;  ///< changes when something is added
 
 enum class Dim {
   swept,            ///< every swept axis, in order; none for a plain run
@@ -25,6 +25,9 @@ enum class Dim {
   tile_column,      ///< outputs of the tiles of a layer, tile by tile
   output,           ///< of a layer's product
   conductance,      ///< bins of conductance histograms
+  weight_slice,     ///< of crossbars, least significant first
+  array_output,     ///< output lines of an array, the driver's side first
+  array_input,      ///< input lines of an array, the far end from the sense node first
   population,       ///< of spiking neurons
   component,        ///< parts of an energy
   area_component,   ///< parts of an area
@@ -60,6 +63,9 @@ enum class Presence {
   compensation,
   column_compensation,
   tensors,
+  crossbar,
+  crossbar_statistics,
+  crossbar_wires,
   spiking,
   cost,
   analog_cost
