@@ -8,7 +8,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/h5/file.hpp"
 #include "tessera/nn/passes.hpp"
-#include "tessera/tile/mapping.hpp"
+#include "tessera/tile/crossbar_engine.hpp"
 
 namespace tessera::app {
 
@@ -22,7 +22,8 @@ bool has_extension(const std::string& path, std::initializer_list<const char*> e
 }  // namespace
 
 LayerSize layer_size(const nn::Executor& executor, std::size_t index,
-                     const std::optional<tile::MappingParameter>& placed) {
+                     const std::optional<tile::MappingParameter>& placed,
+                     const std::optional<circuit::CrossbarParameters>& crossbar) {
   const nn::LinearLayer& layer = executor.layers()[index];
   const tile::MappingParameter mapping = placed.value_or(tile::MappingParameter{});
   LayerSize size;
@@ -36,9 +37,16 @@ LayerSize layer_size(const nn::Executor& executor, std::size_t index,
     if (!placed) continue;
     const auto places = tile::place_tiles(part.weight.rows(), part.weight.cols(), mapping);
     size.tiles += std::ssize(places);
-    for (const tile::TilePlace& place : places)
+    for (const tile::TilePlace& place : places) {
+      if (crossbar) {
+        const tile::CrossbarCount count = tile::crossbar_count(*crossbar, place);
+        size.arrays += count.arrays;
+        size.converters += count.converters;
+        size.weight_slices = crossbar->slices();
+      }
       cells += (mapping.max_input_size > 0 ? mapping.max_input_size : place.inputs) *
                (mapping.max_output_size > 0 ? mapping.max_output_size : place.outputs);
+    }
   }
   size.macs = weights * executor.vectors_per_sample(index);
   size.utilisation = cells > 0 ? static_cast<double>(weights) / static_cast<double>(cells) : 0.0;
@@ -51,7 +59,8 @@ std::vector<LayerSize> layer_sizes(const Setup& setup) {
   for (std::size_t l = 0; l < setup.executor.layers().size(); ++l)
     sizes.push_back(layer_size(
         setup.executor, l,
-        layers[l].analog ? std::optional(layers[l].rpu_config.tile.mapping) : std::optional<tile::MappingParameter>()));
+        layers[l].analog ? std::optional(layers[l].rpu_config.tile.mapping) : std::optional<tile::MappingParameter>(),
+        layers[l].rpu_config.tile.crossbar));
   return sizes;
 }
 

@@ -28,6 +28,15 @@ bool has_activation_ranges(const sim::LayerCalibration& layer) {
   });
 }
 
+/// "[-1.2, 3.4]", by weight slice.
+std::string converters_text(const sim::LayerCalibration& layer) {
+  std::string text;
+  for (const circuit::ConverterSetting& setting : layer.parts.front().state.converters)
+    text += fmt::format("{}[{:.3g}, {:.3g}]{}", text.empty() ? "" : " ", setting.range.low, setting.range.high,
+                        setting.levels.empty() ? "" : fmt::format(", {} levels", setting.levels.size()));
+  return text.empty() ? "none" : text;
+}
+
 std::string percent_or_dash(double fraction) {
   return std::isnan(fraction) ? "-" : format_percent(fraction, 3);
 }
@@ -41,16 +50,26 @@ std::string calibration_table(const std::vector<nn::LinearLayer>& layers, const 
   for (const char* heading : {"tiles", "input range", "clipped in", "output peak", "saturated out"})
     table.add_column(heading);
   table.add_column("activation range", TextTable::Align::left);
+  const bool converters = std::any_of(calibration.begin(), calibration.end(), [](const auto& entry) {
+    return !entry.second->parts.front().state.converters.empty();
+  });
+  if (converters) table.add_column("crossbar converters, by slice", TextTable::Align::left);
   for (const nn::LinearLayer& layer : layers) {
     const auto found = calibration.find(layer.name);
     if (found == calibration.end()) continue;
     const sim::LayerCalibration& known = *found->second;
     std::size_t tiles = 0;
     for (const sim::PartCalibration& part : known.parts) tiles += part.places.size();
-    table.add_row({layer.name, known.type ? sim::to_string(*known.type) : "training", fmt::format("{}", tiles),
-                   range_text(known), percent_or_dash(known.input_clip_fraction),
-                   std::isnan(known.output_peak) ? "-" : fmt::format("{:.3g}", known.output_peak),
-                   percent_or_dash(known.adc_saturation_fraction), has_activation_ranges(known) ? "yes" : "none"});
+    std::vector<std::string> row{layer.name,
+                                 known.type ? sim::to_string(*known.type) : "training",
+                                 fmt::format("{}", tiles),
+                                 range_text(known),
+                                 percent_or_dash(known.input_clip_fraction),
+                                 std::isnan(known.output_peak) ? "-" : fmt::format("{:.3g}", known.output_peak),
+                                 percent_or_dash(known.adc_saturation_fraction),
+                                 has_activation_ranges(known) ? "yes" : "none"};
+    if (converters) row.push_back(converters_text(known));
+    table.add_row(row);
   }
   return table.text();
 }

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "cli/calibration_text.hpp"
 #include "cli/inspect.hpp"
 #include "cli/text_table.hpp"
@@ -19,24 +21,40 @@ void print_layers(const nn::Executor& executor, const std::vector<app::LayerSize
   for (const char* heading : {"layer", "operator", "input", "output", "weight"})
     table.add_column(heading, TextTable::Align::left);
   for (const char* heading : {"tiles", "used", "parameters", "MACs"}) table.add_column(heading);
+  const bool crossbars =
+      std::any_of(sizes.begin(), sizes.end(), [](const app::LayerSize& size) { return size.weight_slices > 0; });
+  if (crossbars)
+    for (const char* heading : {"slices", "arrays", "converters"}) table.add_column(heading);
   app::LayerSize total;
   for (std::size_t l = 0; l < executor.layers().size(); ++l) {
     const nn::LinearLayer& layer = executor.layers()[l];
     const app::LayerSize& size = sizes[l];
     const Matrix& weight = layer.parts.front().weight;
     const std::string parts = layer.parts.size() > 1 ? fmt::format("{} x ", layer.parts.size()) : "";
-    table.add_row({layer.name, executor.graph().nodes[static_cast<std::size_t>(layer.node)].op,
-                   to_string(executor.layer_input_sample(l)), to_string(executor.layer_output_sample(l)),
-                   fmt::format("{}{}x{}", parts, weight.rows(), weight.cols()),
-                   size.analog ? format_count(size.tiles) : "digital",
-                   size.analog ? format_percent(size.utilisation, 1) : "", format_count(size.parameters),
-                   format_count(size.macs)});
+    std::vector<std::string> row{layer.name,
+                                 executor.graph().nodes[static_cast<std::size_t>(layer.node)].op,
+                                 to_string(executor.layer_input_sample(l)),
+                                 to_string(executor.layer_output_sample(l)),
+                                 fmt::format("{}{}x{}", parts, weight.rows(), weight.cols()),
+                                 size.analog ? format_count(size.tiles) : "digital",
+                                 size.analog ? format_percent(size.utilisation, 1) : "",
+                                 format_count(size.parameters),
+                                 format_count(size.macs)};
+    const auto count_or_nothing = [&](std::int64_t count) { return size.arrays > 0 ? format_count(count) : ""; };
+    if (crossbars)
+      row.insert(row.end(), {count_or_nothing(size.weight_slices), count_or_nothing(size.arrays),
+                             count_or_nothing(size.converters)});
+    table.add_row(row);
+    total.arrays += size.arrays;
+    total.converters += size.converters;
     total.parameters += size.parameters;
     total.macs += size.macs;
     total.tiles += size.tiles;
   }
-  table.add_row(
-      {"all", "", "", "", "", format_count(total.tiles), "", format_count(total.parameters), format_count(total.macs)});
+  std::vector<std::string> row{
+      "all", "", "", "", "", format_count(total.tiles), "", format_count(total.parameters), format_count(total.macs)};
+  if (crossbars) row.insert(row.end(), {"", format_count(total.arrays), format_count(total.converters)});
+  table.add_row(row);
   out << table.text();
 }
 

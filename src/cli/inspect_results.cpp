@@ -36,14 +36,36 @@ void print_layers(const results::Reader& reader, std::ostream& out) {
   for (const char* heading :
        {"vector in", "out", "SQNR dB", "alone dB", "clipped in", "saturated out", "ADC bits used"})
     table.add_column(heading);
-  for (const results::LayerInfo& layer : reader.layers()) {
+  const std::vector<results::LayerInfo> layers = reader.layers();
+  const bool crossbars = std::any_of(layers.begin(), layers.end(), [&](const results::LayerInfo& layer) {
+    return reader.has(layer.group + "/crossbar_arrays");
+  });
+  if (crossbars)
+    for (const char* heading : {"slices", "arrays", "converters", "wires alone dB", "codes used"})
+      table.add_column(heading);
+  for (const results::LayerInfo& layer : layers) {
     const auto mean = [&](const char* name) { return mean_of(reader, layer.group + "/" + name); };
     const double bits = mean("adc_effective_bits");
-    table.add_row({layer.name, layer.op + (layer.analog ? "" : " (digital)"), format_count(layer.inputs),
-                   format_count(layer.outputs), format_decibel(mean("sqnr_db")),
-                   format_decibel(mean("sqnr_db_isolated")), format_percent(mean("input_clip_fraction")),
-                   format_percent(mean("adc_saturation_fraction")),
-                   std::isnan(bits) ? "-" : fmt::format("{:.1f}", bits)});
+    std::vector<std::string> row{layer.name,
+                                 layer.op + (layer.analog ? "" : " (digital)"),
+                                 format_count(layer.inputs),
+                                 format_count(layer.outputs),
+                                 format_decibel(mean("sqnr_db")),
+                                 format_decibel(mean("sqnr_db_isolated")),
+                                 format_percent(mean("input_clip_fraction")),
+                                 format_percent(mean("adc_saturation_fraction")),
+                                 std::isnan(bits) ? "-" : fmt::format("{:.1f}", bits)};
+    if (crossbars) {
+      const auto count = [&](const char* name) {
+        const double value = mean(name);
+        return value > 0.0 ? fmt::format("{:.0f}", value) : "-";
+      };
+      const std::string slices = layer.group + "/slice_codes_used";
+      row.insert(row.end(), {reader.has(slices) ? fmt::format("{}", reader.read(slices).shape.back()) : "-",
+                             count("crossbar_arrays"), count("crossbar_converters"), format_decibel(mean("ir_drop_db")),
+                             format_percent(mean("slice_codes_used"))});
+    }
+    table.add_row(row);
   }
   out << table.text();
   std::int64_t points = 1;

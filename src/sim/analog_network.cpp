@@ -23,6 +23,12 @@ void AnalogNetwork::count_activity(bool count) {
     for (auto& part : parts) part->count_activity(count);
 }
 
+void AnalogNetwork::observe_currents(std::size_t layer, const std::vector<circuit::CurrentHistogram>& histograms) {
+  tile::LayerStatistics blank;
+  for (const circuit::CurrentHistogram& histogram : histograms) blank.converters.emplace_back().histogram = histogram;
+  for (const auto& part : operators_.at(layer)) part->count_like(blank);
+}
+
 tile::LayerStatistics AnalogNetwork::statistics(std::size_t layer) const {
   tile::LayerStatistics sum;
   for (const auto& part : operators_.at(layer)) sum += part->statistics();

@@ -38,6 +38,8 @@ class AnalogOperator final : public nn::LinearOperator,
   void count_statistics(bool count) { count_ = count; }
   /// Whether activity of the DACs is counted, too.
   void count_activity(bool count) { activity_ = count; }
+  /// Counts what `blank` counts, too.
+  void count_like(tile::LayerStatistics blank) { blank_ = std::move(blank); }
   tile::LayerStatistics statistics() const {
     const std::lock_guard lock(mutex_);
     return statistics_;
@@ -75,7 +77,7 @@ class AnalogOperator final : public nn::LinearOperator,
   }
   template <class Call>
   void counted(std::uint64_t first_vector, Parallel parallel, const Call& run) const {
-    tile::LayerStatistics statistics;
+    tile::LayerStatistics statistics = blank_.blank();
     statistics.activity = activity_;
     try {
       run({first_vector, parallel, count_ ? &statistics : nullptr, event_, false});
@@ -94,6 +96,7 @@ class AnalogOperator final : public nn::LinearOperator,
   std::shared_ptr<const device::DeviceParameters> written_;
   bool count_ = true;
   bool activity_ = false;
+  tile::LayerStatistics blank_;
   // Counts are integers and maxima: the order in which threads add theirs cannot change them.
   mutable std::mutex mutex_;
   mutable tile::LayerStatistics statistics_;

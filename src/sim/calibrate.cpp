@@ -49,6 +49,14 @@ struct LayerInProgress {
   int most_updates = 0;
 };
 
+/// Crossbars that convert nothing; what their converters would see stays the same.
+LayerParameters without_converters(LayerParameters p) {
+  if (!p.rpu.crossbar) return p;
+  circuit::AdcParameters& adc = p.rpu.crossbar->adc;
+  adc = {.adc_per_ibit = adc.adc_per_ibit};
+  return p;
+}
+
 class Calibration {
  public:
   Calibration(const CalibrationRequest& request, Parallel parallel, const Environment& environment)
@@ -82,6 +90,7 @@ class Calibration {
       set_laws(layer, parameters_of(l).rpu);
       result.layers.emplace(name_of(l), std::make_shared<const LayerCalibration>(std::move(layer)));
     }
+    find_converters(result.layers);
     find_activation_ranges(result.layers);
     measure(result.layers);
     return result;
@@ -120,6 +129,7 @@ class Calibration {
     }
     // Ranges of activation quantizers come later.
     p.rpu.act_quant_config.reset();
+    p = without_converters(std::move(p));
     if (parameters_.type == CalibrationType::MAX || parameters_.type == CalibrationType::CACHE_QUANTILE)
       p.rpu.forward.is_perfect = true;
     open.most_updates = range.init_from_data;
@@ -169,6 +179,7 @@ class Calibration {
     expect_same_tiles(known, places);
     tile::LayerState state = known.state;
     state.output_quantizer = {};
+    state.converters.clear();
     for (tile::TileState& tile : state.tiles) {
       tile.scale_quantizer = {};  // of the scales that the old input ranges made
       tile.input_range = static_cast<float>(init_value);
@@ -261,6 +272,56 @@ class Calibration {
     return {request_.executor, resolve, request_.seed, 0, parallel_};
   }
 
+  /// Passes all samples through the network.
+  void pass_all(const AnalogNetwork& network) {
+    for_each_batch("samples", [&](const Tensor& batch, std::uint64_t first) {
+      request_.executor.run(
+          batch, {.first_sample = first, .parallel = parallel_, .overrides = &network.overrides(), .observer = {}});
+    });
+  }
+
+  void find_converters(NetworkCalibration& found) {
+    const std::vector<LayerParameters> parameters = layer_parameters(request_.executor, resolver(found));
+    std::vector<std::size_t> open;
+    for (std::size_t l = 0; l < layers_.size(); ++l)
+      if (found.contains(name_of(l)) && parameters[l].rpu.crossbar &&
+          parameters[l].rpu.crossbar->adc.waits_for_calibration())
+        open.push_back(l);
+    if (open.empty()) return;
+    AnalogNetwork network = chip([resolve = resolver(found)](const std::string& name, const std::string& op) {
+                              LayerParameters p = without_converters(resolve(name, op));
+                              p.rpu.act_quant_config.reset();
+                              return p;
+                            }).at(std::nullopt, calibration_event, parallel_);
+    pass_all(network);
+    for (const std::size_t l : open) {
+      std::vector<circuit::CurrentHistogram> histograms;
+      for (const circuit::ConversionCounts& slice : network.statistics(l).converters)
+        histograms.push_back({slice.lowest, slice.highest, std::vector<std::int64_t>(current_bins, 0)});
+      network.observe_currents(l, histograms);
+    }
+    pass_all(network);
+    for (const std::size_t l : open) {
+      const circuit::AdcParameters& adc = parameters[l].rpu.crossbar->adc;
+      std::vector<circuit::ConverterSetting> settings;
+      for (const circuit::ConversionCounts& slice : network.statistics(l).converters) {
+        circuit::ConverterSetting& setting = settings.emplace_back();
+        setting.range =
+            circuit::found_range(adc, *slice.histogram, parameters_.converter_range, parameters_.converter_quantile);
+        if (adc.wants_optimal_levels())
+          setting.levels = circuit::lloyd_max_levels(*slice.histogram, std::int64_t{1} << adc.bits);
+      }
+      const bool for_one_width =
+          adc.wants_optimal_levels() || parameters_.converter_range == circuit::ConverterRangeType::MSE;
+      const auto at = found.find(name_of(l));
+      LayerCalibration layer = *at->second;
+      for (PartCalibration& part : layer.parts) part.state.converters = settings;
+      for (const ConverterLawKey& key : converter_law(*parameters[l].rpu.crossbar, for_one_width))
+        layer.converter_law.push_back(key.value);
+      at->second = std::make_shared<const LayerCalibration>(std::move(layer));
+    }
+  }
+
   void find_activation_ranges(NetworkCalibration& found) {
     ProgrammedChip estimated = chip(resolver(found));
     if (!estimated.needs_activation_ranges()) return;
@@ -279,10 +340,7 @@ class Calibration {
   /// Counts of one pass of all samples over the calibrated tiles.
   std::vector<tile::LayerStatistics> counts(const LayerResolver& resolve) {
     const AnalogNetwork network = chip(resolve).at(std::nullopt, calibration_event, parallel_);
-    for_each_batch("samples", [&](const Tensor& batch, std::uint64_t first) {
-      request_.executor.run(
-          batch, {.first_sample = first, .parallel = parallel_, .overrides = &network.overrides(), .observer = {}});
-    });
+    pass_all(network);
     std::vector<tile::LayerStatistics> result;
     for (std::size_t l = 0; l < layers_.size(); ++l) result.push_back(network.statistics(l));
     return result;
@@ -292,7 +350,7 @@ class Calibration {
     const std::vector<tile::LayerStatistics> real = counts(resolver(found));
     const std::vector<tile::LayerStatistics> unbounded =
         counts([resolve = resolver(found)](const std::string& name, const std::string& op) {
-          LayerParameters parameters = resolve(name, op);
+          LayerParameters parameters = without_converters(resolve(name, op));
           parameters.rpu.forward.out_bound = 0.0;
           parameters.rpu.forward.out_res = -1.0;
           parameters.rpu.forward.bound_management = tile::BoundManagementType::NONE;
@@ -334,6 +392,8 @@ void validate(const InputCalibration& parameters) {
     if (!condition) problems.push_back({"", 0, 0, key, message});
   };
   expect(parameters.quantile > 0.0 && parameters.quantile <= 1.0, "quantile", "must be > 0 and at most 1");
+  expect(parameters.converter_quantile > 0.5 && parameters.converter_quantile <= 1.0, "converter_quantile",
+         "must be > 0.5 and at most 1");
   expect(parameters.max_samples >= 1, "max_samples", "must be at least 1");
   expect(!parameters.std_alpha || *parameters.std_alpha > 0.0, "std_alpha", "must be positive");
   expect(parameters.samples >= 0, "samples", "must not be negative");

@@ -104,7 +104,7 @@ void compare_ideal(Diagnosis& diagnosis, const EvaluationRequest& request, const
   for (std::size_t s = 0; s < a.size(); ++s) diagnosis.ideal_changed += a[s] != b[s] ? 1 : 0;
 }
 
-void add_warnings(Diagnosis& diagnosis) {
+void add_warnings(Diagnosis& diagnosis, const std::vector<LayerParameters>& layers) {
   const DoctorRun& run = diagnosis.configured;
   const auto warn = [&](std::string text) { diagnosis.warnings.push_back(std::move(text)); };
   for (std::size_t l = 0; l < diagnosis.layers.size(); ++l) {
@@ -114,7 +114,12 @@ void add_warnings(Diagnosis& diagnosis) {
           fmt::format("layer '{}': {:.1f} % of the inputs are clipped by the input range; a larger range "
                       "(pre_post.input_range) may help",
                       name, 100.0 * run.clipped_in[l]));
-    if (run.clipped_out[l] > 0.01)
+    if (run.clipped_out[l] > 0.01 && layers[l].rpu.crossbar)
+      warn(
+          fmt::format("layer '{}': {:.1f} % of the conversions lie beyond the range of their slice; another "
+                      "calibration.converter_range may help",
+                      name, 100.0 * run.clipped_out[l]));
+    else if (run.clipped_out[l] > 0.01)
       warn(
           fmt::format("layer '{}': {:.1f} % of the outputs saturate the ADC; a larger forward.out_bound or bound "
                       "management may help",
@@ -199,7 +204,7 @@ Diagnosis diagnose(const EvaluationRequest& request, Parallel parallel, const En
     diagnosis.stages[s].only = run(2 + 2 * s);
     diagnosis.stages[s].without = run(3 + 2 * s);
   }
-  add_warnings(diagnosis);
+  add_warnings(diagnosis, given);
   return diagnosis;
 }
 

@@ -2,6 +2,7 @@
 
 #include "tessera/io/array.hpp"
 #include "tessera/sim/analog_network.hpp"
+#include "tessera/tile/crossbar_engine.hpp"
 
 namespace tessera::sim {
 
@@ -22,11 +23,13 @@ device::FaultMap checked(const Tensor& array, const Shape& expected) {
 
 /// The maps of a layer's parts: from one array with the parts' outputs one behind the other, or from one for each part.
 std::vector<device::FaultMap> read_layer(const nn::LinearLayer& layer, const LayerParameters& parameters) {
-  const std::int64_t devices = device::device_count(device::converter(parameters.device->noise_model));
+  const std::int64_t devices = parameters.rpu.crossbar
+                                   ? parameters.rpu.crossbar->cells_per_weight()
+                                   : device::device_count(device::converter(parameters.device->noise_model));
   std::vector<std::int64_t> lines;
   std::int64_t outputs = 0;
   for (const nn::LinearPart& part : layer.parts) {
-    lines.push_back(lines_of(part, parameters.rpu.mapping));
+    lines.push_back(lines_of(part, tile::crossbar_mapping(parameters.rpu)));
     outputs += part.weight.rows();
   }
   std::vector<device::FaultMap> maps;

@@ -59,6 +59,13 @@ class PartWriter {
     put("noise_management_average", averages);
     put_learned("bias_quantizer", part.state.bias_quantizer);
     put("output_quantizer", part.state.output_quantizer);
+    Numbers ranges_of_converters;
+    for (std::size_t s = 0; s < part.state.converters.size(); ++s) {
+      const circuit::ConverterSetting& setting = part.state.converters[s];
+      ranges_of_converters.insert(ranges_of_converters.end(), {setting.range.low, setting.range.high});
+      if (!setting.levels.empty()) put(fmt::format("slice{}.levels", s), setting.levels);
+    }
+    if (!ranges_of_converters.empty()) put("calibrated_range", std::move(ranges_of_converters));
     put("periphery_updates", Numbers{static_cast<double>(part.state.periphery_updates)});
   }
 
@@ -108,8 +115,31 @@ class PartReader {
     }
     part.state.bias_quantizer = quantizer("bias_quantizer");
     part.state.output_quantizer = quantizer("output_quantizer");
+    part.state.converters = converters();
     part.state.periphery_updates = whole(per_tile("periphery_updates", 1)[0], "periphery_updates");
     return part;
+  }
+
+  std::vector<circuit::ConverterSetting> converters() const {
+    const Numbers* const ranges = find("calibrated_range");
+    if (ranges == nullptr) return {};
+    expect(!ranges->empty() && ranges->size() % 2 == 0, "calibrated_range");
+    std::vector<circuit::ConverterSetting> settings;
+    for (std::size_t s = 0; 2 * s < ranges->size(); ++s) {
+      circuit::ConverterSetting setting{{(*ranges)[2 * s], (*ranges)[2 * s + 1]}, {}};
+      expect(std::isfinite(setting.range.low) && std::isfinite(setting.range.high) &&
+                 setting.range.low < setting.range.high,
+             "calibrated_range");
+      const std::string name = fmt::format("slice{}.levels", s);
+      if (const Numbers* const levels = find(name)) {
+        expect(std::all_of(levels->begin(), levels->end(), [](double v) { return std::isfinite(v); }) &&
+                   std::is_sorted(levels->begin(), levels->end(), std::less_equal<>{}) && levels->size() >= 2,
+               name);
+        setting.levels = *levels;
+      }
+      settings.push_back(std::move(setting));
+    }
+    return settings;
   }
 
   bool has_tiles() const { return find("tiles") != nullptr; }
@@ -181,12 +211,35 @@ void set_laws(LayerCalibration& layer, const tile::RpuParameters& parameters) {
   if (parameters.pre_post.periph_quant.n_bits > 0 && parameters.pre_post.periph_quant.learn_quant_params)
     layer.periphery = PeripheryLaw{parameters.pre_post.periph_quant, parameters.mapping.weight_scaling_omega,
                                    parameters.mapping.weight_scaling_columnwise};
+  // Settings that were passed on are taken to be for their own width.
+  if (!layer.parts.front().state.converters.empty() && layer.converter_law.empty() && parameters.crossbar)
+    for (const ConverterLawKey& key : converter_law(*parameters.crossbar, true))
+      layer.converter_law.push_back(key.value);
   const tile::InputRangeParameter& range = parameters.pre_post.input_range;
   const auto updated = [](const PartCalibration& part) {
     return std::ranges::any_of(part.state.tiles, [](const auto& tile) { return tile.input_range_updates > 0; });
   };
   layer.input_range_found =
       layer.type || !range.enable || range.learn_input_range || std::ranges::any_of(layer.parts, updated);
+}
+
+std::vector<ConverterLawKey> converter_law(const circuit::CrossbarParameters& p, bool for_one_width) {
+  const auto number = [](auto value) { return static_cast<double>(value); };
+  const bool sliced = p.core.style == circuit::CoreStyle::BITSLICED, pairs = p.has_pairs();
+  const circuit::BalancedParameters balanced = pairs ? p.core.balanced : circuit::BalancedParameters{};
+  return {{"core.style", number(p.core.style)},
+          {"core.weight_bits", sliced ? number(p.core.weight_bits) : 0.0},
+          {"core.bit_sliced.style", sliced ? number(p.core.bit_sliced.style) : 0.0},
+          {"core.bit_sliced.num_slices", number(p.slices())},
+          {"core.balanced.style", number(balanced.style)},
+          {"core.balanced.interleaved_posneg", number(balanced.interleaved_posneg)},
+          {"core.balanced.subtract_current_in_xbar", number(balanced.subtract_current_in_xbar)},
+          {"core.offset.style", pairs ? 0.0 : number(p.core.offset.style)},
+          {"xbar.dac.mvm.signed", number(p.dac.is_signed)},
+          {"xbar.dac.mvm.input_bitslicing", number(p.dac.input_bitslicing)},
+          {"xbar.dac.mvm.slice_size", p.dac.input_bitslicing ? number(p.dac.slice_size) : 0.0},
+          {"xbar.adc.mvm.adc_per_ibit", number(p.adc.adc_per_ibit)},
+          {"xbar.adc.mvm.bits", for_one_width ? number(p.adc.bits) : 0.0}};
 }
 
 const char* to_string(CalibrationType type) {
@@ -220,6 +273,7 @@ io::LayerNumbers to_numbers(const nn::LinearLayer& layer, const LayerCalibration
                                 law->quantizer.power_of_two ? 1.0 : 0.0,
                                 law->weight_scaling_omega,
                                 law->weight_scaling_columnwise ? 1.0 : 0.0};
+  if (!calibration.converter_law.empty()) numbers["converter_law"] = calibration.converter_law;
   const auto put_known = [&](const char* name, double value) {
     if (!std::isnan(value)) numbers[name] = {value};
   };
@@ -262,6 +316,10 @@ LayerCalibration from_numbers(const nn::LinearLayer& layer, const io::LayerNumbe
     found.weight_scaling_omega = n[4];
     found.weight_scaling_columnwise = n[5] != 0.0;
     calibration.periphery = found;
+  }
+  if (const auto law = numbers.find("converter_law"); law != numbers.end()) {
+    require<InputError>(law->second.size() == converter_law({}, false).size(), "{}", damaged("converter_law"));
+    calibration.converter_law = law->second;
   }
   for (const nn::LinearPart& part : layer.parts)
     calibration.parts.push_back(PartReader(numbers, layer.name, part).read());

@@ -1,6 +1,7 @@
 #include "tessera/sim/layer_notes.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "tessera/core/error.hpp"
@@ -47,6 +48,19 @@ std::string digital_bias_note(const nn::LinearPart& part, const std::string& nam
       name, tiles);
 }
 
+/// Errors of a noise model are relative to its highest conductance, which a fully-on cell stands for.
+std::string cell_note(const LayerParameters& parameters) {
+  if (!parameters.rpu.crossbar || !parameters.device) return {};
+  const double law_uS = device::g_max(device::converter(parameters.device->noise_model));
+  const double cell_uS = 1e6 / parameters.rpu.crossbar->device.Rmin;
+  if (std::abs(law_uS / cell_uS - 1.0) < 0.01) return {};
+  return fmt::format(
+      "rpu_config.noise_model: its law is for {:.4g} uS, a fully-on cell has {:.4g} uS "
+      "(crossbar.xbar.device.Rmin): errors are taken relative to them; g_max: {:.4g} or Rmin: {:.4g} "
+      "would make them one",
+      law_uS, cell_uS, cell_uS, 1e6 / law_uS);
+}
+
 }  // namespace
 
 std::vector<std::string> layer_notes(const nn::Executor& executor, const LayerResolver& resolve) {
@@ -60,6 +74,7 @@ std::vector<std::string> layer_notes(const nn::Executor& executor, const LayerRe
     ++analog_layers;
     for (const tile::ParameterNote& note : tile::notes(parameters.rpu))
       collected.add(fmt::format("rpu_config.{}: {}", note.key, note.message), layer.name);
+    if (std::string note = cell_note(parameters); !note.empty()) collected.add(note, layer.name);
     if (layer.kind == nn::LinearKind::transposed_convolution && node.input(2) != nn::no_value &&
         !parameters.rpu.mapping.digital_bias)
       biases.push_back(

@@ -47,7 +47,14 @@ std::vector<LayerWarning> layer_warnings(const std::string& layer, const LayerPa
                                     "data like these (calibration.type MAX, or a larger quantile)",
                                     layer, percent(clipped), ranges_text(parameters))});
   }
-  if (saturated >= saturation_share)
+  if (saturated >= saturation_share && parameters.rpu.crossbar)
+    warnings.push_back(
+        {LayerTrouble::saturated_outputs, layer, saturated,
+         fmt::format("layer '{}': {} of the conversions of its crossbars lie beyond the converters' range; "
+                     "calibrate again (calibration.converter_range MAX), widen rpu_config.crossbar.xbar."
+                     "adc.mvm.calibrated_range, or choose adc_range_option: MAX",
+                     layer, percent(saturated))});
+  else if (saturated >= saturation_share)
     warnings.push_back(
         {LayerTrouble::saturated_outputs, layer, saturated,
          fmt::format("layer '{}': {} of its ADC conversions saturate at out_bound {:g}; raise "

@@ -79,6 +79,31 @@ std::optional<device::FaultMap> part_of(const device::FaultMap* map, const tile:
   return map->part(place.first_output, place.outputs, place.first_input, lines);
 }
 
+/// A map of the cells per weight of crossbars, laid out as device_targets() lays out cells: array below array, each with
+/// a sound line in front where it has a unit column.
+std::optional<device::FaultMap> on_devices(const tile::RpuParameters& rpu, std::optional<device::FaultMap> map) {
+  if (!map || !rpu.crossbar) return map;
+  const std::int64_t lines = map->outputs + (rpu.crossbar->has_unit_column() ? 1 : 0);
+  device::FaultMap cells{1, map->devices * lines, map->inputs, {}};
+  for (std::int64_t array = 0; array < map->devices; ++array) {
+    cells.faults.resize(cells.faults.size() + static_cast<std::size_t>((lines - map->outputs) * map->inputs),
+                        device::Fault::none);
+    const auto from = map->faults.begin() + array * map->outputs * map->inputs;
+    cells.faults.insert(cells.faults.end(), from, from + map->outputs * map->inputs);
+  }
+  return cells;
+}
+
+/// Refuses to begin with converters that have no range, naming all layers.
+void expect_calibrated_converters(const std::vector<std::string>& layers) {
+  if (layers.empty()) return;
+  throw ConfigError("rpu_config.crossbar.xbar.adc.mvm.calibrated_range",
+                    fmt::format("the converters of {} have no range: neither the configuration nor the model file has "
+                                "one; run tessera calibrate and use the model it writes, give one pair per weight "
+                                "slice, or choose adc_range_option: MAX",
+                                fmt::join(layers, ", ")));
+}
+
 }  // namespace
 
 ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed,
@@ -96,6 +121,7 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
   require<InputError>(layers.size() < most_layers, "the network has {} weighted layers; at most {} can be addressed",
                       layers.size(), most_layers - 1);
   layers_.resize(layers.size());
+  std::vector<std::string> without_range;
   for (std::size_t l = 0; l < layers.size(); ++l) {
     const nn::LinearLayer& source = layers[l];
     const std::string& op = executor.graph().nodes[static_cast<std::size_t>(source.node)].op;
@@ -131,27 +157,30 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
         for (std::int64_t t = 0; t < part.layer.tile_count(); ++t) {
           random::Address chip = address;
           chip.tile = static_cast<std::uint32_t>(t);
-          const Matrix target = part.layer.target_tile_weights(t);
-          const std::optional<device::FaultMap> faults_here = part_of(map, part.layer.place(t), target.cols());
+          const Matrix target = part.layer.device_targets(t);
+          const std::optional<device::FaultMap> faults_here =
+              on_devices(parameters.rpu, part_of(map, part.layer.place(t), target.cols()));
           const device::FaultMap* const tile_map = faults_here ? &*faults_here : nullptr;
           devices.tiles.push_back(stored.empty()
                                       ? device::program(devices.parameters, target.view(), chip, parallel, tile_map)
                                       : stored.state(name, chip.tile, repeat, devices.parameters, target, tile_map));
-          part.layer.set_tile_weights(
+          part.layer.set_devices(
               t, weights_in_use(part.layer, t,
                                 device::programmed_weights(devices.parameters, devices.tiles.back(), parallel), 0)
                      .view());
           if (!devices.compensation) continue;
           devices.baseline.push_back(
               device::uses_exact_reference(*devices.compensation)
-                  ? device::exact_readout_values(*devices.compensation, target.view())
+                  ? device::exact_readout_values(*devices.compensation, part.layer.target_tile_weights(t).view())
                   : read_out(part.layer, t, target.cols(), *devices.compensation, baseline_event, 0, parallel));
         }
         part.devices = std::make_shared<const Devices>(std::move(devices));
         return part;
       }));
+      if (!layers_[l].back().layer.converters_calibrated()) without_range.push_back("'" + name + "'");
     }
   }
+  expect_calibrated_converters(without_range);
 }
 
 ProgrammedChip::~ProgrammedChip() = default;
@@ -173,8 +202,8 @@ AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t rea
     for (std::size_t t = 0; t < devices.tiles.size(); ++t) {
       const auto tile = static_cast<std::int64_t>(t);
       Matrix weights = device::weights_at(devices.parameters, devices.tiles[t], *time_s, read, parallel);
-      layer.set_tile_weights(tile,
-                             weights_in_use(layer, tile, std::move(weights), device::read_event(*time_s, read)).view());
+      layer.set_devices(tile,
+                        weights_in_use(layer, tile, std::move(weights), device::read_event(*time_s, read)).view());
       if (!devices.compensation) continue;
       const std::vector<double> current = read_out(layer, tile, devices.tiles[t].inputs(), *devices.compensation,
                                                    readout_event, device::read_event(*time_s, read), parallel);

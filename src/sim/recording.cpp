@@ -5,6 +5,7 @@
 #include "tessera/kernels/converter.hpp"
 #include "tessera/sim/cost_recording.hpp"
 #include "tessera/sim/layer_calibration.hpp"
+#include "tessera/tile/crossbar_engine.hpp"
 
 namespace tessera::sim {
 
@@ -36,6 +37,37 @@ void append(std::vector<T>& to, const std::vector<T>& from) {
 
 }  // namespace
 
+namespace {
+
+results::SliceCounts slice_counts(const circuit::ConversionCounts& counts) {
+  results::SliceCounts record;
+  record.saturation_fraction = share(counts.below + counts.above, counts.conversions);
+  record.codes_used = counts.codes_used();
+  if (counts.lowest <= counts.highest) {
+    record.current_lowest = counts.lowest;
+    record.current_highest = counts.highest;
+  }
+  return record;
+}
+
+/// Sizes of what is recorded of crossbars.
+void describe_crossbar(results::LayerHeader& layer, const nn::LinearLayer& source, const tile::RpuParameters& rpu) {
+  if (!rpu.crossbar) return;
+  layer.weight_slices = rpu.crossbar->slices();
+  const circuit::ParasiticsParameters& wires = rpu.crossbar->array.parasitics;
+  if (!wires.enable || !wires.current_from_input) return;
+  const tile::MappingParameter mapping = tile::crossbar_mapping(rpu);
+  for (const nn::LinearPart& part : source.parts)
+    for (const tile::TilePlace& place : tile::place_tiles(part.weight.rows(), part.weight.cols(), mapping)) {
+      const bool one_tile = place.inputs == part.weight.cols() && place.outputs == part.weight.rows();
+      const bool bias_line = one_tile && !part.bias.empty() && !mapping.digital_bias;
+      layer.array_outputs = std::max(layer.array_outputs, place.outputs);
+      layer.array_inputs = std::max(layer.array_inputs, place.inputs + (bias_line ? 1 : 0));
+    }
+}
+
+}  // namespace
+
 results::LayerPoint layer_point(const LayerResult& layer, const tile::IOParameters& parameters) {
   results::LayerPoint point;
   point.cumulative = error_numbers(layer.cumulative);
@@ -47,6 +79,7 @@ results::LayerPoint layer_point(const LayerResult& layer, const tile::IOParamete
   point.adc_saturation_fraction = share(counts.adc_saturated, counts.adc_conversions);
   point.bound_management_rounds = counts.mean_bound_management_rounds();
   point.bound_management_failed_fraction = share(counts.bound_management_failed, counts.tile_vectors);
+  for (const circuit::ConversionCounts& slice : counts.converters) point.slices.push_back(slice_counts(slice));
   if (!parameters.is_perfect && parameters.mv_type != tile::AnalogMVType::IDEAL) {
     point.dac_effective_bits = effective_bits_or_missing(counts.dac_peak, parameters.inp_res, parameters.inp_bound);
     point.adc_effective_bits = effective_bits_or_missing(counts.adc_peak, parameters.out_res, parameters.out_bound);
@@ -205,6 +238,7 @@ void describe_run(results::Header& header, const EvaluationRequest& request, con
     layer.column_compensation = layer.compensation && std::holds_alternative<device::PerColumnDriftCompensation>(
                                                           *parameters.drift_compensation);
     layer.periphery_codes = parameters.analog && parameters.rpu.pre_post.periph_quant.n_bits > 0;
+    if (parameters.analog) describe_crossbar(layer, source, parameters.rpu);
     header.layers.push_back(std::move(layer));
   }
 }
@@ -224,12 +258,17 @@ EvaluationSink recording_sink(results::Writer& writer, const EvaluationRequest& 
         writer.write_programming(swept, program * reads + read, l, record);
     }
   };
-  sink.begin = [&writer, &request, swept, index_of](const PointIndex& point, const AnalogNetwork& network) {
+  sink.begin = [&writer, &request, swept, index_of, parallel](const PointIndex& point, const AnalogNetwork& network) {
     // What does not depend on the chip comes from the first one.
     const bool first = point == PointIndex{} && request.first_program == 0;
     for (std::size_t l = 0; l < writer.header().layers.size(); ++l) {
       if (!network.is_analog(l)) continue;
-      if (first) writer.write_hardware(swept, l, hardware_record(network, l));
+      if (first) {
+        results::LayerHardware record = hardware_record(network, l);
+        if (writer.header().layers[l].weight_slices > 0)
+          add_crossbars(record, network, l, writer.header().statistics, parallel);
+        writer.write_hardware(swept, l, record);
+      }
       if (writer.header().layers[l].devices) writer.write_weights(index_of(point), l, weights_record(network, l));
     }
   };

@@ -6,6 +6,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/sim/layer_calibration.hpp"
 #include "tessera/tile/analog_layer.hpp"
+#include "tessera/tile/crossbar_engine.hpp"
 
 namespace tessera::sim {
 
@@ -95,6 +96,7 @@ class Fitting {
       fit_output_scales(p);
       fit_periphery(p);
       fit_activation_ranges(p);
+      fit_converters(p);
     }
     if (!problems_.empty()) throw ConfigError(std::move(problems_));
     return changed_ ? std::make_shared<const LayerCalibration>(std::move(*changed_)) : stored_;
@@ -118,7 +120,7 @@ class Fitting {
       outputs = std::max(outputs, place.first_output + place.outputs);
       inputs = std::max(inputs, place.first_input + place.inputs);
     }
-    const std::vector<tile::TilePlace> asked = tile::place_tiles(outputs, inputs, rpu_.mapping);
+    const std::vector<tile::TilePlace> asked = tile::place_tiles(outputs, inputs, tile::crossbar_mapping(rpu_));
     if (asked == part.places) return true;
     const auto text = [](const std::vector<tile::TilePlace>& tiles) {
       return fmt::format("{} {} (the first {}x{})", tiles.size(), tiles.size() == 1 ? "tile" : "tiles",
@@ -170,6 +172,23 @@ class Fitting {
         return;
       }
       change(p).tiles[t].output_scale.assign(wanted, value);
+    }
+  }
+
+  void fit_converters(std::size_t p) {
+    const bool stored = !stored_->parts[p].state.converters.empty();
+    if (!stored || !rpu_.crossbar || !rpu_.crossbar->adc.waits_for_calibration()) return;
+    const std::vector<ConverterLawKey> asked = converter_law(*rpu_.crossbar, true);
+    for (std::size_t k = 0; k < asked.size(); ++k) {
+      const bool known = k < stored_->converter_law.size();
+      const double then = known ? stored_->converter_law[k] : 0.0;
+      const bool any_width = k + 1 == asked.size() && then == 0.0;
+      if (known && (then == asked[k].value || any_width)) continue;
+      problem(
+          std::string("crossbar.") + asked[k].key,
+          fmt::format("the ranges of its converters were found with {} = {}, the configuration has {}; {} calibrate "
+                      "again",
+                      asked[k].key, then, asked[k].value, way_out));
     }
   }
 

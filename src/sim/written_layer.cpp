@@ -30,14 +30,15 @@ tile::AnalogLayer written_layer(const tile::AnalogLayer& layer, ConstMatrixView 
     state.tiles[t].noise_management_average = tile.noise_management_average;
   }
   state.output_quantizer = known.output_quantizer;
+  state.converters = known.converters;
   result.set_state(state);
   if (device == nullptr) return result;
   chip.seed = seed_of(layer.address(), written);
   for (std::int64_t t = 0; t < result.tile_count(); ++t) {
     chip.tile = static_cast<std::uint32_t>(t);
     const device::ProgrammedState state_of_tile =
-        device::program(*device, result.target_tile_weights(t).view(), chip, Parallel{1});
-    result.set_tile_weights(t, device::programmed_weights(*device, state_of_tile, Parallel{1}).view());
+        device::program(*device, result.device_targets(t).view(), chip, Parallel{1});
+    result.set_devices(t, device::programmed_weights(*device, state_of_tile, Parallel{1}).view());
   }
   return result;
 }

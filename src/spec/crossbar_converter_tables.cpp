@@ -116,7 +116,7 @@ Type<circuit::AdcParameters> adc_keys() {
              {.help = "calibrated_range; the smallest range that cannot clip; or steps of one cell and input digit"})
       .field("calibrated_range", &P::calibrated_range, ranges(),
              {.help = "[low, high] in units of one fully-on cell at full input; bit-sliced: one pair per weight slice, "
-                      "LSB slice first"})
+                      "LSB slice first; []: those that tessera calibrate found"})
       .field("gain_db", &P::gain_db, {.unit = "dB", .help = "gain of the amplifiers of converter circuits"})
       .field("sigma_capacitor", &P::sigma_capacitor,
              {.range = non_negative, .help = "Ramp, Sar: relative spread of the unit capacitor"})
@@ -130,8 +130,11 @@ Type<circuit::AdcParameters> adc_keys() {
       .field("sigma_C2", &P::sigma_C2, {.range = non_negative, .help = "Pipeline, Cyclic: spread of C2"})
       .field("sigma_Cpar", &P::sigma_Cpar,
              {.range = non_negative, .help = "Pipeline, Cyclic: spread of the parasitic capacitance"})
-      .field("levels", &P::levels, levels(),
-             {.help = "values of the codes of a QuantizerADC, ascending, in the units of calibrated_range; null: even"})
+      .field(
+          "levels", &P::levels, levels(),
+          {.help =
+               "values of the codes of a QuantizerADC, ascending, in the units of calibrated_range; optimal: Lloyd-Max "
+               "levels that tessera calibrate found; null: even"})
       .field(
           "inl", &P::inl,
           {.unit = "LSB", .help = "integral nonlinearity of a QuantizerADC: shift of the threshold below every code"});

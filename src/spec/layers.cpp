@@ -6,6 +6,7 @@
 #include "names.hpp"
 #include "rpu_table.hpp"
 #include "tessera/spec/glob.hpp"
+#include "tessera/tile/crossbar_engine.hpp"
 
 namespace tessera::spec {
 
@@ -37,6 +38,8 @@ class Resolver {
       used.push_back(i);
     }
     if (result.analog && !used.empty() && report_.problems().empty()) check(layer, result.rpu_config, used);
+    // Arrays of crossbars are the tiles of their layer for all who ask.
+    result.rpu_config.tile.mapping = tile::crossbar_mapping(result.rpu_config.tile);
     return result;
   }
 

@@ -80,7 +80,8 @@ config::Section<RpuConfig> rpu_config_table() {
       .field("crossbar", [](auto& c) -> auto& { return c.tile.crossbar; }, crossbar_parameters(),
              {.help = "tiles as circuits with cells, wires and converters, in place of `forward`; null: off"})
       .field("noise_model", &RpuConfig::noise_model, config::optional(noise_model()),
-             {.help = "devices; null: nothing is programmed or drifts, the target weights are used as they are"})
+             {.help = "devices (cells of a crossbar: g_max is a fully-on cell); null: nothing is programmed or drifts, "
+                      "the target weights are used as they are"})
       .field("drift_compensation", &RpuConfig::drift_compensation, config::optional(drift_compensation()),
              {.help = "of programmed tiles; null: none"})
       .field("drift_from", &RpuConfig::drift_from, drift_from(),
@@ -104,6 +105,35 @@ const config::Type<RpuConfig>& rpu_config_keys() {
   return type;
 }
 
+namespace {
+
+/// A noise model on the cells of a crossbar: one law for what becomes of a cell, and the core's way of splitting
+/// weights.
+void check_cells(const RpuConfig& config) {
+  std::vector<Problem> problems;
+  const circuit::CellParameters& cell = config.tile.crossbar->device;
+  const auto refuse = [&](bool wrong, const std::string& key, const std::string& message) {
+    if (wrong) problems.push_back({{}, 0, 0, key, message});
+  };
+  for (const auto& [error, name] :
+       {std::pair{&cell.programming_error, "programming_error"}, std::pair{&cell.drift_error, "drift_error"}})
+    refuse(error->active(), std::string("crossbar.xbar.device.") + name,
+           "noise_model says what becomes of a programmed cell, too; leave one of them out");
+  const device::ConductanceConverter split = device::converter(*config.noise_model);
+  refuse(!std::holds_alternative<device::SinglePairConductanceConverter>(split) &&
+             !std::holds_alternative<device::SingleDeviceConductanceConverter>(split),
+         "noise_model.g_converter",
+         "the crossbar's core splits weights over cells (crossbar.core.style, bit_sliced.num_slices); leave it out, or "
+         "give g_max only");
+  refuse(config.drift_from == device::DriftFrom::weights, "drift_from",
+         "weights are converted anew by the peer's tiles; cells of a crossbar drift themselves: devices");
+  refuse(config.tile.modifier.enable_during_test, "modifier.enable_during_test",
+         "changes weights, which are not what the cells of a crossbar are programmed to; use noise_model alone");
+  if (!problems.empty()) throw ConfigError(std::move(problems));
+}
+
+}  // namespace
+
 void validate(const RpuConfig& config) {
   std::vector<Problem> problems;
   const auto collect = [&](const auto& check) {
@@ -119,18 +149,20 @@ void validate(const RpuConfig& config) {
     collect([] {
       throw ConfigError("faults.map", "has no meaning with drift_from: weights, which forgets the individual devices");
     });
-  if (config.tile.crossbar && config.noise_model)
-    collect([] {
-      throw ConfigError("noise_model",
-                        "acts on weights, while a crossbar programs cells; use programming_error, drift_error and "
-                        "read_noise of crossbar.xbar.device");
-    });
+  if (config.tile.crossbar && config.noise_model) collect([&] { check_cells(config); });
   if (!problems.empty()) throw ConfigError(std::move(problems));
 }
 
 std::optional<device::DeviceParameters> device_parameters(const RpuConfig& config) {
   if (!config.noise_model) return std::nullopt;
-  return device::DeviceParameters{*config.noise_model, config.drift_from, config.program_and_verify, config.faults};
+  device::DeviceParameters parameters{*config.noise_model, config.drift_from, config.program_and_verify, config.faults};
+  if (config.tile.crossbar) {
+    // A fully-on cell is the highest conductance of the law.
+    const double highest = device::g_max(device::converter(*config.noise_model));
+    device::set_converter(parameters.noise_model, device::SingleDeviceConductanceConverter{
+                                                      highest, config.tile.crossbar->device.g0() * highest, true});
+  }
+  return parameters;
 }
 
 RpuConfig preset(const std::string& name) {

@@ -171,6 +171,14 @@ Type<sim::InputCalibration> calibration_parameters() {
       .field("samples", &P::samples, {.range = Range::at_least(0.0), .help = "the first of the data; 0: all"})
       .field("batch_size", &P::batch_size,
              {.unit = "samples", .range = Range::at_least(1.0), .help = "part of the result for the moving types"})
+      .field("converter_range", &P::converter_range,
+             choice<circuit::ConverterRangeType>({{"MAX", circuit::ConverterRangeType::MAX},
+                                                  {"QUANTILE", circuit::ConverterRangeType::QUANTILE},
+                                                  {"MSE", circuit::ConverterRangeType::MSE}}),
+             {.help = "ranges of crossbar converters from the currents they see: extremes, quantiles, or least mean "
+                      "squared error for the converter's bits"})
+      .field("converter_quantile", &P::converter_quantile,
+             {.range = Range{0.5, 1.0, true, false}, .help = "of converter_range QUANTILE, at both ends"})
       .field("data", &P::data, config::optional(data_parameters()), {.help = "null: the data of the run"});
 }
 

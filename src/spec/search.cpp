@@ -33,8 +33,9 @@ void add_keys(const config::TypeInfo& info, const std::string& path, std::vector
     if (!key.unused_because.empty()) continue;
     const std::string name = path + key.name;
     using Kind = config::TypeInfo::Kind;
+    const bool of_crossbar = name.starts_with(prefix + "crossbar.") && key.name.ends_with("bits");
     if ((key.type->kind == Kind::integer || key.type->kind == Kind::real) &&
-        (key.name == "n_bits" || key.name == "inp_res" || key.name == "out_res"))
+        (key.name == "n_bits" || key.name == "inp_res" || key.name == "out_res" || of_crossbar))
       keys.push_back(name);
     else if (key.type->kind == Kind::section)
       add_keys(*key.type, name + ".", keys);
@@ -239,7 +240,9 @@ SearchSpace search_space(const SearchPlan& plan, const std::vector<LayerName>& l
     if (!chosen[l] || !configs[l].analog) continue;
     for (std::size_t k = 0; k < plan.keys.size(); ++k) {
       const SearchKey& key = plan.keys[k];
-      if (is_resolution(key.key) && configs[l].rpu_config.tile.forward.is_perfect) continue;
+      const tile::RpuParameters& rpu = configs[l].rpu_config.tile;
+      if (is_resolution(key.key) && (rpu.forward.is_perfect || rpu.crossbar)) continue;  // nothing reads it
+      if (key.key.starts_with(prefix + "crossbar.") && !rpu.crossbar) continue;
       const double value = configured_value(configs[l], key.key);
       sim::SearchKnob knob{l, k, {bits_of(key.key, value)}, 1.0};
       NamedKnob name{names[l], key.key, {value}};

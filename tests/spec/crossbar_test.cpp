@@ -87,7 +87,68 @@ TEST(CrossbarConfig, EveryProblemHasItsKeyAndPlace) {
     EXPECT_EQ(error.problems()[1].line, 4);
   }
   EXPECT_THROW(read_rpu_config("{crossbar: {core: {stile: BALANCED}}}"), ConfigError);
-  EXPECT_THROW(read_rpu_config("{crossbar: {}, noise_model: {type: PCMLikeNoiseModel}}"), ConfigError);
+}
+
+// Every combination that has no meaning, each with the place where it stands.
+TEST(CrossbarConfig, CombinationsWithoutMeaningAreRefused) {
+  struct Refused {
+    const char* key;
+    const char* yaml;
+  };
+  const Refused all[] = {
+      {"xbar.adc.mvm.adc_per_ibit", "xbar: {adc: {mvm: {adc_per_ibit: true}}}"},
+      {"xbar.dac.mvm.bits", "xbar: {dac: {mvm: {input_bitslicing: true}}}"},
+      {"xbar.adc.mvm.adc_range_option", "xbar: {adc: {mvm: {adc_range_option: GRANULAR}}}"},
+      {"xbar.array.parasitics.current_from_input", "xbar: {array: {parasitics: {current_from_input: false}}}"},
+      {"xbar.array.parasitics.current_from_input",
+       "xbar: {dac: {mvm: {model: SignMagnitudeDAC, bits: 5, input_bitslicing: true, slice_size: 2}}, array: "
+       "{parasitics: {current_from_input: false}}}"},
+      {"xbar.dac.mvm.signed", "xbar: {dac: {mvm: {model: SignMagnitudeDAC, bits: 4, signed: false}}}"},
+      {"core.mapping.inputs.mvm.min",
+       "{core: {mapping: {inputs: {mvm: {min: -0.5}}}}, xbar: {dac: {mvm: {model: SignMagnitudeDAC, bits: 4}}}}"},
+      {"xbar.adc.mvm.signed", "xbar: {adc: {mvm: {model: SignMagnitudeADC, signed: false}}}"},
+      {"xbar.adc.mvm.calibrated_range",
+       "xbar: {adc: {mvm: {model: SignMagnitudeADC, bits: 4, calibrated_range: [-1, 2]}}}"},
+      {"core.mapping.inputs.mvm.min", "xbar: {dac: {mvm: {model: QuantizerDAC, bits: 4, signed: false}}}"},
+      {"xbar.dac.mvm.model", "xbar: {dac: {mvm: {model: QuantizerDAC, bits: 4, input_bitslicing: true}}}"},
+      {"core.balanced.interleaved_posneg",
+       "core: {balanced: {interleaved_posneg: true, subtract_current_in_xbar: false}}"},
+      {"xbar.adc.mvm.calibrated_range",
+       "{core: {style: BITSLICED, weight_bits: 4}, xbar: {adc: {mvm: {model: QuantizerADC, bits: 4, calibrated_range: "
+       "[-1, 2]}}}}"},
+      {"xbar.adc.mvm.calibrated_range", "xbar: {adc: {mvm: {calibrated_range: [2, 1]}}}"},
+      {"xbar.device.Vread", "xbar: {device: {Vread: 0.9, nonlinear_IV: {enable: true, model: RRAMMilo}}}"},
+      {"compensate", "{compensate: wires, xbar: {device: {nonlinear_IV: {enable: true, model: RRAMMilo}}}}"},
+      {"core.mapping.weights.percentile", "core: {mapping: {weights: {min: -1, max: 1}}}"},
+      {"xbar.adc.mvm.levels", "xbar: {adc: {mvm: {model: SarADC, bits: 4, levels: optimal}}}"}};
+  for (const Refused& refused : all) {
+    SCOPED_TRACE(refused.yaml);
+    try {
+      read_rpu_config(std::string("forward: {}\ncrossbar: ") +
+                      (refused.yaml[0] == '{' ? refused.yaml : "{" + std::string(refused.yaml) + "}"));
+      ADD_FAILURE();
+    } catch (const ConfigError& error) {
+      const auto found = std::find_if(error.problems().begin(), error.problems().end(), [&](const Problem& p) {
+        return p.key == std::string("crossbar.") + refused.key;
+      });
+      ASSERT_NE(found, error.problems().end()) << error.what();
+      EXPECT_EQ(found->line, 2);
+      EXPECT_GT(found->column, 1);
+    }
+  }
+}
+
+TEST(CrossbarConfig, NoiseModelsStandOnCells) {
+  const std::string start = "crossbar: {xbar: {device: {Rmin: 4.0e4, Rmax: 4.0e6}}}\nnoise_model: ";
+  const auto devices = device_parameters(read_rpu_config(start + "{type: PCMLikeNoiseModel, g_max: 20}"));
+  const auto cells = std::get<device::SingleDeviceConductanceConverter>(device::converter(devices.value().noise_model));
+  EXPECT_EQ(cells, (device::SingleDeviceConductanceConverter{20.0, 0.2, true}));
+  EXPECT_THROW(read_rpu_config(start + "{type: PCMLikeNoiseModel, g_converter: {type: NPairConductanceConverter}}"),
+               ConfigError);
+  EXPECT_THROW(read_rpu_config(start + "PCMLikeNoiseModel\ndrift_from: weights"), ConfigError);
+  EXPECT_THROW(read_rpu_config("{crossbar: {xbar: {device: {programming_error: {enable: true, model: PCMJoshi}}}}, "
+                               "noise_model: PCMLikeNoiseModel}"),
+               ConfigError);
 }
 
 }  // namespace

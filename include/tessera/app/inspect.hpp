@@ -20,11 +20,16 @@ struct LayerSize {
   std::int64_t macs = 0;        ///< for one sample
   std::int64_t tiles = 0;       ///< 0 for a digital layer
   double utilisation = 0.0;     ///< weights over the cells of the tiles
+  // On crossbars only.
+  std::int64_t weight_slices = 0;
+  std::int64_t arrays = 0;      ///< of all tiles and slices, pairs counted twice
+  std::int64_t converters = 0;  ///< analog-to-digital, after sharing
 };
 
 /// `mapping`: none for a digital layer.
 LayerSize layer_size(const nn::Executor& executor, std::size_t layer,
-                     const std::optional<tile::MappingParameter>& mapping);
+                     const std::optional<tile::MappingParameter>& mapping,
+                     const std::optional<circuit::CrossbarParameters>& crossbar = {});
 
 /// By layer, as a configuration has them.
 std::vector<LayerSize> layer_sizes(const Setup& setup);

@@ -38,6 +38,9 @@ class AnalogNetwork {
   void count_statistics(bool count);
   /// Whether the activity of the DACs is counted with them.
   void count_activity(bool count);
+  /// From now on the currents at the converters of a crossbar layer are counted by value, with histograms like these
+  /// (one per weight slice).
+  void observe_currents(std::size_t layer, const std::vector<circuit::CurrentHistogram>& histograms);
   /// Sum over the parts of what was counted.
   tile::LayerStatistics statistics(std::size_t layer) const;
 

@@ -9,6 +9,7 @@
 #include "tessera/nn/executor.hpp"
 #include "tessera/sim/layer_calibration.hpp"
 #include "tessera/sim/run_parameters.hpp"
+#include "tessera/tile/statistics.hpp"
 
 /// Input ranges and activation ranges from data, without training (reference section 12; quantization reference D.5).
 namespace tessera::sim {
@@ -48,6 +49,11 @@ struct InputCalibration {
   std::int64_t samples = 1024;   ///< the first of the data; 0: all
   std::int64_t batch_size = 64;  ///< of the moving types; >= 1. Not that of the run, which never changes a result
 
+  /// How the ranges of crossbar converters without one (adc_range_option CALIBRATED) follow from the currents that they
+  /// see; circuit::found_range.
+  circuit::ConverterRangeType converter_range = circuit::ConverterRangeType::QUANTILE;
+  double converter_quantile = 0.9999;  ///< of QUANTILE; in (0.5, 1]
+
   std::optional<io::DataParameters> data = std::nullopt;  ///< other data than those of the run
 
   bool operator==(const InputCalibration&) const = default;
@@ -68,6 +74,11 @@ struct CalibrationResult {
   NetworkCalibration layers;
   std::int64_t samples = 0;
 };
+
+/// Converters of crossbars: currents are those of the calibrated network whose crossbars convert nothing; one pass for
+/// their extremes and one for histograms of `current_bins` bins between them, over all tiles of a layer, weight slice by
+/// weight slice. `levels: optimal` are the Lloyd-Max levels of the same histograms.
+inline constexpr std::size_t current_bins = 8192;
 
 /// Passes the samples through the network, finds the ranges, then passes them once more for the ranges of activation
 /// quantizers and once for clipping and saturation. Devices are not programmed: ranges belong to the network, not to a

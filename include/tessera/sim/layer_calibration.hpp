@@ -34,6 +34,15 @@ struct PeripheryLaw {
   bool weight_scaling_columnwise = false;
 };
 
+/// Under what settings of crossbar converters were found: values of the keys below `rpu_config.crossbar` that decide
+/// which currents they see (enumerators by number), and the bits of what is for one width only: optimal levels and ranges
+/// of least error; 0 for others.
+struct ConverterLawKey {
+  const char* key;
+  double value;
+};
+std::vector<ConverterLawKey> converter_law(const circuit::CrossbarParameters& parameters, bool for_one_width);
+
 /// One layer, found on tiles that the layer must have when the ranges are used.
 struct LayerCalibration {
   std::optional<CalibrationType> type;  ///< none: learned in training
@@ -41,9 +50,10 @@ struct LayerCalibration {
   /// configuration said; using them makes the layer one.
   bool forced = false;
   std::vector<PartCalibration> parts;
-  std::optional<RangeLaw> activation;     ///< of the activation ranges; none: there are none, or the file is older
-  std::optional<PeripheryLaw> periphery;  ///< of learned ranges of the periphery; none: as above
-  bool input_range_found = true;          ///< false: training only passed the initial value on
+  std::optional<RangeLaw> activation;      ///< of the activation ranges; none: there are none, or the file is older
+  std::optional<PeripheryLaw> periphery;   ///< of learned ranges of the periphery; none: as above
+  std::vector<double> converter_law = {};  ///< of settings of crossbar converters; empty: there are none
+  bool input_range_found = true;           ///< false: training only passed the initial value on
 
   // What the calibration saw of the layer, for inspection only; NaN: not measured.
   double input_clip_fraction = unknown;  ///< of the inputs, outside the found ranges

@@ -21,6 +21,10 @@ results::PopulationPoint population_point(const SpikeCounts& counts, std::int64_
 /// The tiles of a layer with their periphery, all parts of it.
 results::LayerHardware hardware_record(const AnalogNetwork& network, std::size_t layer);
 
+/// Adds arrays and converters of a layer on crossbars, and with `wires` what its wires alone take.
+void add_crossbars(results::LayerHardware& record, const AnalogNetwork& network, std::size_t layer, bool wires,
+                   Parallel parallel);
+
 /// What programming left in the devices of a layer (which has some), over all its parts.
 results::LayerProgramming programming_record(const ProgrammedChip& chip, std::size_t layer, Parallel parallel);
 
