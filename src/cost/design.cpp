@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cost/crossbar_design.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/cost/technology.hpp"
+#include "tessera/tile/crossbar_engine.hpp"
 #include "tessera/tile/mapping.hpp"
 #include "tile_laws.hpp"
 
@@ -91,6 +93,7 @@ TileDesign hardware_of(const HardwareParameters& hardware, const tile::RpuParame
   }
   d.networked = hardware.network.has_value();
   if (hardware.network) d.hop_mm = hardware.network->hop_mm;
+  if (rpu.crossbar) describe_crossbar(d, *rpu.crossbar);
   return d;
 }
 
@@ -107,6 +110,7 @@ int code_bits(std::int64_t largest) {
 }
 
 ConverterCodes converter_codes(const HardwareParameters& hardware, const tile::RpuParameters& rpu) {
+  if (rpu.crossbar) return crossbar_codes(hardware, *rpu.crossbar);
   const tile::IOParameters& forward = rpu.forward;
   const bool ideal = forward.is_perfect;
   std::int64_t input = ideal || forward.inp_bound <= 0.0 ? 0 : largest_code(forward.inp_res);
@@ -122,8 +126,10 @@ ConverterCodes converter_codes(const HardwareParameters& hardware, const tile::R
   return {input, std::log2(2.0 * static_cast<double>(output) + 1.0)};
 }
 
-std::vector<TileGroup> tile_groups(const HardwareParameters& hardware, const tile::RpuParameters& rpu,
+std::vector<TileGroup> tile_groups(const HardwareParameters& hardware, const tile::RpuParameters& given,
                                    const ProductShape& product, const LayerSurroundings& surroundings) {
+  const tile::RpuParameters rpu = tile::with_crossbar_tiles(given);
+  const std::int64_t unit_column = rpu.crossbar && rpu.crossbar->has_unit_column() ? 1 : 0;
   const std::vector<tile::TilePlace> places = tile::place_tiles(product.outputs, product.inputs, rpu.mapping);
   const auto column_tiles =
       static_cast<std::int64_t>(tile::split_sizes(product.outputs, rpu.mapping.max_output_size).size());
@@ -139,10 +145,11 @@ std::vector<TileGroup> tile_groups(const HardwareParameters& hardware, const til
   for (const tile::TilePlace& place : places) {
     TileDesign tile = common;
     tile.rows = place.inputs + (analog_bias ? 1 : 0);
-    tile.columns = place.outputs;
+    tile.columns = place.outputs + unit_column;
     const auto built = [&](std::size_t axis, int maximum, std::int64_t used) {
       if (!hardware.tile.empty()) return hardware.tile[axis];
-      return maximum > 0 ? std::max<std::int64_t>(maximum, used) : used;
+      const std::int64_t lines = maximum > 0 ? maximum + (axis == 1 ? unit_column : 0) : 0;
+      return std::max(lines, used);
     };
     tile.built_rows = built(0, rpu.mapping.max_input_size, tile.rows);
     tile.built_columns = built(1, rpu.mapping.max_output_size, tile.columns);
