@@ -98,6 +98,10 @@ void print_cost_summary(std::ostream& out, const app::CostEstimate& estimate) {
   out << "  area         " << number_interval(cost.area_low, cost.area, cost.area_high, "mm2") << "\n";
   out << "  efficiency   " << number_interval(cost.tops_per_W_low, cost.tops_per_W, cost.tops_per_W_high, "TOPS/W")
       << ", " << number_interval(cost.tops_per_mm2_low, cost.tops_per_mm2, cost.tops_per_mm2_high, "TOPS/mm2") << "\n";
+  if (std::isfinite(cost.tops_per_W_1b))
+    out << fmt::format(
+        "  by bits      {:.3g} TOPS/W and {:.3g} TOPS/mm2 of 1 x 1 bit; {:.3g} and {:.3g} of 8 x 8 bits\n",
+        cost.tops_per_W_1b, cost.tops_per_mm2_1b, cost.tops_per_W_8b, cost.tops_per_mm2_8b);
   out << "  EDP          " << format_si(cost.energy * cost.latency, "Js") << "\n";
   if (estimate.programming.energy_J > 0.0) {
     out << "  programming  " << format_si(estimate.programming.energy_J, "J") << " and "

@@ -121,6 +121,7 @@ NetworkCost network_cost(const NetworkDesign& design, const ComponentValues& val
     cost.worst_latency_ns += made.worst_latency_ns;
     slowest = std::max(slowest, made.latency_ns);
     cost.operations += layer.operations;
+    cost.bit_operations += layer.bit_operations;
     cost.layers.push_back(std::move(made));
   }
   cost.interval_ns = design.pipeline == Pipeline::layers ? slowest : cost.latency_ns;
@@ -149,7 +150,18 @@ NetworkEstimate network_estimate(const NetworkDesign& design, const ComponentTab
   };
   NetworkEstimate estimate;
   estimate.nominal = network_cost(design, table.nominal());
-  std::vector<Interval> found = intervals(table, quantities);
+  const Ends ends = at_ends(table, quantities);
+  const std::vector<Interval> found = intervals(ends, quantities(table.low()));
+  const auto ends_of = [&](std::size_t q) {
+    EndValues values{ends.nominal[q], {}, {}};
+    for (std::size_t c = 0; c < component_count; ++c) {
+      values.low.push_back(ends.low[c][q]);
+      values.high.push_back(ends.high[c][q]);
+    }
+    return values;
+  };
+  estimate.energy_ends_J = ends_of(0);
+  estimate.area_ends_mm2 = ends_of(1);
   estimate.energy_J = found[0];
   estimate.area_mm2 = found[1];
   estimate.layer_energy_J.assign(found.begin() + 2, found.end());

@@ -15,9 +15,10 @@ bool is_netcdf_name(const std::string& name) {
 std::set<std::string> taken_names(const Header& header) {
   std::set<std::string> taken{"config", "reference", "layers", "spiking", "cost", "runtime"};
   for (const Variable& row : variables()) taken.emplace(row.name);
-  for (const Dim dim : {Dim::time, Dim::repeat, Dim::sample, Dim::layer, Dim::tile, Dim::tile_column, Dim::output,
-                        Dim::conductance, Dim::weight_slice, Dim::array_output, Dim::array_input, Dim::population,
-                        Dim::component, Dim::area_component, Dim::action, Dim::class_label, Dim::predicted_class}) {
+  for (const Dim dim :
+       {Dim::time, Dim::repeat, Dim::sample, Dim::layer, Dim::tile, Dim::tile_column, Dim::output, Dim::conductance,
+        Dim::weight_slice, Dim::array_output, Dim::array_input, Dim::population, Dim::component, Dim::area_component,
+        Dim::action, Dim::coefficient, Dim::class_label, Dim::predicted_class}) {
     taken.emplace(to_string(dim));
   }
   for (const LayerHeader& layer : header.layers) {
@@ -90,6 +91,10 @@ bool is_present(Presence presence, const Header& header, const LayerHeader* laye
       return !header.populations.empty();
     case Presence::cost:
       return header.costs();
+    case Presence::normalised_cost:
+      return header.costs() && header.normalised_costs;
+    case Presence::relative_cost:
+      return header.costs() && !header.swept.empty();
     case Presence::analog_cost:
       return header.costs() && layer->analog;
   }
@@ -135,6 +140,8 @@ std::vector<NamedExtent> extents(Dim dim, const Header& header, const LayerHeade
       return {{name, static_cast<std::int64_t>(header.area_components.size())}};
     case Dim::action:
       return {{name, static_cast<std::int64_t>(header.actions.size())}};
+    case Dim::coefficient:
+      return {{name, static_cast<std::int64_t>(header.coefficients.size())}};
     case Dim::class_label:
     case Dim::predicted_class:
       return {{name, header.classes}};

@@ -86,6 +86,7 @@ struct ScatterChart {
   double reference = missing;  ///< a dashed line across
   std::string reference_name;
   double floor = -HUGE_VAL, ceiling = HUGE_VAL;
+  bool joined = true;  ///< the points of the first series, by a line
 };
 std::string draw(const ScatterChart& chart);
 

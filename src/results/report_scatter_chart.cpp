@@ -48,7 +48,7 @@ class Scatter {
     std::vector<std::pair<double, double>> line;
     for (const ScatterPoint& point : points_)
       if (point.series == 0) line.emplace_back(x(point.x), y(point.y));
-    if (line.size() > 1)
+    if (chart_.joined && line.size() > 1)
       canvas.polyline(line, fmt::format("stroke=\"{}\" stroke-width=\"2\" stroke-opacity=\"0.6\"", series_color(0)));
     // Series with few points last, on top.
     for (std::size_t s = chart_.series.size(); s-- > 0;)

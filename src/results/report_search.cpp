@@ -53,6 +53,13 @@ ReportSection summary(const SearchRecord& record) {
         100.0 * record.confirmed_loss, 100.0 * record.confirmed_loss_bound, 100.0 * record.confidence));
   section.notes.push_back(fmt::format("{}: {:g} instead of {:g} ({:.1f} % saved).", record.cost_unit, point.cost, given,
                                       100.0 * (1.0 - point.cost / given)));
+  if (record.energy_ratio > 0.0)
+    section.notes.push_back(
+        fmt::format("Energy {:.3g} [{:.3g}, {:.3g}] and area {:.3g} [{:.3g}, {:.3g}] times those of the configuration "
+                    "as given, with "
+                    "common coefficients and the activity measured in each.",
+                    record.energy_ratio, record.energy_ratio_low, record.energy_ratio_high, record.area_ratio,
+                    record.area_ratio_low, record.area_ratio_high));
   if (!record.complete) section.notes.emplace_back("The search was stopped: fewer bits may be possible.");
 
   ReportTable table{"bits", "Bits of every layer that was searched, as given and as found.", {}, {}};
@@ -67,6 +74,53 @@ ReportSection summary(const SearchRecord& record) {
   }
   section.tables.push_back(std::move(table));
   return section;
+}
+
+/// A cost of hardware that every point has.
+struct Hardware {
+  const char* name;
+  double SearchPointRecord::*value;
+  double scale;
+  const char* unit;
+};
+constexpr Hardware hardware_costs[] = {{"energy", &SearchPointRecord::energy, 1e9, "nJ"},
+                                       {"area", &SearchPointRecord::area, 1.0, "mm²"},
+                                       {"latency", &SearchPointRecord::latency, 1e6, "µs"}};
+
+bool has_hardware_costs(const SearchRecord& record) {
+  return record.points.front().energy > 0.0;
+}
+
+/// The same points over the costs that were not searched for: the front is that over accuracy, energy and area together.
+void add_other_costs(ReportSection& section, const SearchRecord& record, double floor) {
+  for (const Hardware& cost : hardware_costs) {
+    if (record.cost_unit.starts_with(cost.name)) continue;
+    ScatterChart chart{.title = fmt::format("Accuracy against {}", cost.name),
+                       .x_label = fmt::format("{} ({})", cost.name, cost.unit),
+                       .y_label = "accuracy (%)",
+                       .series = {"front over all costs", "found", "as given", "others"},
+                       .points = {},
+                       .reference = missing,
+                       .reference_name = {},
+                       .ceiling = 100.0};
+    chart.floor = floor;
+    chart.joined = false;
+    for (std::size_t p = 0; p < record.points.size(); ++p) {
+      const SearchPointRecord& point = record.points[p];
+      const double accuracy = 100.0 * accuracy_of(record, p).mean();
+      const bool is_found = static_cast<std::int64_t>(p) == record.found;
+      const std::size_t series = is_found ? 1 : p == 0 ? 2 : point.front ? 0 : 3;
+      chart.points.push_back({cost.scale * point.*cost.value, accuracy, missing, missing, series,
+                              fmt::format("{:.4g} {}: {:.2f} %", cost.scale * point.*cost.value, cost.unit, accuracy)});
+    }
+    if (std::string svg = draw(chart); !svg.empty())
+      section.figures.push_back(
+          {fmt::format("pareto-{}", cost.name),
+           fmt::format("The same configurations by {}. In the front no other is at least as good in "
+                       "accuracy, energy and area and better in one.",
+                       cost.name),
+           std::move(svg)});
+  }
 }
 
 ReportSection front(const SearchRecord& record) {
@@ -88,6 +142,11 @@ ReportSection front(const SearchRecord& record) {
                                 record.cost_unit, 100.0 * record.confidence),
                     {record.cost_unit, "accuracy", "± 95 % over chips", "loss", "low", "high", "bound", "remark"},
                     {}};
+  const bool hardware = has_hardware_costs(record);
+  if (hardware) {
+    for (const Hardware& cost : hardware_costs) table.headings.push_back(fmt::format("{} ({})", cost.name, cost.unit));
+    table.headings.emplace_back("columns per converter");
+  }
   for (const SearchKnobRecord& knob : record.knobs) table.headings.push_back(knob_name(record, knob));
   std::vector<std::size_t> order(record.points.size());
   for (std::size_t p = 0; p < order.size(); ++p) order[p] = p;
@@ -111,6 +170,11 @@ ReportSection front(const SearchRecord& record) {
     if (p != 0 && is_found) remark = "found";
     if (point.front) remark += ", front";
     row.push_back(text_cell(std::move(remark)));
+    if (hardware) {
+      for (const Hardware& cost : hardware_costs) row.push_back(number_cell(cost.scale * point.*cost.value));
+      row.push_back(point.columns_per_converter > 0.0 ? number_cell(point.columns_per_converter)
+                                                      : text_cell("as given"));
+    }
     for (std::size_t k = 0; k < record.knobs.size(); ++k) {
       const double value = record.knobs[k].bits[static_cast<std::size_t>(point.rungs[k])];
       row.push_back(bits_cell(value));
@@ -147,6 +211,7 @@ ReportSection front(const SearchRecord& record) {
   if (below > 0) caption += fmt::format(" {} configurations lie below and are in the table only.", below);
   if (std::string svg = draw(chart); !svg.empty())
     section.figures.push_back({"pareto", std::move(caption), std::move(svg)});
+  if (hardware) add_other_costs(section, record, chart.floor);
   section.tables.push_back(std::move(table));
   return section;
 }

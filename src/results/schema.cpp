@@ -290,6 +290,8 @@ std::string_view to_string(Dim dim) {
       return "area_component";
     case Dim::action:
       return "action";
+    case Dim::coefficient:
+      return "coefficient";
     case Dim::class_label:
       return "class";
     case Dim::predicted_class:
@@ -370,6 +372,10 @@ std::string_view to_string(Presence presence) {
       return "with spiking neurons";
     case Presence::cost:
       return "with a cost: section";
+    case Presence::normalised_cost:
+      return "with cost.weight_bits";
+    case Presence::relative_cost:
+      return "sweeps with a cost: section";
     case Presence::analog_cost:
       return "analog layers, with a cost: section";
   }

@@ -60,11 +60,11 @@ struct Checker {
   }
 
   bool is_axis(const std::string& name, const std::string& group) const {
-    static const std::set<Dim> everywhere{Dim::time,           Dim::repeat,         Dim::sample,      Dim::layer,
-                                          Dim::tile,           Dim::tile_column,    Dim::output,      Dim::conductance,
-                                          Dim::weight_slice,   Dim::array_output,   Dim::array_input, Dim::population,
-                                          Dim::component,      Dim::area_component, Dim::action,      Dim::class_label,
-                                          Dim::predicted_class};
+    static const std::set<Dim> everywhere{Dim::time,         Dim::repeat,         Dim::sample,      Dim::layer,
+                                          Dim::tile,         Dim::tile_column,    Dim::output,      Dim::conductance,
+                                          Dim::weight_slice, Dim::array_output,   Dim::array_input, Dim::population,
+                                          Dim::component,    Dim::area_component, Dim::action,      Dim::coefficient,
+                                          Dim::class_label,  Dim::predicted_class};
     if (std::find(swept.begin(), swept.end(), name) != swept.end()) return true;
     if (std::any_of(everywhere.begin(), everywhere.end(), [&](Dim dim) { return to_string(dim) == name; })) return true;
     const h5::Group parent = file.group(group);

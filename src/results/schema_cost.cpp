@@ -20,6 +20,17 @@ std::vector<Variable> cost_variables() {
   const auto fixed = [&](std::string_view name, std::string_view units, std::string_view meaning) {
     return Variable{"/cost", name, per_swept, f64, units, meaning, Presence::cost, no_number};
   };
+  const auto normalised = [&](std::string_view name, std::string_view units, std::string_view meaning) {
+    return Variable{"/cost", name, point, f64, units, meaning, Presence::normalised_cost, no_number};
+  };
+  const auto at_ends = [&](std::string_view name, bool of_point, std::string_view units, std::string_view meaning) {
+    std::vector<Dim> dims = of_point ? point : per_swept;
+    dims.push_back(Dim::coefficient);
+    return Variable{"/cost", name, std::move(dims), f64, units, meaning, Presence::cost, no_number};
+  };
+  const auto relative = [&](std::string_view name, bool of_point, std::string_view meaning) {
+    return Variable{"/cost", name, of_point ? point : per_swept, f64, "1", meaning, Presence::relative_cost, no_number};
+  };
   return {
       at_point("energy", "J", "energy of one inference, leakage included"),
       at_point("energy_low", "J", "lower end of its interval over the component table"),
@@ -33,9 +44,23 @@ std::vector<Variable> cost_variables() {
       at_point("tops_per_mm2", "TOPS/mm2", "operations per time and area of the tiles"),
       at_point("tops_per_mm2_low", "TOPS/mm2", "lower end of its interval"),
       at_point("tops_per_mm2_high", "TOPS/mm2", "upper end of its interval"),
+      normalised("tops_per_W_1b", "TOPS/W", "times the bits of an input and of a weight (cost.weight_bits)"),
+      normalised("tops_per_W_8b", "TOPS/W", "the same over 64: operations of 8 x 8 bits"),
+      normalised("tops_per_mm2_1b", "TOPS/mm2", "times the bits of an input and of a weight (cost.weight_bits)"),
+      normalised("tops_per_mm2_8b", "TOPS/mm2", "the same over 64: operations of 8 x 8 bits"),
+      at_ends("energy_at_low", true, "J", "energy with this coefficient at its low end, the others nominal"),
+      at_ends("energy_at_high", true, "J", "energy with this coefficient at its high end"),
+      relative("energy_relative", true, "energy over that of the sweep's first point, same time and repeat"),
+      relative("energy_relative_low", true, "lower end of its interval, coefficients in common"),
+      relative("energy_relative_high", true, "upper end of its interval, coefficients in common"),
       fixed("area", "mm2", "area of all tiles"),
       fixed("area_low", "mm2", "lower end of its interval"),
       fixed("area_high", "mm2", "upper end of its interval"),
+      at_ends("area_at_low", false, "mm2", "area with this coefficient at its low end, the others nominal"),
+      at_ends("area_at_high", false, "mm2", "area with this coefficient at its high end"),
+      relative("area_relative", false, "area over that of the sweep's first point"),
+      relative("area_relative_low", false, "lower end of its interval, coefficients in common"),
+      relative("area_relative_high", false, "upper end of its interval, coefficients in common"),
       fixed("operations", "1", "operations of one inference; a multiply-accumulate is two"),
       Variable{"/cost",
                "component_table",

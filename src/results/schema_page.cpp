@@ -100,6 +100,7 @@ std::string schema_page() {
 | `array_output`, `array_input` | none | lines of an array: outputs from the drivers on, inputs from the end far from the sense nodes on |
 | `component`, `area_component` | names | parts of energies and areas (`docs/models/cost.md`) |
 | `action` | names | what happens during an inference |
+| `coefficient` | names | rows of the table of components, as keys of `cost.components` |
 | `class`, `predicted_class` | 0, 1, ... | labels of a classifier of at most 256 classes |
 | &lt;features&gt; | none | axes of a layer's output: `feature`; `position`, `feature`; `channel`, `height`, `width`; else `axis_1`, ... |
 )";

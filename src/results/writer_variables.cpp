@@ -198,6 +198,8 @@ Dataset Writer::Impl::create_scale(Group& group, const NamedExtent& axis) const 
     return coordinate(group.write(name, header.area_components), "1", "part of an area");
   if (name == to_string(Dim::action))
     return coordinate(group.write(name, header.actions), "1", "what happens during an inference");
+  if (name == to_string(Dim::coefficient))
+    return coordinate(group.write(name, header.coefficients), "1", "key of cost.components");
   if (name == to_string(Dim::population)) {
     std::vector<std::string> names;
     for (const PopulationHeader& population : header.populations) names.push_back(population.name);

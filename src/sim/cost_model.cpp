@@ -116,10 +116,16 @@ class Describer {
     design.vectors = vectors(l);
     for (const nn::LinearPart& part : source.parts)
       design.operations += 2.0 * design.vectors * static_cast<double>(part.weight.rows() * part.weight.cols());
+    const std::optional<int>& weight_bits = model_.parameters.weight_bits;
     if (!parameters_[l].analog) {
       design.digital = digital(l, design.operations / 2.0);
+      if (weight_bits)
+        design.bit_operations = design.operations * design.digital->activation_bits * design.digital->weight_bits;
       return design;
     }
+    if (weight_bits)
+      design.bit_operations = design.operations * *weight_bits *
+                              cost::code_bits(cost::converter_codes(hardware_[l], parameters_[l].rpu).input);
     cost::LayerSurroundings surroundings;
     surroundings.next_input_bits = next_input_bits(l);
     const device::DeviceParameters* device = parameters_[l].device           ? &*parameters_[l].device

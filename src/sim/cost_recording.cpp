@@ -23,6 +23,8 @@ void describe_costs(results::Header& header, const CostModel& model) {
   for (std::size_t i = 0; i < cost::area_component_count; ++i)
     header.area_components.emplace_back(cost::name_of(static_cast<cost::AreaComponent>(i)));
   header.actions = action_names;
+  header.coefficients = cost::component_keys();
+  header.normalised_costs = model.parameters.weight_bits.has_value();
   header.component_table = cost::table_csv(cost::component_table(model.parameters));
 }
 
@@ -36,6 +38,7 @@ std::vector<LayerActivity> measured_activity(const EvaluationRequest& request, c
     const nn::LinearLayer& source = request.executor.layers()[l];
     const std::string& op = request.executor.graph().nodes[static_cast<std::size_t>(source.node)].op;
     const LayerParameters parameters = request.resolve(source.name, op);
+    if (parameters.rpu.crossbar) continue;  // its converters and cells are not counted: as the table assumes
     const cost::HardwareParameters hardware = request.cost->hardware(source.name, op);
     if (seen.counts.tile_vectors > 0) layer.rounds = std::max(1.0, seen.counts.mean_bound_management_rounds());
     const std::int64_t largest = cost::largest_code(parameters.rpu.forward.inp_res);
@@ -85,6 +88,16 @@ results::CostRecord cost_record(const CostDescription& described, std::span<cons
   record.tops_per_mm2 = estimate.tops_per_mm2.nominal;
   record.tops_per_mm2_low = estimate.tops_per_mm2.low;
   record.tops_per_mm2_high = estimate.tops_per_mm2.high;
+  if (const double bits = nominal.bits_of_operation(); bits > 0.0) {
+    record.tops_per_W_1b = record.tops_per_W * bits;
+    record.tops_per_W_8b = record.tops_per_W * bits / 64.0;
+    record.tops_per_mm2_1b = record.tops_per_mm2 * bits;
+    record.tops_per_mm2_8b = record.tops_per_mm2 * bits / 64.0;
+  }
+  record.energy_at_low = estimate.energy_ends_J.low;
+  record.energy_at_high = estimate.energy_ends_J.high;
+  record.area_at_low = estimate.area_ends_mm2.low;
+  record.area_at_high = estimate.area_ends_mm2.high;
   for (std::size_t l = 0; l < nominal.layers.size(); ++l) {
     const cost::LayerCost& layer = nominal.layers[l];
     results::LayerCostRecord& made = record.layers.emplace_back();

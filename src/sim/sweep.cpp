@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 
+#include "sim/relative_cost.hpp"
 #include "tessera/core/statistics.hpp"
 #include "tessera/results/reader.hpp"
 #include "tessera/sim/layer_calibration.hpp"
@@ -371,12 +372,16 @@ double estimate_seconds(const std::vector<SweepJob>& jobs, bool share, Parallel 
 
 void collect_points(results::Writer& writer, const std::vector<SweepJob>& jobs, const SweepOptions& options) {
   Progress progress(jobs, options);
+  RelativeCosts relative(writer);
   const std::int64_t reads = writer.header().reads;
   for (std::size_t j = 0; j < jobs.size(); ++j) {
     const Need need = progress.need(j);
     for (std::int64_t program = 0; program < need.chips; ++program)
-      if (options.store.has(chip_name(jobs[j], program)))
-        writer.copy_point(jobs[j].index, options.store.open(chip_name(jobs[j], program)), program * reads);
+      if (options.store.has(chip_name(jobs[j], program))) {
+        const h5::File file = options.store.open(chip_name(jobs[j], program));
+        writer.copy_point(jobs[j].index, file, program * reads);
+        relative.add(j == 0, jobs[j].index, file, program * reads);
+      }
     if (options.stop && need.complete) writer.write_chips(jobs[j].index, need.chips);
   }
 }

@@ -262,7 +262,10 @@ Type<CostParameters> cost_parameters() {
              config::optional(choice<Activity>({{"measured", Activity::measured}, {"assumed", Activity::assumed}})),
              {.help = "inputs, conductances and rounds of the run, or activity.* of the component table; null: "
                       "measured in run and sweep, assumed without data"})
-      .unused("weight_bits", "results are raw: TOPS/W and TOPS of the configured bits")
+      .field("weight_bits", &P::weight_bits, config::optional(config::integer<int>(Range::between(1.0, 32.0))),
+             {.unit = "bit",
+              .help = "analog weights have none; given: efficiencies also by bits (1b: times the bits of "
+                      "an input and of a weight; 8b: that over 64)"})
       .field("calibrations_per_day", &P::calibrations_per_day,
              {.unit = "1/day", .range = non_negative, .help = "read-outs of all tiles for drift compensation"})
       .field("inferences_per_programming", &P::inferences_per_programming, given(positive),

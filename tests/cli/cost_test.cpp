@@ -91,6 +91,48 @@ TEST_F(CostTest, SweepsHaveAccuracyAndEnergyOnOneHypercube) {
   EXPECT_GT(area[2], area[3]) << "converters that are shared by more columns take less area";
 }
 
+TEST_F(CostTest, PointsOfSweepsAreComparedWithCommonCoefficients) {
+  const std::string file = with(
+      "evaluation: {repeats: 2}\ncost: {weight_bits: 8}\nsweep: {axes: {rpu_config.forward.out_res: [254, 14]}}\n");
+  ASSERT_EQ(run_command({"sweep", file, "-o", path("sweep.h5"), "--quiet"}).code, 0);
+  EXPECT_THAT(schema_problems(path("sweep.h5")), testing::IsEmpty());
+  const std::vector<double> ratio = values(path("sweep.h5"), "/cost/energy_relative");
+  const std::vector<double> low = values(path("sweep.h5"), "/cost/energy_relative_low");
+  const std::vector<double> high = values(path("sweep.h5"), "/cost/energy_relative_high");
+  const std::vector<double> energy = values(path("sweep.h5"), "/cost/energy");
+  const std::vector<double> energy_low = values(path("sweep.h5"), "/cost/energy_low");
+  ASSERT_EQ(ratio.size(), 4U);  // two points of two chips
+  EXPECT_EQ(std::vector<double>(ratio.begin(), ratio.begin() + 2), (std::vector<double>{1.0, 1.0}));
+  EXPECT_EQ(std::vector<double>(low.begin(), low.begin() + 2), (std::vector<double>{1.0, 1.0}));
+  for (const std::size_t chip : {2U, 3U}) {
+    EXPECT_DOUBLE_EQ(ratio[chip], energy[chip] / energy[chip - 2]);
+    EXPECT_LT(low[chip], ratio[chip]);
+    EXPECT_GT(high[chip], ratio[chip]);
+    EXPECT_LT(ratio[chip] - low[chip], 0.5 * (energy[chip] - energy_low[chip]) / energy[chip])
+        << "coefficients in common cancel";
+  }
+  EXPECT_LT(values(path("sweep.h5"), "/cost/area_relative")[1], 1.0);
+  // 8-bit inputs and weights: an operation of 8 x 8 bits is a raw one.
+  const std::vector<double> raw = values(path("sweep.h5"), "/cost/tops_per_W");
+  EXPECT_DOUBLE_EQ(values(path("sweep.h5"), "/cost/tops_per_W_8b")[0], raw[0]);
+  EXPECT_DOUBLE_EQ(values(path("sweep.h5"), "/cost/tops_per_W_1b")[0], 64.0 * raw[0]);
+
+  // In two shards and put together: the same.
+  for (const char* shard : {"1/2", "2/2"})
+    ASSERT_EQ(run_command({"sweep", file, "-o", path("parts.h5"), "--quiet", "--shard", shard}).code, 0);
+  EXPECT_EQ(values(path("parts.h5"), "/cost/energy_relative_high"), high);
+}
+
+TEST_F(CostTest, CrossbarsAreCounted) {
+  const CommandResult result = run_command({"cost", config("crossbar/isaac.yaml"), "--set", "cost.adc.columns=128"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, AllOf(HasSubstr("shift_add"), HasSubstr("TOPS/W")));
+  const CommandResult gone =
+      run_command({"cost", config("crossbar/gated.yaml"), "--set", "rpu_config.crossbar.xbar.adc.mvm.model=IdealADC"});
+  EXPECT_EQ(gone.code, 3);
+  EXPECT_THAT(gone.err, AllOf(HasSubstr("cost.assume.out_bits"), HasSubstr("xbar.adc.mvm")));
+}
+
 TEST_F(CostTest, ErrorsSayWhere) {
   const CommandResult unknown = run_command({"cost", with("cost: {components: {adc.sar.k1: 3}}\n")});
   EXPECT_EQ(unknown.code, 3);

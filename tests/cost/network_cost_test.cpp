@@ -141,6 +141,20 @@ TEST(Uncertainty, RatiosUseCommonCoefficients) {
             0.3 * (alone.high - alone.low) / alone.nominal);
 }
 
+TEST(Uncertainty, WhatPointsKeepGivesTheSameRatio) {
+  const NetworkDesign eight = prepared({.layers = {layer_of(512, 64, 1, 9)}}, table);
+  NetworkDesign six = eight;
+  six.layers[0].tiles[0].tile.adc_bits = 6.0;
+  const NetworkEstimate a = network_estimate(six, table), b = network_estimate(eight, table);
+  const RelativeCost wanted = relative_cost(six, eight, table);
+  EXPECT_EQ(ratio(a.energy_ends_J, b.energy_ends_J), wanted.energy);
+  EXPECT_EQ(ratio(a.area_ends_mm2, b.area_ends_mm2), wanted.area);
+  EXPECT_EQ(ratio(a.energy_ends_J, a.energy_ends_J), (Interval{1.0, 1.0, 1.0}));
+  EndValues other = b.energy_ends_J;
+  other.low.pop_back();
+  EXPECT_THROW(ratio(a.energy_ends_J, other), InputError);
+}
+
 TEST(Uncertainty, MeasuredActivityHasNone) {
   NetworkDesign design = prepared({.layers = {layer_of(512, 64, 1, 9)}}, table);
   const Interval assumed = network_estimate(design, table).energy_J;

@@ -54,6 +54,8 @@ inline Header with_costs(Header header) {
   header.energy_components = {"array", "adc"};
   header.area_components = {"cells", "adc", "digital"};
   header.actions = {"tile.reads", "adc.conversions"};
+  header.coefficients = {"adc.energy", "array.energy"};
+  header.normalised_costs = true;
   header.component_table = "key,low,nominal,high,unit,source\nadc.energy,1,2,4,fJ,a datasheet\n";
   return header;
 }
@@ -115,6 +117,14 @@ inline CostRecord cost(const PointIndex& index) {
   record.tops_per_mm2 = 0.125;
   record.tops_per_mm2_low = 0.0625;
   record.tops_per_mm2_high = 0.25;
+  record.tops_per_W_1b = 512.0;
+  record.tops_per_W_8b = 8.0;
+  record.tops_per_mm2_1b = 8.0;
+  record.tops_per_mm2_8b = 0.125;
+  record.energy_at_low = {energy / 2, energy};
+  record.energy_at_high = {2 * energy, 3 * energy};
+  record.area_at_low = {0.5, 0.25};
+  record.area_at_high = {0.5, 1.0};
   LayerCostRecord analog{.energy = {0.75 * energy, 0.125 * energy}, .area = {0.25, 0.125, 0.125}, .actions = {6, 24}};
   analog.energy_low = 0.5 * energy;
   analog.energy_high = 2 * energy;
@@ -244,6 +254,10 @@ inline void write(Writer& writer, std::int64_t batch = 3, std::int64_t points = 
         Point numbers = point(index);
         if (header.costs()) numbers.cost = cost(index);
         writer.write_point(index, numbers);
+        if (header.costs() && !swept.empty()) {
+          writer.write_relative_energy(index, {1.5, 1.25, 2.0});
+          writer.write_relative_area(swept, {1.0, 1.0, 1.0});
+        }
       }
     }
   }

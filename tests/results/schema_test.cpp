@@ -47,8 +47,8 @@ TEST_F(ResultSchema, EveryRowIsWritten) {
     if (!row.group.starts_with(layer)) return std::string(row.group == "/" ? "" : row.group);
     return "/layers/conv1" + std::string(row.group.substr(layer.size()));
   };
-  for (const Header& header :
-       {sample::run_header(), isolated, stopped, anomaly, sample::with_costs(sample::run_header())}) {
+  for (const Header& header : {sample::run_header(), isolated, stopped, anomaly,
+                               sample::with_costs(sample::run_header()), sample::with_costs(sample::sweep_header())}) {
     sample::write_file(path_, header);
     const h5::File file = h5::File::open(path_);
     EXPECT_THAT(check_schema(file), IsEmpty());

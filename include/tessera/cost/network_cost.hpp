@@ -42,6 +42,7 @@ struct LayerDesign {
   double vectors = 1.0;                  ///< P: per inference and tile
   std::int64_t copies = 1;               ///< of all its tiles, which share the vectors
   double operations = 0.0;               ///< 2 P inputs outputs
+  double bit_operations = 0.0;           ///< operations x bits of an input x bits of a weight; 0: no such bits
 };
 
 enum class Pipeline { none, layers };
@@ -87,7 +88,8 @@ struct NetworkCost {
   std::vector<LayerCost> layers;
   EnergyBreakdown energy_fJ;  ///< of one inference: the sum over layers
   AreaBreakdown area_um2;
-  double operations = 0.0;  ///< 1 multiply-accumulate = 2 operations
+  double operations = 0.0;      ///< 1 multiply-accumulate = 2 operations
+  double bit_operations = 0.0;  ///< the same, each as many as the bits of its input times those of its weight
   double latency_ns = 0.0;
   double worst_latency_ns = 0.0;  ///< if every vector took the most bound-management rounds
   double interval_ns = 0.0;       ///< between inferences
@@ -96,6 +98,8 @@ struct NetworkCost {
   double latency_s() const { return latency_ns * 1e-9; }
   double interval_s() const { return interval_ns * 1e-9; }
   double area_mm2() const { return area_um2.total() * 1e-6; }
+  /// bit_operations / operations: what raw efficiencies are multiplied by, and divided by 64 for operations of 8 x 8 bits.
+  double bits_of_operation() const { return operations > 0.0 ? bit_operations / operations : 0.0; }
   double tops() const { return interval_ns > 0.0 ? operations / interval_ns * 1e-3 : 0.0; }
   double tops_per_W() const { return energy_fJ.total() > 0.0 ? operations / energy_fJ.total() * 1e3 : 0.0; }
   double tops_per_mm2() const { return area_mm2() > 0.0 ? tops() / area_mm2() : 0.0; }
@@ -116,6 +120,8 @@ struct NetworkEstimate {
   Interval tops_per_W;
   Interval tops_per_mm2;
   std::vector<Interval> layer_energy_J;
+  EndValues energy_ends_J;  ///< with one coefficient at an end
+  EndValues area_ends_mm2;
 };
 NetworkEstimate network_estimate(const NetworkDesign& design, const ComponentTable& table);
 

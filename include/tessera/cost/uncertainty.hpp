@@ -27,6 +27,26 @@ using Quantities = std::function<std::vector<double>(const ComponentValues&)>;
 /// (ratios).
 std::vector<Interval> intervals(const ComponentTable& table, const Quantities& quantities, bool monotone = true);
 
+/// Quantities with all coefficients nominal, and with one coefficient at an end: what intervals, and those of ratios, are
+/// made of. A file that keeps them lets any two configurations be compared with common coefficients.
+struct Ends {
+  std::vector<double> nominal;            ///< [quantity]
+  std::vector<std::vector<double>> low;   ///< [coefficient][quantity]
+  std::vector<std::vector<double>> high;  ///< [coefficient][quantity]
+};
+Ends at_ends(const ComponentTable& table, const Quantities& quantities);
+
+/// As above, from the ends; `least`: values with all coefficients at low, which bound `low` (empty: no bound).
+std::vector<Interval> intervals(const Ends& ends, const std::vector<double>& least = {});
+
+/// One quantity of Ends.
+struct EndValues {
+  double nominal = 0.0;
+  std::vector<double> low, high;  ///< by coefficient
+};
+/// The interval of ours / theirs, both at the same end of the same coefficient; 1 where theirs is 0.
+Interval ratio(const EndValues& ours, const EndValues& theirs);
+
 /// factor / interval: a large energy is a small efficiency. 0 where the interval is 0.
 Interval reversed(double factor, const Interval& interval);
 

@@ -86,7 +86,9 @@ struct Header {
 
   /// Names of the parts of energies and areas and of the actions that points have costs of; none: no costs.
   std::vector<std::string> energy_components = {}, area_components = {}, actions = {};
-  std::string component_table = {};  ///< the coefficients in force, as CSV
+  std::vector<std::string> coefficients = {};  ///< keys of the component table, of which costs at either end are kept
+  std::string component_table = {};            ///< the coefficients in force, as CSV
+  bool normalised_costs = false;               ///< efficiencies by bits are given (cost.weight_bits)
   bool costs() const { return !energy_components.empty(); }
 };
 
@@ -179,9 +181,20 @@ struct CostRecord {
   double operations = missing;                                            ///< 1 multiply-accumulate = 2
   double tops_per_W = missing, tops_per_W_low = missing, tops_per_W_high = missing;
   double tops_per_mm2 = missing, tops_per_mm2_low = missing, tops_per_mm2_high = missing;
-  std::vector<LayerCostRecord> layers = {};  ///< by Header::layers
+  double tops_per_W_1b = missing, tops_per_W_8b = missing;      ///< with Header::normalised_costs
+  double tops_per_mm2_1b = missing, tops_per_mm2_8b = missing;  ///< with Header::normalised_costs
+  std::vector<double> energy_at_low = {}, energy_at_high = {};  ///< with one coefficient at an end, J
+  std::vector<double> area_at_low = {}, area_at_high = {};      ///< with one coefficient at an end, mm2
+  std::vector<LayerCostRecord> layers = {};                     ///< by Header::layers
 
   bool operator==(const CostRecord&) const = default;
+};
+
+/// A cost over that of the first point of a sweep, with common coefficients.
+struct RelativeCost {
+  double nominal = missing, low = missing, high = missing;
+
+  bool operator==(const RelativeCost&) const = default;
 };
 
 struct Point {

@@ -32,6 +32,7 @@ enum class Dim {
   component,        ///< parts of an energy
   area_component,   ///< parts of an area
   action,           ///< what happens during an inference
+  coefficient,      ///< of the table of components
   class_label,      ///< true classes
   predicted_class,  ///< predicted classes
   feature           ///< the axes of a layer's output without the batch; their names depend on the rank (feature_names)
@@ -68,6 +69,8 @@ enum class Presence {
   crossbar_wires,
   spiking,
   cost,
+  normalised_cost,
+  relative_cost,
   analog_cost
 };
 std::string_view to_string(Presence presence);

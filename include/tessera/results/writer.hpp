@@ -59,6 +59,9 @@ class Writer {
   /// Copies a finished point from a file of its own (without swept axes, of either use) to `swept`; its repeats go to
   /// `first_repeat` and on.
   void copy_point(const std::vector<std::int64_t>& swept, const h5::File& point, std::int64_t first_repeat = 0);
+  /// Energy of a point, and area at a place, over those of the first point of the sweep.
+  void write_relative_energy(const PointIndex& index, const RelativeCost& energy);
+  void write_relative_area(const std::vector<std::int64_t>& swept, const RelativeCost& area);
   /// How many chips the point has when it is complete; with Header::stopped only.
   void write_chips(const std::vector<std::int64_t>& swept, std::int64_t chips);
 
