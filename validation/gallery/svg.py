@@ -92,7 +92,8 @@ def strips(figure: dict[str, Any]) -> str:
 
 def lines(figure: dict[str, Any]) -> str:
     """Series over an axis, linear or logarithmic, with intervals where they are given."""
-    series = sorted(figure["series"], key=lambda s: not s.get("ours"))  # theirs on top, dashed, with open points
+    distinct = {(s["label"], tuple(s["x"]), tuple(s["y"])): s for s in figure["series"]}
+    series = sorted(distinct.values(), key=lambda s: not s.get("ours"))  # theirs on top, dashed, with open points
     left, right, top, plot = 66, 24, 40, 300
     width, height = 820, top + plot + 66 + 20 * ((len(series) + 1) // 2)
     logarithmic = figure.get("log_x", False)
