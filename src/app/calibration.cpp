@@ -39,7 +39,7 @@ CalibrationResult calibrate(const Source& source, const Execution& execution) {
   const io::DataSet data(parameters.data.value_or(config.data));
   CalibrationResult result;
   io::Model& model = result.model;
-  model = load_prepared_model(config.model, environment);
+  model = load_prepared_model(config.model, data.constants(), environment);
   const spec::RunConfig* const only = &config;
   result.executor = std::make_shared<const nn::Executor>(make_executor(model.graph, data, {&only, 1}));
   const nn::Executor& executor = *result.executor;

@@ -26,7 +26,8 @@ void try_one_sample(const Setup& setup, Parallel parallel) {
 void check_training(const spec::RunConfig& config, const Environment& environment) {
   const io::DataSet data(config.training->data);
   if (config.training->validation.data) io::DataSet{*config.training->validation.data};
-  const nn::Executor executor = make_executor(load_prepared_model(config.model, environment).graph, data);
+  const nn::Executor executor =
+      make_executor(load_prepared_model(config.model, data.constants(), environment).graph, data);
   spec::resolve_layers(config, layer_names(executor));
 }
 

@@ -29,7 +29,11 @@ Shape sample_shape_of(const nn::Graph& graph, const spec::RunConfig& config) {
 }
 
 nn::Executor open_network(const spec::RunConfig& config, const Environment& environment) {
-  nn::Graph graph = load_prepared_model(config.model, environment).graph;
+  const std::vector<io::ConstantInput> constants = io::constant_inputs(config.data);
+  nn::Graph graph = load_prepared_model(config.model, constants, environment).graph;
+  const spec::RunConfig* const alone = &config;
+  if (!config.data.named_inputs.empty() || !graph.states.empty())
+    return make_executor(std::move(graph), io::DataSet(config.data), {&alone, 1});
   Shape shape = sample_shape_of(graph, config);
   const spec::RunConfig* const only = &config;
   return make_executor(std::move(graph), std::move(shape), {&only, 1});

@@ -20,13 +20,15 @@ results::DiagnosisRecord record_of(const sim::Diagnosis& diagnosis, const sim::E
   record.rng_layout = random::rng_layout;
   record.chips = request.evaluation.repeats;
   record.samples = request.data.size();
-  if (request.data.has_labels()) record.reference_accuracy = diagnosis.reference.accuracy();
+  if (!diagnosis.configured.accuracy.empty()) record.reference_accuracy = diagnosis.reference.accuracy();
   record.ideal_deviation = diagnosis.ideal_deviation;
   record.layers = diagnosis.layers;
   record.mechanisms.push_back({"none", "", true, record_of(diagnosis.ideal), record_of(diagnosis.configured)});
   for (const sim::DoctorStage& stage : diagnosis.stages)
     record.mechanisms.push_back(
         {stage.name, stage.keys, stage.removable, record_of(stage.only), record_of(stage.without)});
+  for (const sim::DoctorLayer& layer : diagnosis.ranking)
+    record.ranking.push_back({static_cast<std::int64_t>(layer.layer), layer.output_sqnr_db, layer.accuracy});
   record.warnings = diagnosis.warnings;
   return record;
 }

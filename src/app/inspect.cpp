@@ -19,6 +19,41 @@ bool has_extension(const std::string& path, std::initializer_list<const char*> e
   return std::find(extensions.begin(), extensions.end(), extension) != extensions.end();
 }
 
+/// The shapes of samples, by input.
+std::vector<Shape> sample_shapes(const nn::Graph& graph, const std::vector<InputShape>& shapes) {
+  if (shapes.empty()) return {};
+  std::vector<Shape> samples(graph.inputs.size());
+  std::vector<bool> given(graph.inputs.size());
+  std::vector<std::string> names;
+  for (const nn::GraphInput& input : graph.inputs) {
+    std::vector<std::string> extents;
+    for (const std::int64_t extent : input.shape) extents.push_back(extent < 0 ? "N" : std::to_string(extent));
+    names.push_back(fmt::format("{} ({})", graph.values[static_cast<std::size_t>(input.value)].name,
+                                extents.empty() ? "scalar" : fmt::format("{}", fmt::join(extents, "x"))));
+  }
+  for (const InputShape& shape : shapes) {
+    std::size_t i = 0;
+    if (shape.name.empty())
+      while (i < given.size() && given[i]) ++i;
+    else
+      while (i < given.size() && graph.values[static_cast<std::size_t>(graph.inputs[i].value)].name != shape.name) ++i;
+    require<UsageError>(i < given.size(), "--shape {}{}: the network's inputs are {}", shape.name,
+                        shape.name.empty() ? to_string(shape.shape) : "", fmt::join(names, ", "));
+    require<UsageError>(!given[i], "--shape: the shape of input {} is given twice", names[i]);
+    given[i] = true;
+    samples[i] = shape.shape;
+    if (shape.name.empty()) continue;
+    const nn::GraphInput& input = graph.inputs[i];
+    bool fits = shape.shape.size() == input.shape.size();
+    for (std::size_t d = input.batched ? 1 : 0; fits && d < input.shape.size(); ++d)
+      fits = input.shape[d] < 0 || input.shape[d] == shape.shape[d];
+    require<UsageError>(fits, "--shape {}={}: does not fit input {}; give all its extents, the batch too", shape.name,
+                        to_string(shape.shape), names[i]);
+    if (input.batched && !samples[i].empty()) samples[i].erase(samples[i].begin());
+  }
+  return samples;
+}
+
 }  // namespace
 
 LayerSize layer_size(const nn::Executor& executor, std::size_t index,
@@ -64,11 +99,12 @@ std::vector<LayerSize> layer_sizes(const Setup& setup) {
   return sizes;
 }
 
-ModelInspection inspect_model(const std::string& path, std::vector<Shape> sample_shapes,
+ModelInspection inspect_model(const std::string& path, const std::vector<InputShape>& shapes,
                               const Environment& environment) {
+  nn::Graph graph = load_model(path, environment);
   nn::ExecutorOptions options;
-  options.sample_shapes = std::move(sample_shapes);
-  ModelInspection model{nn::Executor(load_model(path, environment), std::move(options)), {}, {}, {}, {}};
+  options.sample_shapes = sample_shapes(graph, shapes);
+  ModelInspection model{nn::Executor(std::move(graph), std::move(options)), {}, {}, {}, {}};
   for (std::size_t l = 0; l < model.executor.layers().size(); ++l)
     model.sizes.push_back(layer_size(model.executor, l, tile::MappingParameter{}));
   model.products = nn::activation_products(model.executor.graph());

@@ -21,9 +21,10 @@ std::string read_text_file(const std::string& path);
 /// Reads an ONNX or native model, by what is in the file.
 nn::Graph load_model(const std::string& path, const Environment& environment);
 
-/// Reads a model with what is known of it. The output that is asked for becomes its only one, with a note of the
-/// others; batch normalization is folded if that is asked for.
-io::Model load_prepared_model(const sim::ModelParameters& model, const Environment& environment);
+/// Reads a model with what is known of it. The outputs that are asked for are kept, with a note of the others, and those
+/// that are fed back; batch normalization is folded if that is asked for. `constants`: inputs that have one value.
+io::Model load_prepared_model(const sim::ModelParameters& model, std::span<const io::ConstantInput> constants,
+                              const Environment& environment);
 
 /// A network for samples of this data set, with the products of two activations that any of the configurations puts on
 /// tiles.
@@ -31,7 +32,8 @@ nn::Executor make_executor(nn::Graph graph, const io::DataSet& data,
                            std::span<const spec::RunConfig* const> configs = {});
 
 /// The same for samples whose shape is that of the network's input already.
-nn::Executor make_executor(nn::Graph graph, Shape sample, std::span<const spec::RunConfig* const> configs);
+nn::Executor make_executor(nn::Graph graph, Shape sample, std::span<const spec::RunConfig* const> configs,
+                           nn::ExecutorOptions options = {});
 
 /// Reads the network, too.
 nn::Executor load_executor(const sim::ModelParameters& model, const io::DataSet& data, const Environment& environment,

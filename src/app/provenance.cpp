@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
@@ -94,6 +95,15 @@ sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Exe
   std::vector<std::string> names;
   for (const nn::LinearLayer& layer : executor.layers()) names.push_back(layer.name);
   request.record_output = spec::select_names(config.output.record.tensors, names, "output.record.tensors");
+  if (config.output.record.outputs) {
+    const std::vector<std::string>& asked = config.model.outputs;
+    const nn::Graph& graph = executor.graph();
+    for (std::size_t o = 0; o < graph.outputs.size(); ++o) {
+      const std::string& name = graph.values[static_cast<std::size_t>(graph.outputs[o])].name;
+      if (o == 0 || std::ranges::find(asked, name) != asked.end() || std::ranges::find(asked, "*") != asked.end())
+        request.record_network_outputs.push_back(o);
+    }
+  }
   request.quantization = config.quantization;
   if (request.quantization) request.quantization->ranges = std::move(ranges.quantizers);
   if (config.spiking) request.spiking = load_neurons(*config.spiking, config.model);

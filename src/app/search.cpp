@@ -32,6 +32,14 @@ double tile_columns(const nn::LinearLayer& layer, const tile::MappingParameter& 
   return static_cast<double>(columns);
 }
 
+/// Of a layer for one sample.
+double multiply_accumulates(const nn::Executor& executor, std::size_t layer) {
+  double products = 0.0;
+  for (const nn::LinearPart& part : executor.layers()[layer].parts)
+    products += static_cast<double>(part.weight.rows()) * static_cast<double>(part.weight.cols());
+  return products * static_cast<double>(std::max<std::int64_t>(1, executor.vectors_per_sample(layer)));
+}
+
 /// The data of the search, and the samples behind them that only confirm.
 struct SplitData {
   io::DataSet search;
@@ -70,7 +78,8 @@ results::SearchRecord describe(const Source& source, const spec::SearchPlan& pla
   record.resolved_text = neutral_resolved_text(plan.config);
   record.budget = plan.section.parameters.budget / 100.0;
   record.confidence = plan.section.parameters.confidence;
-  record.cost_unit = sim::unit_of(plan.section.parameters.cost);
+  record.cost_unit =
+      plan.chooses_layers() ? "digital multiply-accumulates" : sim::unit_of(plan.section.parameters.cost);
   record.chips = plan.config.evaluation.repeats;
   for (const spec::SearchKey& key : plan.keys) record.keys.push_back(key.key);
   if (!space.knobs.empty() && space.knobs.back().whole_network) record.keys.emplace_back("tile");
@@ -177,7 +186,9 @@ SearchResult search(const Source& source, const SearchOptions& options, const Ex
   std::size_t most_rungs = 0;
   for (sim::SearchKnob& knob : space.knobs) {
     most_rungs = std::max(most_rungs, knob.bits.size());
-    if (parameters.cost == sim::SearchCost::columns && !knob.whole_network)
+    if (plan.chooses_layers())
+      knob.weight = multiply_accumulates(executor, knob.layer);
+    else if (parameters.cost == sim::SearchCost::columns && !knob.whole_network)
       knob.weight = tile_columns(executor.layers()[knob.layer], layers[knob.layer].rpu_config.tile.mapping);
   }
   for (std::size_t rung = 1; rung < most_rungs; ++rung) {
@@ -201,11 +212,11 @@ SearchResult search(const Source& source, const SearchOptions& options, const Ex
       spec::search_costs(plan, space, executor, layer_names(executor),
                          sim::measure_activity(request, execution.parallel, environment))};
   results::SearchRecord record = describe(source, plan, space);
-  environment.note(
-      fmt::format("{} bit widths of {} layers; budget {:.2f} percentage points at {:g} % confidence, {} samples, {} "
-                  "chips",
-                  space.knobs.size(), record.layers.size(), parameters.budget, 100.0 * parameters.confidence,
-                  format_count(data.search.size()), plan.config.evaluation.repeats));
+  environment.note(fmt::format(
+      "{} {} of {} layers; budget {:.2f} percentage points at {:g} % confidence, {} samples, {} "
+      "chips",
+      space.knobs.size(), plan.chooses_layers() ? "choices" : "bit widths", record.layers.size(), parameters.budget,
+      100.0 * parameters.confidence, format_count(data.search.size()), plan.config.evaluation.repeats));
 
   record.task_id = search_identity(plan, space, data.search.size());
   const std::map<sim::SearchState, sim::Outcomes> known = remembered(options.points, record.task_id);

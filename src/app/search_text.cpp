@@ -28,21 +28,31 @@ std::vector<std::string> search_sentences(const results::SearchRecord& record) {
   const auto found = static_cast<std::size_t>(record.found);
   const results::SearchPointRecord& point = record.points[found];
   const results::SearchPointRecord& given = record.points.front();
+  const bool chooses = record.keys.size() == 1 && record.keys.front() == "analog";
+  if (chooses) {
+    std::vector<std::string> digital;
+    for (std::size_t k = 0; k < record.knobs.size(); ++k)
+      if (point.rungs[k] == 0) digital.push_back(record.layers[static_cast<std::size_t>(record.knobs[k].layer)]);
+    sentences.push_back(digital.empty() ? std::string("every layer can be analog")
+                                        : fmt::format("{} of {} layers stay digital: {}", digital.size(),
+                                                      record.knobs.size(), fmt::join(digital, ", ")));
+  }
   sentences.push_back(
-      fmt::format("accuracy {}; as given {}; float32 {}; {} {}{}, {} samples", accuracy_text(record, found),
-                  accuracy_text(record, 0), format_percent(record.reference_accuracy), record.chips,
-                  record.chips == 1 ? "chip" : "chips", record.chips > 1 ? " (± 95 % interval over them)" : "",
-                  format_count(record.samples)));
+      fmt::format("accuracy {}; {} {}; float32 {}; {} {}{}, {} samples", accuracy_text(record, found),
+                  chooses ? "all digital" : "as given", accuracy_text(record, 0),
+                  format_percent(record.reference_accuracy), record.chips, record.chips == 1 ? "chip" : "chips",
+                  record.chips > 1 ? " (± 95 % interval over them)" : "", format_count(record.samples)));
   if (found == 0)
-    sentences.push_back(
-        fmt::format("nothing narrower is within the budget of {:.2f} percentage points at {:g} % confidence",
-                    100.0 * record.budget, 100.0 * record.confidence));
+    sentences.push_back(fmt::format("{} is within the budget of {:.2f} percentage points at {:g} % confidence",
+                                    chooses ? "no layer on tiles" : "nothing narrower", 100.0 * record.budget,
+                                    100.0 * record.confidence));
   else
     sentences.push_back(
-        fmt::format("loss against the configuration as given {:.2f} percentage points, {:g} % interval {:.2f} to "
+        fmt::format("loss against {} {:.2f} percentage points, {:g} % interval {:.2f} to "
                     "{:.2f}; below {:.2f} "
                     "with {:g} % confidence (budget {:.2f})",
-                    100.0 * point.loss, 100.0 * record.confidence, 100.0 * point.loss_low, 100.0 * point.loss_high,
+                    chooses ? "the digital network" : "the configuration as given", 100.0 * point.loss,
+                    100.0 * record.confidence, 100.0 * point.loss_low, 100.0 * point.loss_high,
                     100.0 * point.loss_bound, 100.0 * record.confidence, 100.0 * record.budget));
   if (!std::isnan(record.confirmed_loss))
     sentences.push_back(fmt::format(
@@ -58,7 +68,9 @@ std::vector<std::string> search_sentences(const results::SearchRecord& record) {
                     record.area_ratio_low, record.area_ratio_high));
   if (point.columns_per_converter > 0.0)
     sentences.push_back(fmt::format("columns per converter: {:g}", point.columns_per_converter));
-  if (!record.complete) sentences.emplace_back("the search was stopped: fewer bits may be possible");
+  if (!record.complete)
+    sentences.emplace_back(chooses ? "the search was stopped: more layers may be possible"
+                                   : "the search was stopped: fewer bits may be possible");
   return sentences;
 }
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <deque>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "app/load.hpp"
@@ -33,7 +34,8 @@ class Loaded {
   }
   const nn::Executor& executor(const sim::ModelParameters& model, const io::DataSet& data,
                                const Environment& environment) {
-    const Samples samples{data.sample_shape(), data.layout()};
+    const Samples samples{data.sample_shape(), data.layout(), data.inputs(), data.constants(),
+                          data.sequence_starts() ? *data.sequence_starts() : std::vector<std::int64_t>{}};
     for (const auto& [known, executor] : executors_)
       if (known.first == model && known.second == samples) return executor;
     return executors_.emplace_back(std::make_pair(model, samples), load_executor(model, data, environment, configs_))
@@ -50,7 +52,8 @@ class Loaded {
   std::vector<const spec::RunConfig*> configs_;
   std::map<std::pair<const nn::Executor*, bool>, ModelRanges> calibrations_;
   std::deque<std::pair<io::DataParameters, io::DataSet>> data_;
-  using Samples = std::pair<Shape, std::optional<io::ImageLayout>>;
+  using Samples = std::tuple<Shape, std::optional<io::ImageLayout>, std::vector<io::DataInput>,
+                             std::vector<io::ConstantInput>, std::vector<std::int64_t>>;
   std::deque<std::pair<std::pair<sim::ModelParameters, Samples>, nn::Executor>> executors_;
 };
 

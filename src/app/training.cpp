@@ -49,9 +49,15 @@ TrainingResult train(const Source& source, const TrainingOptions& options, const
   if (!options.onnx.empty() && h5::is_hdf5(config.model.file))
     throw UsageError("--onnx writes weights into a copy of model.file, which is no ONNX file here");
 
+  if (!config.model.state.empty())
+    throw ConfigError("model.state",
+                      "training does not follow a state from sample to sample; train on whole sequences");
+  if (!config.training->data.named_inputs.empty())
+    throw ConfigError("training.data.inputs",
+                      "networks of several inputs can be evaluated and calibrated, not trained");
   const io::DataSet data(config.training->data);
   const io::DataSet validation(config.training->validation.data ? *config.training->validation.data : config.data);
-  sim::TrainingRequest request{.model = load_prepared_model(config.model, environment),
+  sim::TrainingRequest request{.model = load_prepared_model(config.model, data.constants(), environment),
                                .data = data,
                                .validation = validation,
                                .validation_batch_size = config.data.batch_size,

@@ -82,6 +82,26 @@ Table layer_table(const sim::Diagnosis& diagnosis) {
   return table;
 }
 
+/// Which layers to look at, or to leave digital, first.
+Table ranking_table(const sim::Diagnosis& diagnosis) {
+  const bool scored = !diagnosis.configured.accuracy.empty();
+  Table table{"Layers by what each alone costs at the output (it as configured, all others digital)",
+              {"layer", "output SQNR dB"},
+              {}};
+  if (scored) table.headings.insert(table.headings.end(), {"accuracy", "cost (percentage points)"});
+  for (const sim::DoctorLayer& layer : diagnosis.ranking) {
+    std::vector<std::string> row{diagnosis.layers[layer.layer], format_decibel(layer.output_sqnr_db)};
+    if (scored) {
+      Moments accuracy;
+      for (const double value : layer.accuracy) accuracy.add(value);
+      row.push_back(format_percent(accuracy.mean()));
+      row.push_back(points_text(layer.cost(diagnosis.ideal.accuracy)));
+    }
+    table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
 std::string plain_text(const Table& table) {
   TextTable text;
   for (std::size_t h = 0; h < table.headings.size(); ++h)
@@ -105,7 +125,13 @@ std::string ideal_text(const sim::Diagnosis& diagnosis) {
 }
 
 std::string accuracy_text(const sim::Diagnosis& diagnosis, const sim::EvaluationRequest& request) {
-  if (!request.data.has_labels()) return "The data has no labels: only errors are compared.";
+  if (diagnosis.configured.accuracy.empty()) return "The task has no classes: only errors are compared.";
+  if (sim::task_of(request) == sim::Task::agreement)
+    return fmt::format(
+        "The data has no labels: accuracy is agreement with the classes of float32, as configured {} of {} samples "
+        "and {} {}",
+        format_percent(diagnosis.configured.mean_accuracy()), format_count(request.data.size()),
+        request.evaluation.repeats, request.evaluation.repeats == 1 ? "chip" : "chips");
   return fmt::format("Accuracy: float32 {}, as configured {}, on {} samples and {} {}",
                      format_percent(diagnosis.reference.accuracy()),
                      format_percent(diagnosis.configured.mean_accuracy()), format_count(request.data.size()),
@@ -154,7 +180,7 @@ void doctor(const DoctorArguments& arguments, const Invocation& invocation) {
   std::vector<std::string> sentences{ideal_text(diagnosis), accuracy_text(diagnosis, result.setup->request),
                                      verdict(diagnosis)};
   std::erase(sentences, "");
-  const std::vector<Table> tables{stage_table(diagnosis), layer_table(diagnosis)};
+  const std::vector<Table> tables{stage_table(diagnosis), layer_table(diagnosis), ranking_table(diagnosis)};
   std::ostream& out = invocation.summary(arguments.common);
   for (const std::string& sentence : sentences) out << sentence << "\n";
   for (const Table& table : tables) out << "\n" << plain_text(table);

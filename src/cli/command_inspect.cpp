@@ -35,8 +35,12 @@ Shape parse_shape(const std::string& text) {
 void inspect(const InspectOptions& options, const Console& console) {
   ConsoleEnvironment console_environment(console, options.common);
   const Environment environment = console_environment.environment();
-  std::vector<Shape> shapes;
-  for (const std::string& text : options.shapes) shapes.push_back(parse_shape(text));
+  std::vector<app::InputShape> shapes;
+  for (const std::string& text : options.shapes) {
+    const std::size_t equals = text.rfind('=');
+    const bool named = equals != std::string::npos;
+    shapes.push_back({named ? text.substr(0, equals) : "", parse_shape(named ? text.substr(equals + 1) : text)});
+  }
   std::string filetype;
   switch (app::kind_of(options.file, &filetype)) {
     case app::FileKind::configuration:
@@ -61,9 +65,10 @@ void add_inspect_command(CLI::App& app, Invocation& invocation) {
   command
       ->add_option(
           "--shape", options->shapes,
-          "Shape of one sample where a network leaves it open, without the batch: 3x32x32, or 20 for a sequence "
-          "of 20 steps; once for each input")
-      ->type_name("AxBxC")
+          "Where a network leaves extents open: the shape of one sample, without the batch (3x32x32, or 20 for a "
+          "sequence of 20 steps), in the order of the inputs; or that of an input by name, with the batch: "
+          "NAME=1x3x224x224. Once for each input")
+      ->type_name("[NAME=]AxBxC")
       ->allow_extra_args(false);
   command->add_flag("-v,--verbose", options->common.verbose, "Say more");
   command->add_flag("-q,--quiet", options->common.quiet, "No notes");

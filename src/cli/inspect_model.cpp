@@ -84,9 +84,9 @@ void print_other_nodes(const nn::Executor& executor, std::ostream& out) {
 
 }  // namespace
 
-void inspect_model(const std::string& path, const std::vector<Shape>& sample_shapes, std::ostream& out,
+void inspect_model(const std::string& path, const std::vector<app::InputShape>& shapes, std::ostream& out,
                    const Environment& environment) {
-  const app::ModelInspection model = app::inspect_model(path, sample_shapes, environment);
+  const app::ModelInspection model = app::inspect_model(path, shapes, environment);
   const nn::Executor& executor = model.executor;
   const nn::Graph& graph = executor.graph();
   out << path << ": network '" << graph.name << "', " << graph.nodes.size() << " nodes, "
@@ -95,6 +95,10 @@ void inspect_model(const std::string& path, const std::vector<Shape>& sample_sha
   for (const nn::GraphInput& input : graph.inputs)
     out << "  input '" << graph.values[static_cast<std::size_t>(input.value)].name << "' " << without_batch(input.shape)
         << " per sample\n";
+  const std::vector<Shape> outputs = executor.output_shapes(1);
+  for (std::size_t o = 0; o < outputs.size(); ++o)
+    out << "  output '" << graph.values[static_cast<std::size_t>(graph.outputs[o])].name << "' "
+        << without_batch(outputs[o]) << " per sample\n";
   out << "\nWeighted layers, on tiles of at most 512x512:\n\n";
   print_layers(executor, model.sizes, out);
   if (!model.products.empty())

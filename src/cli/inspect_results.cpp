@@ -93,6 +93,15 @@ void inspect_results(const std::string& path, std::ostream& out) {
   if (reader.has("/accuracy"))
     out << "  accuracy " << format_percent(mean_of(reader, "/accuracy")) << " (mean over all points), float32 "
         << format_percent(mean_of(reader, "/reference/accuracy")) << "\n\n";
+  for (const auto& [variable, name] : {std::pair{"/agreement", "same largest output as float32"},
+                                       std::pair{"/kl_divergence", "KL divergence from float32 (nat)"},
+                                       std::pair{"/output_cosine", "cosine to float32"}})
+    if (reader.has(variable))
+      out << fmt::format("  {} {:.5g} (mean over all points)\n", name, mean_of(reader, variable));
+  if (reader.has("/perplexity"))
+    out << fmt::format("  perplexity {:.5g} (mean over all points), float32 {:.5g}\n", mean_of(reader, "/perplexity"),
+                       mean_of(reader, "/reference/perplexity"));
+  if (reader.has("/agreement")) out << "\n";
   for (const auto& [variable, name] :
        {std::pair{"/mse", "mean squared error"}, std::pair{"/auc", "area under the ROC curve"}})
     if (reader.has(variable))

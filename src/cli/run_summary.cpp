@@ -253,11 +253,63 @@ void print_errors(std::ostream& out, const sim::EvaluationRequest& request, cons
   out << table.text();
 }
 
+/// One line per time: how outputs agree with those of the float32 network; of a language model with the next tokens,
+/// too.
+void print_agreement(std::ostream& out, const sim::EvaluationRequest& request, const sim::EvaluationResult& result,
+                     bool language) {
+  struct Column {
+    const char* heading;
+    std::string (*text)(double);
+    double (*value)(const sim::TaskScore&);
+  };
+  const auto percent = [](double x) { return format_percent(x); };
+  const auto plain = [](double x) { return fmt::format("{:.4f}", x); };
+  const auto small = [](double x) { return fmt::format("{:.3g}", x); };
+  std::vector<Column> columns;
+  if (language)
+    columns = {{"perplexity", plain, [](const sim::TaskScore& s) { return s.perplexity(); }},
+               {"loss (nat)", plain, [](const sim::TaskScore& s) { return s.loss(); }},
+               {"next token", percent, [](const sim::TaskScore& s) { return s.accuracy(); }}};
+  for (const Column& column : {Column{"same top-1", percent, [](const sim::TaskScore& s) { return s.agreement(); }},
+                               Column{"KL (nat)", small, [](const sim::TaskScore& s) { return s.divergence(); }},
+                               Column{"cosine", plain, [](const sim::TaskScore& s) { return s.cosine(); }}})
+    columns.push_back(column);
+  TextTable table;
+  table.add_column("", TextTable::Align::left);
+  for (const Column& column : columns) table.add_column(column.heading);
+  const std::int64_t times = std::max<std::int64_t>(1, std::ssize(request.evaluation.times));
+  for (std::int64_t time = 0; time < times; ++time) {
+    std::vector<std::string> cells{time_text(request.evaluation, time)};
+    bool any = false;
+    for (const Column& column : columns) {
+      Moments values;
+      for (const sim::PointResult& point : result.points)
+        if (point.index.time == time) values.add(column.value(point.score));
+      any |= values.count() > 0;
+      const double spread = values.confidence_95();
+      cells.push_back(column.text(values.mean()) + (std::isnan(spread) ? "" : " ± " + column.text(spread)));
+    }
+    if (any) table.add_row(std::move(cells));
+  }
+  if (language) {
+    std::vector<std::string> cells{"float32"};
+    for (std::size_t c = 0; c < columns.size(); ++c)
+      cells.push_back(c < 3 ? columns[c].text(columns[c].value(result.reference)) : "");
+    table.add_row(std::move(cells));
+  } else {
+    out << "  no labels: outputs against those of the float32 network\n";
+  }
+  out << table.text();
+}
+
 void print_scores(std::ostream& out, const sim::EvaluationRequest& request, const sim::EvaluationResult& result) {
-  switch (sim::task_of(request)) {
+  const sim::Task task = sim::task_of(request);
+  switch (task) {
     case sim::Task::automatic:
-      out << "  no labels: no accuracy\n";
       return;
+    case sim::Task::agreement:
+    case sim::Task::language_model:
+      return print_agreement(out, request, result, task == sim::Task::language_model);
     case sim::Task::classification:
       return print_accuracy(out, request, result);
     case sim::Task::regression:

@@ -20,16 +20,23 @@ std::string bits_text(double bits) {
 void print_search_summary(std::ostream& out, const results::SearchRecord& record) {
   for (const std::string& sentence : app::search_sentences(record)) out << "  " << sentence << "\n";
   const results::SearchPointRecord& found = record.points[static_cast<std::size_t>(record.found)];
+  const bool chooses = record.keys.size() == 1 && record.keys.front() == "analog";
+  const auto rung_text = [chooses](double bits) {
+    return !chooses ? bits_text(bits) : bits > 0.0 ? std::string("digital") : std::string("analog");
+  };
   TextTable layers;
   layers.add_column("layer", TextTable::Align::left);
   layers.add_column("key", TextTable::Align::left);
-  for (const char* heading : {"bits given", "found", "SQNR alone dB"}) layers.add_column(heading);
+  for (const char* heading : {chooses ? "begins" : "bits given", "found", "SQNR alone dB"}) layers.add_column(heading);
   for (std::size_t k = 0; k < record.knobs.size(); ++k) {
     const results::SearchKnobRecord& knob = record.knobs[k];
     const auto rung = static_cast<std::size_t>(found.rungs[k]);
     layers.add_row({record.layers[static_cast<std::size_t>(knob.layer)],
-                    record.keys[static_cast<std::size_t>(knob.key)], bits_text(knob.bits.front()),
-                    bits_text(knob.bits[rung]), rung < knob.sqnr_db.size() ? format_decibel(knob.sqnr_db[rung]) : ""});
+                    record.keys[static_cast<std::size_t>(knob.key)], rung_text(knob.bits.front()),
+                    rung_text(knob.bits[rung]),
+                    chooses ? format_decibel(knob.sqnr_db.empty() ? results::missing : knob.sqnr_db.back())
+                    : rung < knob.sqnr_db.size() ? format_decibel(knob.sqnr_db[rung])
+                                                 : ""});
   }
   out << "\n" << layers.text();
 

@@ -69,7 +69,7 @@ std::string signed_percent(double value) {
 }
 
 void print_accuracy(std::ostream& out, const results::Reader& reader) {
-  const std::vector<std::vector<double>> points = chip_values(reader, reader.read("/accuracy"));
+  const std::vector<std::vector<double>> points = chip_values(reader, reader.read(reader.score()));
   std::size_t best = 0;
   for (std::size_t p = 1; p < points.size(); ++p) {
     const double mean = moments_of(points[p]).mean(), highest = moments_of(points[best]).mean();
@@ -78,7 +78,8 @@ void print_accuracy(std::ostream& out, const results::Reader& reader) {
   TextTable table;
   const std::vector<results::Axis> axes = reader.axes();
   for (std::size_t a = 0; a < reader.swept_axes(); ++a) table.add_column(axes[a].name);
-  for (const char* heading : {"accuracy", "± 95 %", "chips", "to best", "± 95 %"}) table.add_column(heading);
+  for (const char* heading : {reader.score().c_str() + 1, "± 95 %", "chips", "to best", "± 95 %"})
+    table.add_column(heading);
   const std::int64_t count = std::ssize(points);
   const auto times = static_cast<std::size_t>(axes[reader.swept_axes()].size());
   for (std::int64_t i = 0; i < std::min(count, most_rows); ++i) {
@@ -131,7 +132,7 @@ void print_sensitivity(std::ostream& out, const results::Reader& reader) {
 
 void print_sweep_summary(std::ostream& out, const std::string& file) {
   const results::Reader reader(file);
-  if (reader.has("/accuracy")) print_accuracy(out, reader);
+  if (!reader.score().empty()) print_accuracy(out, reader);
   if (reader.has("/sqnr_db_isolated")) print_sensitivity(out, reader);
 }
 

@@ -85,8 +85,15 @@ class SchemaWriter {
         Node node = typed("array");
         node.set("items", schema(*info.element));
         if (info.min_size > 0) node.set("minItems", Node::integer(static_cast<std::int64_t>(info.min_size)));
-        if (!info.scalar_allowed) return node;
-        return Node::map({{"anyOf", Node::list({schema(*info.element), std::move(node)}), {}}});
+        if (!info.scalar_allowed && !info.by_name) return node;
+        Node choices = Node::list({std::move(node)});
+        if (info.scalar_allowed) choices.items.insert(choices.items.begin(), schema(*info.element));
+        if (info.by_name) {
+          Node named = typed("object");
+          named.set("additionalProperties", schema(*info.by_name));
+          choices.items.push_back(std::move(named));
+        }
+        return Node::map({{"anyOf", std::move(choices), {}}});
       }
       case TypeInfo::Kind::map: {
         Node node = typed("object");
@@ -158,6 +165,7 @@ std::string linked_type(const TypeInfo& info) {
     case TypeInfo::Kind::list:
       text =
           (info.scalar_allowed ? linked_type(*info.element) + ", or a " : "") + "list of " + linked_type(*info.element);
+      if (info.by_name) text += ", or a map of names to " + linked_type(*info.by_name);
       break;
     case TypeInfo::Kind::map:
       text = "map of names to " + linked_type(*info.element);
@@ -212,6 +220,7 @@ class MarkdownWriter {
   void below(const TypeInfo& info) {
     if (info.kind == TypeInfo::Kind::section || info.kind == TypeInfo::Kind::variant) section(info);
     if (info.element) below(*info.element);
+    if (info.by_name) below(*info.by_name);
   }
 
   std::set<std::string> seen_;

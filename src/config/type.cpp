@@ -98,6 +98,7 @@ std::string type_text(const TypeInfo& info) {
       break;
     case TypeInfo::Kind::list:
       text = (info.scalar_allowed ? type_text(*info.element) + ", or a " : "") + "list of " + type_text(*info.element);
+      if (info.by_name) text += ", or a map of names to " + type_text(*info.by_name);
       break;
     case TypeInfo::Kind::map:
       text = "map of names to " + type_text(*info.element);

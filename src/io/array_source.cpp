@@ -26,7 +26,7 @@ class ArraySource : public SampleSource {
   }
 
   std::vector<std::int64_t> read_integers(std::int64_t first, std::int64_t count) const override {
-    std::vector<std::int64_t> result(static_cast<std::size_t>(count));
+    std::vector<std::int64_t> result(static_cast<std::size_t>(count * element_count(sample_shape())));
     read_parts(first, count, std::span<std::int64_t>(result));
     return result;
   }
@@ -104,6 +104,10 @@ RawData open_array_data(const DataParameters& parameters) {
     data.labels = whole_array(open(parameters.labels), false);
   }
   return data;
+}
+
+std::shared_ptr<const SampleSource> open_npy_samples(const std::string& path) {
+  return whole_array(open_npy(path), false);
 }
 
 std::shared_ptr<const SampleSource> tensor_source(Tensor tensor) {

@@ -28,7 +28,37 @@ class Checker {
   std::vector<Problem> problems_;
 };
 
+void check_named(Checker& check, const DataParameters& p) {
+  const DataParameters usual;
+  check.expect(p.format == DataFormat::npy || p.format == DataFormat::hdf5, "inputs",
+               "inputs by name are read with format npy or hdf5");
+  check.expect(p.inputs.empty(), "inputs", "give one file, or a map of names, not both");
+  bool any_file = false;
+  for (const auto& [name, source] : p.named_inputs) {
+    const std::string key = "inputs." + name;
+    const auto finite = [](double value) { return std::isfinite(static_cast<float>(value)); };
+    any_file |= !source.file.empty();
+    check.expect(source.file.empty() == source.constant.has_value(), key.c_str(),
+                 "give a file, or {{constant: ...}}, and not both");
+    check.expect(!source.constant || finite(*source.constant), key.c_str(), "the constant does not fit a float32");
+    check.expect(finite(source.scale) && static_cast<float>(source.scale) != 0.0F, (key + ".scale").c_str(),
+                 "{} is not a number different from 0 that float32 holds", source.scale);
+    check.expect(finite(source.mean), (key + ".mean").c_str(), "{} is not a number that float32 holds", source.mean);
+    check.expect(finite(source.std) && static_cast<float>(source.std) > 0.0F, (key + ".std").c_str(),
+                 "{} is not above 0", source.std);
+    for (const std::int64_t extent : source.sample_shape)
+      check.expect(extent >= 1, (key + ".sample_shape").c_str(), "the extent {} is not at least 1", extent);
+  }
+  check.expect(any_file, "inputs", "no input has a file; one at least says how many samples there are");
+  check.expect(p.sample_shape == usual.sample_shape && p.transpose.empty() && !p.layout && p.scale == usual.scale &&
+                   p.mean == usual.mean && p.std == usual.std && p.input_dataset == usual.input_dataset,
+               "inputs",
+               "sample_shape, transpose, layout, scale, mean, std and input_dataset are of a single input; give "
+               "sample_shape, scale, mean, std and dataset of each: inputs.NAME.scale");
+}
+
 void check_files(Checker& check, const DataParameters& p) {
+  if (!p.named_inputs.empty()) return check_named(check, p);
   const std::size_t files = p.inputs.size();
   switch (p.format) {
     case DataFormat::idx:
@@ -96,6 +126,12 @@ void validate(const DataParameters& p) {
   check.expect(p.limit >= 0, "limit", "{} is negative (0 means all samples)", p.limit);
   check.expect(p.batch_size >= 1, "batch_size", "{} is not at least 1", p.batch_size);
   if (p.format == DataFormat::glyphs) check_glyphs(check, p.glyphs);
+  if (p.sequence) {
+    check.expect(p.sequence->length >= 0, "sequence.length", "{} is negative (0: all samples are one sequence)",
+                 p.sequence->length);
+    check.expect(p.sequence->length == 0 || p.sequence->lengths.empty(), "sequence",
+                 "length and lengths are two ways to say the same; leave one of both out");
+  }
   check.finish();
 }
 

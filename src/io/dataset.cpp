@@ -11,8 +11,9 @@ namespace tessera::io {
 
 namespace {
 
-RawData open_raw(const DataParameters& parameters) {
+RawData open_raw(const DataParameters& parameters, std::vector<DataInput>& inputs) {
   validate(parameters);
+  if (!parameters.named_inputs.empty()) return open_named_data(parameters, inputs);
   switch (parameters.format) {
     case DataFormat::hdf5:
       return open_hdf5_data(parameters);
@@ -33,14 +34,22 @@ void require_finite(std::span<const float> values, std::int64_t first, std::int6
                   first + (bad - values.begin()) / (static_cast<std::int64_t>(values.size()) / count), *bad));
 }
 
+constexpr std::int64_t most_labels = std::int64_t{1} << 32;
+
+/// Labels of positions may be negative: one of them can say that a position does not count.
 std::vector<std::int32_t> class_labels(const SampleSource& source, std::int64_t first, std::int64_t count,
-                                       const std::string& name, std::int64_t classes) {
-  const std::vector<std::int64_t> values = source.read_integers(first, count);
+                                       const std::string& name, std::int64_t classes, const Shape& shape) {
+  const std::int64_t each = std::max<std::int64_t>(1, element_count(shape));
+  std::vector<std::int64_t> values;
+  if (count * each <= most_labels) values = source.read_integers(first, count);
+  require<InputError>(count * each <= most_labels, "{}: {} labels of {} each are too many to be kept", name, count,
+                      to_string(shape));
   std::vector<std::int32_t> result(values.size());
+  const std::int64_t least = shape.empty() ? 0 : std::numeric_limits<std::int32_t>::min();
   for (std::size_t i = 0; i < values.size(); ++i) {
-    require<InputError>(values[i] >= 0 && values[i] < classes,
+    require<InputError>(values[i] >= least && values[i] < classes,
                         "{}: the label of sample {} is {}; labels are class indices 0 to {}", name,
-                        first + static_cast<std::int64_t>(i), values[i], classes - 1);
+                        first + static_cast<std::int64_t>(i) / each, values[i], classes - 1);
     result[i] = static_cast<std::int32_t>(values[i]);
   }
   return result;
@@ -69,7 +78,8 @@ void normalize(std::span<float> values, std::int64_t sample_elements, std::int64
 }  // namespace
 
 DataSet::DataSet(const DataParameters& parameters) {
-  RawData raw = open_raw(parameters);
+  RawData raw = open_raw(parameters, inputs_);
+  constants_ = constant_inputs(parameters);
   name_ = raw.name;
   element_type_ = raw.inputs->element_type();
   const std::int64_t available = raw.inputs->size();
@@ -79,6 +89,9 @@ DataSet::DataSet(const DataParameters& parameters) {
   offset_ = parameters.first;
   size_ = available - offset_;
   if (parameters.limit > 0) size_ = std::min(size_, parameters.limit);
+  if (parameters.sequence)
+    sequence_starts_ = std::make_shared<const std::vector<std::int64_t>>(
+        io::sequence_starts(*parameters.sequence, name_, available, offset_, size_));
 
   const Shape stored = raw.inputs->sample_shape();
   stored_shape_ = !parameters.sample_shape.empty() ? parameters.sample_shape : !stored.empty() ? stored : Shape{1};
@@ -118,14 +131,10 @@ DataSet::DataSet(const DataParameters& parameters) {
     target_shape_ = targets_->sample_shape();
     return;
   }
-  require<InputError>(
-      raw.labels->sample_shape().empty(),
-      "{}: its integer labels have the shape {} each; give one class index for each sample, or targets of a "
-      "floating-point type",
-      raw.label_name, to_string(raw.labels->sample_shape()));
+  label_shape_ = raw.labels->sample_shape();
   const std::int64_t classes = parameters.format == DataFormat::cifar10 ? 10 : std::numeric_limits<std::int32_t>::max();
   labels_ = std::make_shared<const std::vector<std::int32_t>>(
-      class_labels(*raw.labels, offset_, size_, raw.label_name, classes));
+      class_labels(*raw.labels, offset_, size_, raw.label_name, classes, label_shape_));
 }
 
 DataSet::DataSet(Tensor inputs, std::vector<std::int32_t> labels) : name_("tensor"), element_type_("float32") {
@@ -145,6 +154,22 @@ DataSet::DataSet(Tensor inputs, std::vector<std::int32_t> labels) : name_("tenso
   labels_ = std::make_shared<const std::vector<std::int32_t>>(std::move(labels));
 }
 
+std::vector<ConstantInput> constant_inputs(const DataParameters& parameters) {
+  std::vector<ConstantInput> constants;
+  for (const auto& [name, source] : parameters.named_inputs)
+    if (source.constant) constants.push_back({name, *source.constant, source.sample_shape});
+  return constants;
+}
+
+std::int64_t DataSet::batch_end(std::int64_t first, std::int64_t batch_size) const {
+  const std::int64_t end = first + std::min(batch_size, size_ - first);
+  if (sequence_starts_ == nullptr || end == size_) return end;
+  const std::vector<std::int64_t>& starts = *sequence_starts_;
+  const auto after = std::ranges::upper_bound(starts, end);
+  if (after != starts.begin() && *std::prev(after) > first) return *std::prev(after);
+  return after == starts.end() ? size_ : *after;
+}
+
 bool DataSet::reads_unchanged_bytes() const {
   const auto all = [](const std::vector<float>& values, float wanted) {
     return std::all_of(values.begin(), values.end(), [&](float value) { return value == wanted; });
@@ -152,12 +177,16 @@ bool DataSet::reads_unchanged_bytes() const {
   return element_type_ == "uint8" && scale_ == 1.0F && all(mean_, 0.0F) && all(std_, 1.0F);
 }
 
-void DataSet::require_labels_below(std::int64_t classes) const {
-  const auto bad = std::find_if(labels_->begin(), labels_->end(), [&](std::int32_t label) { return label >= classes; });
+void DataSet::require_labels_below(std::int64_t classes, std::optional<std::int32_t> ignored) const {
+  const auto bad = std::find_if(labels_->begin(), labels_->end(), [&](std::int32_t label) {
+    return (label >= classes || label < 0) && label != ignored;
+  });
+  const std::int64_t each = std::max<std::int64_t>(1, element_count(label_shape_));
   require<InputError>(
       bad == labels_->end(),
-      "{}: the label of sample {} is {}, but the network has {} outputs; check that they belong together", name_,
-      offset_ + (bad - labels_->begin()), bad == labels_->end() ? 0 : *bad, classes);
+      "{}: the label of sample {} is {}, but the network has {} outputs; check that they belong together{}", name_,
+      offset_ + (bad - labels_->begin()) / each, bad == labels_->end() ? 0 : *bad, classes,
+      label_shape_.empty() ? "" : ", or give evaluation.ignore_index for positions without a class");
 }
 
 Shape transposed(const Shape& shape, std::span<const std::int64_t> order) {

@@ -53,7 +53,8 @@ void export_hdf5(const DataSet& data, const std::string& path, Parallel parallel
       inputs.write_block<float>(start, values.shape(), values.values());
     }
   });
-  if (data.has_labels()) file.write<std::int32_t>("labels", {data.size()}, data.labels());
+  if (data.has_labels())
+    file.write<std::int32_t>("labels", with_samples(data.size(), data.label_shape()), data.labels());
   if (data.has_targets()) file.write("labels", data.read_targets(0, data.size()));
   file.commit();
 }
@@ -61,7 +62,7 @@ void export_hdf5(const DataSet& data, const std::string& path, Parallel parallel
 void export_npy(const DataSet& data, const std::string& path, Parallel parallel, const Environment& environment) {
   const Shape shape = with_samples(data.size(), data.sample_shape());
   const std::string labels = path.substr(0, path.size() - 4) + "_labels.npy";
-  if (data.has_labels()) write_npy(labels, {data.size()}, data.labels());
+  if (data.has_labels()) write_npy(labels, with_samples(data.size(), data.label_shape()), data.labels());
   if (data.has_targets()) write_npy(labels, data.read_targets(0, data.size()));
   if (!data.reads_unchanged_bytes()) return write_npy(path, data.read(0, data.size(), parallel));
   std::vector<std::uint8_t> bytes;

@@ -35,7 +35,7 @@ class Hdf5Source : public SampleSource {
   }
 
   std::vector<std::int64_t> read_integers(std::int64_t first, std::int64_t count) const override {
-    std::vector<std::int64_t> result(static_cast<std::size_t>(count));
+    std::vector<std::int64_t> result(static_cast<std::size_t>(count * element_count(sample_shape())));
     read_block(first, count, std::span<std::int64_t>(result));
     return result;
   }
@@ -68,6 +68,12 @@ h5::Dataset find(const h5::File& file, const std::string& name) {
 }
 
 }  // namespace
+
+std::shared_ptr<const SampleSource> open_hdf5_samples(const std::string& path, const std::string& dataset) {
+  auto file = std::make_shared<const h5::File>(h5::File::open(path));
+  h5::Dataset found = find(*file, dataset);
+  return std::make_shared<const Hdf5Source>(std::move(file), std::move(found), std::make_shared<std::mutex>());
+}
 
 RawData open_hdf5_data(const DataParameters& parameters) {
   RawData data;

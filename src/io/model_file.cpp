@@ -103,6 +103,8 @@ void write_graph(h5::Group group, const nn::Graph& graph) {
     entry.set_attribute("type", name_of(element_names, input.type));
     entry.set_attribute("shape", input.shape);
     entry.set_attribute("batched", input.batched);
+    if (std::ranges::any_of(input.axes, [](const std::string& name) { return !name.empty(); }))
+      entry.set_attribute("axes", input.axes);
   }
   group.write("outputs", graph.outputs);
   h5::Group nodes = group.create_group("nodes");
@@ -226,6 +228,8 @@ nn::Graph read_graph(const h5::Group& group) {
     input.type = value_of(element_names, entry, "type");
     input.shape = entry.attribute_values<std::int64_t>("shape");
     input.batched = entry.attribute<bool>("batched");
+    if (entry.has_attribute("axes")) input.axes = entry.attribute_values<std::string>("axes");
+    if (input.axes.size() != input.shape.size()) input.axes.clear();
     graph.inputs.push_back(std::move(input));
   }
   if (graph.batch == nn::BatchMode::fixed) read_fixed_batch(group, graph);

@@ -1,9 +1,13 @@
 #include "tessera/io/onnx_import.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <set>
+#include <string_view>
 #include <unordered_set>
+
+#include <google/protobuf/unknown_field_set.h>
 
 #include "onnx_names.hpp"
 #include "onnx_node.hpp"
@@ -31,6 +35,27 @@ class Deeper {
   int& depth_;
 };
 
+/// The entry of NodeProto::metadata_props (field 9) with this key, or "". Versions of ONNX before 1.16 do not know the
+/// field, but keep it.
+std::string metadata_of(const onnx::NodeProto& node, std::string_view key) {
+  constexpr int field_number = 9;
+  const auto& unknown = node.unknown_fields();
+  for (int i = 0; i < unknown.field_count(); ++i) {
+    const google::protobuf::UnknownField& field = unknown.field(i);
+    onnx::StringStringEntryProto entry;
+    if (field.number() == field_number && field.type() == google::protobuf::UnknownField::TYPE_LENGTH_DELIMITED &&
+        entry.ParseFromString(field.length_delimited()) && entry.key() == key)
+      return entry.value();
+  }
+  const auto known = [&](const auto& of) -> std::string {
+    if constexpr (requires { of.metadata_props(); })
+      for (const auto& entry : of.metadata_props())
+        if (entry.key() == key) return entry.value();
+    return {};
+  };
+  return known(node);
+}
+
 class Import {
  public:
   Import(onnx::ModelProto& model, std::string name, std::string folder, const Environment& environment,
@@ -47,10 +72,12 @@ class Import {
                                    const Scope* outer,
                                    const std::string& prefix) { return inline_graph(body, inputs, outer, prefix); };
     check_model();
+    name_by_scopes();
     graph_.name = model_.graph().name();
     if (!options_.batched) graph_.batch = nn::BatchMode::none;
     add_initializers();
     add_inputs();
+    check_fills();
     check_names();
     const std::vector<int> order = topological_order();
     throw_problems();
@@ -100,6 +127,24 @@ class Import {
       problem("the model has opset {} (must be {} to {}); convert or re-export it", opset, smallest_opset,
               largest_opset);
     throw_problems();
+  }
+
+  /// The default exporter of torch numbers its nodes and writes the module of each beside: "['', 'layers.0',
+  /// 'layers.0.query', 'linear']". Nodes get the names that the older exporter gives them.
+  void name_by_scopes() {
+    for (onnx::NodeProto& node : *model_.mutable_graph()->mutable_node()) {
+      if (!node.name().starts_with("node_")) continue;
+      const std::string text = metadata_of(node, "pkg.torch.onnx.name_scopes");
+      std::vector<std::string> scopes;
+      for (std::size_t at = text.find('\''); at != std::string::npos;) {
+        const std::size_t end = text.find('\'', at + 1);
+        if (end == std::string::npos) break;
+        scopes.push_back(text.substr(at + 1, end - at - 1));
+        at = text.find('\'', end + 1);
+      }
+      if (scopes.size() >= 2 && !scopes[scopes.size() - 2].empty())
+        node.set_name(fmt::format("{}/{}", scopes[scopes.size() - 2], node.op_type()));
+    }
   }
 
   void add_initializers() {
@@ -153,6 +198,11 @@ class Import {
         problem("input '{}' is not a tensor with a shape; re-export with input shapes", info.name());
         continue;
       }
+      if (const auto fill = options_.fills.find(info.name());
+          fill != options_.fills.end() && type.tensor_type().shape().dim().empty()) {
+        add_filled(info, fill->second);
+        continue;
+      }
       nn::GraphInput input;
       input.value = builder_.value(info.name());
       input.batched = options_.batched;
@@ -170,9 +220,35 @@ class Import {
           problem("input '{}' has an extent of {}", info.name(), extent);
         // 0 is how some exporters write "free".
         input.shape.push_back(extent > 0 || (dim.has_dim_value() && !options_.batched) ? extent : -1);
+        input.axes.push_back(dim.dim_param());
       }
       graph_.inputs.push_back(std::move(input));
     }
+  }
+
+  void check_fills() {
+    std::vector<std::string> inputs;
+    for (const onnx::ValueInfoProto& info : model_.graph().input()) inputs.push_back(info.name());
+    for (const auto& [name, value] : options_.fills) {
+      if (std::ranges::find(inputs, name) != inputs.end()) continue;
+      const std::string near = nearest_word(name, inputs);
+      problem("there is no input '{}', which is to be {}{}; there are {}", name, value,
+              near.empty() ? std::string() : fmt::format("; did you mean '{}'?", near), fmt::join(inputs, ", "));
+    }
+  }
+
+  void add_filled(const onnx::ValueInfoProto& info, double value) {
+    const int element = info.type().tensor_type().elem_type();
+    const nn::ValueId id = builder_.value(info.name());
+    nn::Value& filled = graph_.values[static_cast<std::size_t>(id)];
+    if (is_floating_type(element))
+      filled.constant = Tensor(Shape{}, std::vector<float>{static_cast<float>(value)});
+    else if (value == std::trunc(value) && std::fabs(value) < 9.2e18)
+      filled.constant = nn::IntTensor{{}, {static_cast<std::int64_t>(value)}};
+    else
+      return problem("input '{}' takes integers, got the constant {}", info.name(), value);
+    builder_.mark_constant(id);
+    builder_.set_onnx_type(id, element);
   }
 
   void check_names() {
@@ -309,6 +385,7 @@ class Import {
       if (!converted_.empty())
         environment_.note(
             fmt::format("{}: values of type {} were converted to float32", name_, fmt::join(converted_, ", ")));
+      nn::carry_states(graph_, options_.states);
       nn::simplify(graph_, environment_);
     } catch (const InputError& error) {
       if (problem_count_ > 0) throw;

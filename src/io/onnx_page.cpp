@@ -25,7 +25,7 @@ Models of opset {} to {} are read. Everything that does not fit is listed, node 
 |---|---|
 | tiles | constant weights can be analog, one layer of `layers: match` each |
 | digital | float32 |
-| integer | integer codes, executed exactly and digitally; with `OnnxImportOptions::dequantize` of the library, float32 layers between quantizers, whose weights can be analog |
+| integer | integer codes, executed exactly and digitally; with `model.dequantize: true`, float32 layers between quantizers, whose weights can be analog |
 | folded | gone after import |
 
 float16, bfloat16 and double become float32; integers and booleans become int64; sums and products of integers below

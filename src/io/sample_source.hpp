@@ -8,6 +8,7 @@
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/io/data_parameters.hpp"
+#include "tessera/io/dataset.hpp"
 
 namespace tessera::io {
 
@@ -25,7 +26,7 @@ class SampleSource {
   virtual bool is_floating() const = 0;
   /// Samples [first, first + count) as stored, rounded to float32.
   virtual void read(std::int64_t first, std::int64_t count, std::span<float> out, Parallel parallel) const = 0;
-  /// The same for integer sources of rank 1, as labels.
+  /// The same for integer sources, as labels.
   virtual std::vector<std::int64_t> read_integers(std::int64_t first, std::int64_t count) const = 0;
 };
 
@@ -40,6 +41,15 @@ struct RawData {
 RawData open_array_data(const DataParameters& parameters);  // idx, cifar10, npy
 RawData open_hdf5_data(const DataParameters& parameters);
 RawData open_glyph_data(const DataParameters& parameters);
+/// DataParameters::named_inputs; appends what is where in a sample.
+RawData open_named_data(const DataParameters& parameters, std::vector<DataInput>& inputs);
+std::shared_ptr<const SampleSource> open_npy_samples(const std::string& path);
+std::shared_ptr<const SampleSource> open_hdf5_samples(const std::string& path, const std::string& dataset);
 std::shared_ptr<const SampleSource> tensor_source(Tensor tensor);
+
+/// The first samples of the sequences among [first, first + size) of `available`, counted from `first`. InputError
+/// where the lengths do not fit.
+std::vector<std::int64_t> sequence_starts(const SequenceParameters& parameters, const std::string& name,
+                                          std::int64_t available, std::int64_t first, std::int64_t size);
 
 }  // namespace tessera::io

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <optional>
 
+#include "batch_axes.hpp"
 #include "tessera/core/shapes_agree.hpp"
 #include "tessera/nn/passes.hpp"
 #include "tessera/nn/sample_axis.hpp"
@@ -79,17 +80,10 @@ void move_batch_to_front(Graph& graph, std::size_t i, std::int64_t axis) {
   const std::int64_t extent = shape[static_cast<std::size_t>(axis)];
   shape.erase(shape.begin() + axis);
   shape.insert(shape.begin(), extent);
+  if (std::vector<std::string>& names = graph.inputs[i].axes; !names.empty())
+    std::rotate(names.begin(), names.begin() + axis, names.begin() + axis + 1);
   feed_through(graph, graph.inputs[i], std::move(shape), ".batch_moved",
                {.name = "", .op = "Transpose", .inputs = {}, .outputs = {}, .attributes = {{"perm", order}}});
-}
-
-/// The input is one whole sample: it gets a batch of one in front.
-void add_batch_axis(Graph& graph, std::size_t i) {
-  Shape shape = graph.inputs[i].shape;
-  shape.insert(shape.begin(), 1);
-  const ValueId axes = graph.add_value(name_of(graph, graph.inputs[i].value) + ".axes", IntTensor{{1}, {0}});
-  feed_through(graph, graph.inputs[i], std::move(shape), ".sample",
-               {.name = "", .op = "Squeeze", .inputs = {axes}, .outputs = {}, .attributes = {}});
 }
 
 /// What a proof says. Free extents get stand-ins, since kernels and strides may want some size; where none fits the
@@ -180,6 +174,15 @@ void take_at_a_time(Graph& graph, std::int64_t samples) {
 }
 
 }  // namespace
+
+void add_batch_axis(Graph& graph, std::size_t i) {
+  Shape shape = graph.inputs[i].shape;
+  shape.insert(shape.begin(), 1);
+  graph.inputs[i].axes.clear();
+  const ValueId axes = graph.add_value(name_of(graph, graph.inputs[i].value) + ".axes", IntTensor{{1}, {0}});
+  feed_through(graph, graph.inputs[i], std::move(shape), ".sample",
+               {.name = "", .op = "Squeeze", .inputs = {axes}, .outputs = {}, .attributes = {}});
+}
 
 void make_batchable(Graph& graph, const Environment& environment) {
   for (GraphInput& input : graph.inputs)

@@ -38,6 +38,11 @@ Shape bound_shape(const Graph& graph, std::size_t i, const Shape& given, bool ba
 
 }  // namespace
 
+void BoundInput::refer_to(const Tensor& values) {
+  floats = values.data();
+  for (std::size_t i = 0; i < integers.size(); ++i) integers[i] = static_cast<std::int64_t>(floats[i]);
+}
+
 std::vector<BoundInput> bind_inputs(const Graph& graph, std::span<const Tensor> inputs, std::int64_t& batch) {
   require<InputError>(inputs.size() == graph.inputs.size(), "{} tensors given for {} inputs", inputs.size(),
                       graph.inputs.size());

@@ -16,6 +16,9 @@ struct BoundInput {
   std::vector<std::int64_t> integers;
   bool batched = true;
   std::int64_t sample_size = 0;  ///< elements per sample, for batched inputs
+
+  /// The values of a tensor of as many elements, which must outlive this.
+  void refer_to(const Tensor& values);
 };
 
 /// Checks the caller's tensors and brings them into the graph's shapes. `batch`: samples that they hold. InputError

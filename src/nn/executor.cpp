@@ -2,16 +2,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <new>
 
 #include "activation_product.hpp"
 #include "executor_implementation.hpp"
+#include "tessera/nn/states.hpp"
 
 namespace tessera::nn {
 
 Executor::Implementation::Implementation(Graph graph, ExecutorOptions options)
     : graph_(std::move(graph)), options_(std::move(options)) {
   validate(graph_);
+  if (!options_.sample_shapes.empty() && options_.sample_shapes.size() + graph_.states.size() == graph_.inputs.size())
+    options_.sample_shapes.resize(graph_.inputs.size());
   require<InputError>(options_.sample_shapes.empty() || options_.sample_shapes.size() == graph_.inputs.size(),
                       "{} sample shapes given for {} inputs", options_.sample_shapes.size(), graph_.inputs.size());
   for (const Node& node : graph_.nodes)
@@ -27,7 +31,18 @@ Executor::Implementation::Implementation(Graph graph, ExecutorOptions options)
   }
   find_transforms();
   check_constants();
-  if (has_known_samples()) axes_for(options_.sample_shapes);
+  if (has_known_samples()) {
+    axes_for(options_.sample_shapes);
+    if (!graph_.states.empty()) check_states(graph_, infos(1));
+  }
+}
+
+std::vector<Tensor> Executor::Implementation::with_states(std::span<const Tensor> inputs) const {
+  std::vector<Tensor> all(inputs.begin(), inputs.end());
+  for (std::size_t i = inputs.size(); i < graph_.inputs.size(); ++i)
+    for (const GraphState& state : graph_.states)
+      if (state.input == i) all.push_back(state.initial);
+  return all;
 }
 
 bool Executor::Implementation::has_known_samples() const {
@@ -139,6 +154,8 @@ std::vector<Shape> Executor::Implementation::output_shapes_for(const std::vector
 }
 
 std::vector<Tensor> Executor::Implementation::run(std::span<const Tensor> inputs, const RunOptions& options) const try {
+  if (!graph_.states.empty() && inputs.size() + graph_.states.size() == graph_.inputs.size())
+    return run(with_states(inputs), options);
   std::int64_t batch = 0;
   const std::vector<BoundInput> bound = bind_inputs(graph_, inputs, batch);
   if (options.overrides != nullptr)
@@ -249,30 +266,70 @@ std::vector<Tensor> Executor::Implementation::run_group(const std::vector<BoundI
   return outputs;
 }
 
+std::vector<std::int64_t> Executor::Implementation::chains(std::int64_t groups, std::uint64_t first_sample) const {
+  std::vector<std::int64_t> begins;
+  if (graph_.states.empty()) {
+    for (std::int64_t g = 0; g < groups; ++g) begins.push_back(g);
+  } else if (options_.sequence_starts == nullptr) {
+    begins.push_back(0);
+  } else {
+    const auto first = static_cast<std::int64_t>(first_sample);
+    for (const std::int64_t start : *options_.sequence_starts)
+      if (start >= first && start < first + groups) begins.push_back(start - first);
+    require<InputError>(!begins.empty() && begins.front() == 0,
+                        "a batch begins with sample {}, in the middle of a sequence whose state is not known", first);
+  }
+  begins.push_back(groups);
+  return begins;
+}
+
 std::vector<Tensor> Executor::Implementation::run_groups(const std::vector<BoundInput>& bound, std::int64_t batch,
                                                          const RunOptions& options) const {
   const std::int64_t each = graph_.samples_at_a_time, groups = (batch + each - 1) / each;
   std::vector<std::vector<Tensor>> results(static_cast<std::size_t>(groups));
-  const auto run = [&](std::int64_t g, const RunOptions& with, const LinearObserver& observer) {
-    results[static_cast<std::size_t>(g)] = run_group(bound, g * each, std::min(each, batch - g * each), with, observer);
-  };
-  if (options.observer || options.before || options.transform_observer) {
-    std::vector<std::vector<Activation>> in(layers_.size()), out(layers_.size());
+  const std::vector<std::int64_t> begins = chains(groups, options.first_sample);
+  // What the observer is to see, by chain and layer.
+  using Seen = std::vector<std::vector<Activation>>;
+  const std::size_t count = begins.size() - 1, watched = options.observer ? layers_.size() : 0;
+  std::vector<Seen> in(count, Seen(watched)), out(count, Seen(watched));
+  const auto run_chain = [&](std::size_t chain, const RunOptions& with) {
     LinearObserver collect;
     if (options.observer)
       collect = [&](const LinearRecord& record) {
-        in[record.layer].push_back(record.input);
-        out[record.layer].push_back(record.output);
+        in[chain][record.layer].push_back(record.input);
+        out[chain][record.layer].push_back(record.output);
       };
-    for (std::int64_t g = 0; g < groups; ++g) run(g, options, collect);
-    for (std::size_t l = 0; l < layers_.size(); ++l)
-      if (!in[l].empty())
-        options.observer({.layer = l, .input = joined_samples(in[l]), .output = joined_samples(out[l])});
+    std::vector<BoundInput> own = bound;
+    for (std::int64_t g = begins[chain]; g < begins[chain + 1]; ++g) {
+      std::vector<Tensor>& made = results[static_cast<std::size_t>(g)];
+      made = run_group(own, g * each, std::min(each, batch - g * each), with, collect);
+      for (const GraphState& state : graph_.states) {
+        const Tensor& fed = made[state.output];
+        require<InputError>(fed.size() == state.initial.size(),
+                            "model.state: the output fed back has the shape {}, the input {}", to_string(fed.shape()),
+                            to_string(state.initial.shape()));
+        own[state.input].refer_to(fed);
+      }
+    }
+  };
+  // What is told in order is told on this thread.
+  const bool few = options.observer && static_cast<std::int64_t>(count) < options.parallel.threads;
+  if (options.before || options.transform_observer || few || count == 1) {
+    for (std::size_t chain = 0; chain < count; ++chain) run_chain(chain, options);
   } else {
     RunOptions serial = options;
     serial.parallel = {1};
-    parallel_for(options.parallel, groups, [&](std::int64_t g) { run(g, serial, {}); });
+    parallel_for(options.parallel, static_cast<std::int64_t>(count),
+                 [&](std::int64_t chain) { run_chain(static_cast<std::size_t>(chain), serial); });
   }
+  const auto joined = [&](std::vector<Seen>& seen, std::size_t layer) {
+    std::vector<Activation> all;
+    for (Seen& chain : seen) std::move(chain[layer].begin(), chain[layer].end(), std::back_inserter(all));
+    return joined_samples(all);
+  };
+  for (std::size_t l = 0; l < watched; ++l)
+    if (std::ranges::any_of(in, [&](const Seen& chain) { return !chain[l].empty(); }))
+      options.observer({.layer = l, .input = joined(in, l), .output = joined(out, l)});
   std::vector<Tensor> outputs;
   const std::vector<Shape> shapes = output_shapes_for(bound, batch);
   const std::shared_ptr<const SampleAxes> axes = axes_for(bound);

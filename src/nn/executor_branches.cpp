@@ -43,20 +43,24 @@ std::size_t buffer_of(const Plan& plan, int slot) {
   return static_cast<std::size_t>(plan.slots[static_cast<std::size_t>(slot)].buffer);
 }
 
-/// Buffers that hold something at step i that a later step, or the caller, reads.
+/// Buffers that hold something at step i that a later step, or the caller, reads before anything else is written there:
+/// under whatever shape, since a slot may be a view of another.
 std::vector<bool> live_buffers(const Plan& plan, std::size_t i) {
-  std::vector<bool> made(plan.slots.size()), live(plan.buffer_bytes.size());
-  const auto mark = [&](int slot) {
-    if (slot < 0 || !made[static_cast<std::size_t>(slot)]) return;
-    const int buffer = plan.slots[static_cast<std::size_t>(slot)].buffer;
-    if (buffer >= 0) live[static_cast<std::size_t>(buffer)] = true;
+  std::vector<bool> live(plan.buffer_bytes.size()), written(plan.buffer_bytes.size());
+  const auto read = [&](int slot) {
+    const int buffer = slot < 0 ? -1 : plan.slots[static_cast<std::size_t>(slot)].buffer;
+    if (buffer >= 0 && !written[static_cast<std::size_t>(buffer)]) live[static_cast<std::size_t>(buffer)] = true;
   };
-  for (std::size_t before = 0; before < i; ++before)
-    for (const int slot : plan.steps[before].out)
-      if (slot >= 0) made[static_cast<std::size_t>(slot)] = true;
-  for (std::size_t after = i + 1; after < plan.steps.size(); ++after)
-    for (const int slot : plan.steps[after].in) mark(slot);
-  for (const int slot : plan.outputs) mark(slot);
+  const auto write = [&](const Step& step) {
+    for (const int slot : step.out)
+      if (slot >= 0 && plan.slots[static_cast<std::size_t>(slot)].buffer >= 0) written[buffer_of(plan, slot)] = true;
+  };
+  write(plan.steps[i]);
+  for (std::size_t after = i + 1; after < plan.steps.size(); ++after) {
+    for (const int slot : plan.steps[after].in) read(slot);
+    write(plan.steps[after]);
+  }
+  for (const int slot : plan.outputs) read(slot);
   return live;
 }
 
@@ -71,9 +75,10 @@ void Executor::Implementation::run_branched(const Tensor& batch, const BranchedR
     require<InputError>(run.networks[n]->size() == layers_.size() && run.same_layer[n].size() == layers_.size() &&
                             run.same_product[n].size() == layers_.size(),
                         "network {} of {} is not given for all {} layers", n, count, layers_.size());
+  if (graph_.batch == BatchMode::fixed) return run_apart(batch, run);
   std::int64_t samples = 0;
   const std::vector<BoundInput> bound = bind_inputs(graph_, {&batch, 1}, samples);
-  if (graph_.batch == BatchMode::fixed || samples == 0) return run_apart(batch, run);
+  if (samples == 0) return run_apart(batch, run);
   const bool watched = run.observer || run.transform_observer;
   if (graph_.batch == BatchMode::any && !watched) {
     // Room for what the networks hold apart from each other; small products are dear for very few samples.
@@ -104,7 +109,8 @@ void Executor::Implementation::run_branched_blocks(const Tensor& batch, const Br
                                                    std::int64_t block) const {
   const std::int64_t samples = batch.dim(0), sample_size = batch.size() / samples;
   const std::int64_t blocks = (samples + block - 1) / block;
-  std::vector<std::vector<std::pair<std::vector<std::size_t>, Tensor>>> outputs(static_cast<std::size_t>(blocks));
+  using Outputs = std::pair<std::vector<std::size_t>, std::vector<Tensor>>;
+  std::vector<std::vector<Outputs>> outputs(static_cast<std::size_t>(blocks));
   parallel_for_blocks(run.parallel, samples, block, [&](std::int64_t b, std::int64_t begin, std::int64_t end) {
     Shape shape = batch.shape();
     shape[0] = end - begin;
@@ -114,25 +120,36 @@ void Executor::Implementation::run_branched_blocks(const Tensor& batch, const Br
     own.first_sample += static_cast<std::uint64_t>(begin);
     own.parallel = {1};
     own.memory_bytes = run.memory_bytes / std::max(1, run.parallel.threads);
-    own.output = [&](std::span<const std::size_t> networks, const Tensor& output) {
-      outputs[static_cast<std::size_t>(b)].emplace_back(std::vector(networks.begin(), networks.end()), output);
+    own.output = [&](std::span<const std::size_t> networks, std::span<const Tensor> made) {
+      outputs[static_cast<std::size_t>(b)].emplace_back(std::vector(networks.begin(), networks.end()),
+                                                        std::vector(made.begin(), made.end()));
     };
     run_branched(part, own);
   });
   if (!run.output) return;
-  for (const auto& [networks, first] : outputs.front()) {
-    Shape shape = first.shape();
-    shape[0] = samples;
-    Tensor all = Tensor::uninitialized(std::move(shape));
-    float* to = all.data();
-    for (const auto& list : outputs) {
-      const auto found = std::ranges::find_if(
-          list, [front = networks.front()](const auto& entry) { return entry.first.front() == front; });
-      TESSERA_EXPECT(found != list.end() && found->second.dim(0) > 0);
-      to = std::copy_n(found->second.data(), found->second.size(), to);
+  std::int64_t counted = 0;
+  const std::shared_ptr<const SampleAxes> axes = axes_for(bind_inputs(graph_, {&batch, 1}, counted));
+  for (const Outputs& first : outputs.front()) {
+    std::vector<Tensor> made;
+    for (std::size_t o = 0; o < first.second.size(); ++o) {
+      Shape shape = first.second[o].shape();
+      if (!(*axes)[static_cast<std::size_t>(graph_.outputs[o])].any()) {
+        made.push_back(first.second[o]);
+        continue;
+      }
+      shape[0] = samples;
+      Tensor all = Tensor::uninitialized(std::move(shape));
+      float* to = all.data();
+      for (const std::vector<Outputs>& list : outputs) {
+        const auto found = std::ranges::find_if(
+            list, [front = first.first.front()](const Outputs& entry) { return entry.first.front() == front; });
+        TESSERA_EXPECT(found != list.end() && found->second[o].dim(0) > 0);
+        to = std::copy_n(found->second[o].data(), found->second[o].size(), to);
+      }
+      TESSERA_EXPECT(to == all.data() + all.size());
+      made.push_back(std::move(all));
     }
-    TESSERA_EXPECT(to == all.data() + all.size());
-    run.output(networks, all);
+    run.output(first.first, made);
   }
 }
 
@@ -168,11 +185,14 @@ void Executor::Implementation::follow(BranchWalk& walk, std::size_t first_step, 
     run_step(step, in, out, options, state);
   }
   TESSERA_EXPECT(!plan.outputs.empty());
-  const Tensor output = samples_first((*walk.axes)[static_cast<std::size_t>(graph_.outputs[0])],
-                                      tensor_of(arrays[static_cast<std::size_t>(plan.outputs[0])]));
+  std::vector<Tensor> outputs;
+  for (std::size_t o = 0; o < plan.outputs.size(); ++o)
+    outputs.push_back(samples_first((*walk.axes)[static_cast<std::size_t>(graph_.outputs[o])],
+                                    tensor_of(arrays[static_cast<std::size_t>(plan.outputs[o])])));
   give_back(std::move(workspace));
-  if (has_nan(output.data(), output.size())) name_the_culprit(walk.bound, walk.samples, options);
-  if (walk.run.output) walk.run.output(networks, output);
+  if (std::ranges::any_of(outputs, [](const Tensor& t) { return has_nan(t.data(), t.size()); }))
+    name_the_culprit(walk.bound, walk.samples, options);
+  if (walk.run.output) walk.run.output(networks, outputs);
 }
 
 void Executor::Implementation::part(BranchWalk& walk, std::size_t i, std::unique_ptr<Workspace> workspace,
@@ -258,7 +278,7 @@ void Executor::Implementation::run_apart(const Tensor& batch, const BranchedRun&
         run.transform_observer(alone, node, call);
       };
     const std::vector<Tensor> outputs = this->run({&batch, 1}, options);
-    if (run.output) run.output(alone, outputs.front());
+    if (run.output) run.output(alone, outputs);
   }
 }
 

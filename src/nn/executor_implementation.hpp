@@ -95,6 +95,10 @@ class Executor::Implementation {
 
   /// Whether no extent of the inputs but the batch is free.
   bool has_known_samples() const;
+  /// The caller's inputs, and the states.
+  std::vector<Tensor> with_states(std::span<const Tensor> inputs) const;
+  /// Where sequences begin among the groups of a batch; every group without states.
+  std::vector<std::int64_t> chains(std::int64_t groups, std::uint64_t first_sample) const;
   void add_products();
   void check_weights(const LinearLayer& layer) const;
   void find_transforms();

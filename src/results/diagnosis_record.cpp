@@ -13,7 +13,7 @@ namespace tessera::results {
 
 namespace {
 
-constexpr std::string_view diagnosis_schema_version = "1.0";
+constexpr std::string_view diagnosis_schema_version = "1.1";
 
 struct RunVariable {
   const char* name;
@@ -24,7 +24,9 @@ struct RunVariable {
 };
 
 const RunVariable run_variables[] = {
-    {"accuracy", "1", "fraction of samples that get their label, at the last time", &DiagnosisRun::accuracy, true},
+    {"accuracy", "1",
+     "fraction of samples that get their label (without labels: the class of float32), at the last time",
+     &DiagnosisRun::accuracy, true},
     {"sqnr_db", "dB", "signal to error of the layer in the network, mean over chips", &DiagnosisRun::sqnr_db, false},
     {"sqnr_db_isolated", "dB", "signal to error of the layer fed with float32 inputs, mean over chips",
      &DiagnosisRun::sqnr_db_isolated, false},
@@ -35,6 +37,10 @@ const RunVariable run_variables[] = {
     {"adc_effective_bits", "1", "bits of the ADC that the largest output uses", &DiagnosisRun::adc_effective_bits,
      false},
 };
+
+constexpr const char* layer_output_meaning =
+    "signal to error of the network's output with this layer alone as configured, all others digital";
+constexpr const char* layer_accuracy_meaning = "accuracy with this layer alone as configured, all others digital";
 
 DiagnosisRecord::Difference difference(const std::vector<double>& a, const std::vector<double>& b) {
   Moments moments;
@@ -99,6 +105,23 @@ void write_contents(h5::File& file, const DiagnosisRecord& record) {
     h5::attach_scale(warnings, 0, file.create_dimension("warning", std::ssize(record.warnings)));
   }
   const h5::DatasetOptions gaps{.fill = missing};
+  std::vector<double> output(static_cast<std::size_t>(layers), missing);
+  std::vector<double> right(static_cast<std::size_t>(layers * record.chips), missing);
+  for (const LayerCost& cost : record.ranking) {
+    require<RunError>(
+        cost.layer >= 0 && cost.layer < layers && (cost.accuracy.empty() || std::ssize(cost.accuracy) == record.chips),
+        "layer {} of {} has the accuracy of {} chips, not {}", cost.layer, layers, cost.accuracy.size(), record.chips);
+    output[static_cast<std::size_t>(cost.layer)] = cost.output_sqnr_db;
+    std::ranges::copy(cost.accuracy, right.begin() + cost.layer * record.chips);
+  }
+  h5::Dataset output_set = file.write<double>("layer_output_sqnr_db", {layers}, std::span<const double>(output), gaps);
+  describe(output_set, "dB", layer_output_meaning);
+  h5::attach_scale(output_set, 0, layer_scale);
+  h5::Dataset right_set =
+      file.write<double>("layer_accuracy", {layers, record.chips}, std::span<const double>(right), gaps);
+  describe(right_set, "1", layer_accuracy_meaning);
+  h5::attach_scale(right_set, 0, layer_scale);
+  h5::attach_scale(right_set, 1, chip_scale);
   for (const RunVariable& row : run_variables) {
     const std::int64_t each = row.by_chip ? record.chips : layers;
     std::vector<double> values;
@@ -166,6 +189,17 @@ DiagnosisRecord read_diagnosis(const std::string& path) {
         at += each;
       }
   }
+  if (!file.contains("layer_output_sqnr_db")) return record;  // of version 1.0
+  const h5::Dataset output = file.dataset("layer_output_sqnr_db"), right = file.dataset("layer_accuracy");
+  output.require_shape({std::ssize(record.layers)});
+  right.require_shape({std::ssize(record.layers), record.chips});
+  const std::vector<double> decibels = output.read<double>(), accuracy = right.read<double>();
+  for (std::size_t l = 0; l < decibels.size(); ++l) {
+    if (std::isnan(decibels[l])) continue;
+    const auto first = accuracy.begin() + static_cast<std::ptrdiff_t>(l) * record.chips;
+    record.ranking.push_back({static_cast<std::int64_t>(l), decibels[l], {first, first + record.chips}});
+  }
+  std::ranges::stable_sort(record.ranking, {}, &LayerCost::output_sqnr_db);
   return record;
 }
 
@@ -192,6 +226,9 @@ std::string diagnosis_page() {
   for (const RunVariable& row : run_variables)
     page += fmt::format("| `{}` | mechanism, variant, {} | float64 | {} | {} |\n", row.name,
                         row.by_chip ? "chip" : "layer", row.units, row.long_name);
+  page += fmt::format(
+      "| `layer_output_sqnr_db` | layer | float64 | dB | {} |\n| `layer_accuracy` | layer, chip | float64 | 1 | {} |\n",
+      layer_output_meaning, layer_accuracy_meaning);
   page +=
       "| `config/text` |  | string |  | configuration as given |\n"
       "| `config/resolved` |  | string |  | configuration with every key |\n\n"

@@ -13,7 +13,7 @@ bool is_netcdf_name(const std::string& name) {
 
 /// Names that a swept axis cannot have: those of variables and of the other axes.
 std::set<std::string> taken_names(const Header& header) {
-  std::set<std::string> taken{"config", "reference", "layers", "spiking", "cost", "runtime"};
+  std::set<std::string> taken{"config", "reference", "layers", "outputs", "spiking", "cost", "runtime"};
   for (const Variable& row : variables()) taken.emplace(row.name);
   for (const Dim dim :
        {Dim::time, Dim::repeat, Dim::sample, Dim::layer, Dim::tile, Dim::tile_column, Dim::output, Dim::conductance,
@@ -24,11 +24,18 @@ std::set<std::string> taken_names(const Header& header) {
   for (const LayerHeader& layer : header.layers) {
     for (const std::string& name : feature_names(layer.output_shape)) taken.insert(name);
   }
+  for (const std::string& name : position_names(header.positions)) taken.insert(name);
+  for (const OutputHeader& output : header.outputs)
+    for (const std::string& name : feature_names(output.shape)) taken.insert(name);
   return taken;
 }
 
 bool classifies(const Header& header) {
-  return header.task == Task::classification && !header.labels.empty();
+  return header.task == Task::language_model || (header.task == Task::classification && !header.labels.empty());
+}
+
+bool agrees(const Header& header) {
+  return header.task == Task::language_model || header.task == Task::agreement;
 }
 
 bool compares_values(const Header& header) {
@@ -43,8 +50,12 @@ bool is_present(Presence presence, const Header& header, const LayerHeader* laye
       return true;
     case Presence::labels:
       return classifies(header);
+    case Presence::language:
+      return header.task == Task::language_model;
+    case Presence::agreement:
+      return agrees(header);
     case Presence::scores:
-      return classifies(header) || compares_values(header);
+      return classifies(header) || compares_values(header) || agrees(header);
     case Presence::top5:
       return classifies(header) && header.top5;
     case Presence::classes:
@@ -97,6 +108,8 @@ bool is_present(Presence presence, const Header& header, const LayerHeader* laye
       return header.costs() && !header.swept.empty();
     case Presence::analog_cost:
       return header.costs() && layer->analog;
+    case Presence::outputs:
+      return true;
   }
   return false;
 }
@@ -116,6 +129,12 @@ std::vector<NamedExtent> extents(Dim dim, const Header& header, const LayerHeade
       return {{name, header.repeats}};
     case Dim::sample:
       return {{name, header.samples}};
+    case Dim::position: {
+      std::vector<NamedExtent> axes;
+      const std::vector<std::string> names = position_names(header.positions);
+      for (std::size_t i = 0; i < names.size(); ++i) axes.emplace_back(names[i], header.positions[i]);
+      return axes;
+    }
     case Dim::layer:
       return {{name, static_cast<std::int64_t>(header.layers.size())}};
     case Dim::tile:
@@ -156,6 +175,7 @@ std::vector<NamedExtent> extents(Dim dim, const Header& header, const LayerHeade
 }
 
 std::string schema_group(const std::string& group) {
+  if (group.starts_with("/outputs/")) return "/outputs/<output>";
   constexpr std::string_view layers = "/layers/";
   if (!group.starts_with(layers)) return group;
   const std::size_t below = group.find('/', layers.size());
@@ -177,8 +197,10 @@ void validate(const Header& header) {
   require<RunError>(header.reads > 0 && header.repeats % header.reads == 0,
                     "{} repeats do not divide into chips of {} reads", header.repeats, header.reads);
   require<RunError>(header.samples >= 0, "a result file cannot have {} samples", header.samples);
-  require<RunError>(header.labels.empty() || static_cast<std::int64_t>(header.labels.size()) == header.samples,
-                    "{} labels do not fit {} samples", header.labels.size(), header.samples);
+  require<RunError>(header.labels.empty() || static_cast<std::int64_t>(header.labels.size()) ==
+                                                 header.samples * element_count(header.positions),
+                    "{} labels do not fit {} samples of {} positions", header.labels.size(), header.samples,
+                    element_count(header.positions));
   for (const PopulationHeader& population : header.populations)
     require<RunError>(population.units >= 0, "population '{}' has a negative size", population.name);
   for (const LayerHeader& layer : header.layers) {

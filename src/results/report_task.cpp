@@ -91,12 +91,50 @@ void add_errors(const ReportSource& source, ReportSection& section) {
   section.tables.push_back(std::move(table));
 }
 
+void add_agreement(const ReportSource& source, ReportSection& section) {
+  const auto agreement = source.read("/agreement");
+  if (!agreement) return;
+  const std::vector<std::string> axes = point_axes(source);
+  std::vector<std::vector<Estimate>> columns;
+  ReportTable table{"agreement",
+                    "Outputs against those of the float32 network: the same largest entry, Kullback-Leibler divergence "
+                    "of their distributions (nat), cosine.",
+                    axes,
+                    {}};
+  for (const auto& [variable, heading] :
+       {std::pair{"/agreement", "same largest output"}, std::pair{"/kl_divergence", "KL (nat)"},
+        std::pair{"/output_cosine", "cosine"}, std::pair{"/perplexity", "perplexity"}}) {
+    const auto values = source.read(variable);
+    if (!values) continue;
+    columns.push_back(source.estimates(*values, axes));
+    table.headings.emplace_back(heading);
+    table.headings.emplace_back("± 95 %");
+  }
+  const bool language = columns.size() > 3;
+  if (language) table.headings.emplace_back("perplexity float32");
+  const double reference = source.estimate("/reference/perplexity").mean;
+  const std::size_t times = source.times().size();
+  for (std::size_t p = 0; p < columns.front().size(); ++p) {
+    std::vector<ReportCell> row(axes.size());
+    std::size_t rest = p / times;
+    for (std::size_t a = source.swept().size(); a-- > 0; rest /= source.swept()[a].size())
+      row[a] = text_cell(source.swept()[a].labels[rest % source.swept()[a].size()]);
+    row.back() = text_cell(source.times().labels[p % times]);
+    for (const std::vector<Estimate>& column : columns)
+      for (const double value : {column[p].mean, column[p].half}) row.push_back(number_cell(value, 5));
+    if (language) row.push_back(number_cell(reference, 5));
+    table.rows.push_back(std::move(row));
+  }
+  section.tables.push_back(std::move(table));
+}
+
 }  // namespace
 
 ReportSection task_section(const ReportSource& source) {
   ReportSection section{"Classes and errors", {}, {}, {}, {}};
   add_classes(source, section);
   add_errors(source, section);
+  add_agreement(source, section);
   return section;
 }
 

@@ -16,7 +16,7 @@ constexpr double no_code = std::numeric_limits<std::int32_t>::min();
 
 std::vector<Variable> make_variables() {
   const std::vector<Dim> point{Dim::swept, Dim::time, Dim::repeat};
-  const std::vector<Dim> point_sample{Dim::swept, Dim::time, Dim::repeat, Dim::sample};
+  const std::vector<Dim> point_sample{Dim::swept, Dim::time, Dim::repeat, Dim::sample, Dim::position};
   const std::vector<Dim> by_class{Dim::swept, Dim::time, Dim::repeat, Dim::class_label};
   const std::vector<Dim> confusion{Dim::swept, Dim::time, Dim::repeat, Dim::class_label, Dim::predicted_class};
   const std::vector<Dim> per_swept{Dim::swept};
@@ -42,8 +42,14 @@ std::vector<Variable> make_variables() {
       {"/", "accuracy_top5", point, f64, "1", "fraction of samples whose label is among the five largest outputs",
        P::top5, no_number},
       {"/", "loss", point, f64, "nat", "mean cross entropy", P::labels, no_number},
-      {"/", "correct", point, i64, "1", "samples whose largest output is the label", P::labels, no_count},
-      {"/", "count", point, i64, "1", "samples evaluated", P::scores, no_count},
+      {"/", "perplexity", point, f64, "1", "exp(loss)", P::language, no_number},
+      {"/", "agreement", point, f64, "1", "fraction of samples (positions) whose largest output is that of float32",
+       P::agreement, no_number},
+      {"/", "kl_divergence", point, f64, "nat", "mean KL divergence of the outputs' distribution from that of float32",
+       P::agreement, no_number},
+      {"/", "output_cosine", point, f64, "1", "mean cosine similarity of outputs to float32", P::agreement, no_number},
+      {"/", "correct", point, i64, "1", "samples (positions) whose largest output is the label", P::labels, no_count},
+      {"/", "count", point, i64, "1", "samples (positions) evaluated", P::scores, no_count},
       {"/", "class_accuracy", by_class, f64, "1", "accuracy on the samples of one class; missing where it has none",
        P::classes, no_number},
       {"/", "confusion", confusion, i64, "1", "samples of a class by predicted class", P::classes, no_count},
@@ -52,7 +58,7 @@ std::vector<Variable> make_variables() {
       {"/", "auc", point, f64, "1", "area under the ROC curve of the error of a sample, for finding anomalies",
        P::anomalies, no_number},
       {"/", "predictions", point_sample, i32, "1", "predicted class", P::predictions, no_count},
-      {"/", "label", {Dim::sample}, i32, "1", "true class", P::labelled_predictions},
+      {"/", "label", {Dim::sample, Dim::position}, i32, "1", "true class", P::labelled_predictions},
       {"/",
        "sqnr_db_isolated",
        {Dim::swept, Dim::time, Dim::repeat, Dim::layer},
@@ -70,6 +76,8 @@ std::vector<Variable> make_variables() {
       {"/reference", "accuracy_top5", per_swept, f64, "1", "top-5 accuracy of the same network in float32", P::top5,
        no_number},
       {"/reference", "loss", per_swept, f64, "nat", "mean cross entropy in float32", P::labels, no_number},
+      {"/reference", "perplexity", per_swept, f64, "1", "perplexity of the same network in float32", P::language,
+       no_number},
       {"/reference", "correct", per_swept, i64, "1", "samples right in float32", P::labels, no_count},
       {"/reference", "count", per_swept, i64, "1", "samples evaluated in float32", P::scores, no_count},
       {"/reference",
@@ -92,7 +100,7 @@ std::vector<Variable> make_variables() {
       {"/reference", "auc", per_swept, f64, "1", "area under the ROC curve in float32", P::anomalies, no_number},
       {"/reference",
        "predictions",
-       {Dim::swept, Dim::sample},
+       {Dim::swept, Dim::sample, Dim::position},
        i32,
        "1",
        "predicted class in float32",
@@ -233,6 +241,23 @@ std::vector<Variable> make_variables() {
        P::device_statistics,
        no_count},
 
+      {"/outputs/<output>",
+       "output",
+       {Dim::swept, Dim::time, Dim::repeat, Dim::sample, Dim::feature},
+       f32,
+       "1",
+       "output of the network",
+       P::outputs,
+       no_number},
+      {"/outputs/<output>",
+       "output_float32",
+       {Dim::swept, Dim::sample, Dim::feature},
+       f32,
+       "1",
+       "output of the network in float32",
+       P::outputs,
+       no_number},
+
       {"/spiking", "units", {Dim::population}, i64, "1", "neurons per sample", P::spiking},
       {"/spiking", "spikes", point_population, i64, "1", "spikes of all samples, neurons and time steps", P::spiking,
        no_count},
@@ -266,6 +291,8 @@ std::string_view to_string(Dim dim) {
       return "repeat";
     case Dim::sample:
       return "sample";
+    case Dim::position:
+      return "<positions>";
     case Dim::layer:
       return "layer";
     case Dim::tile:
@@ -318,12 +345,25 @@ std::vector<std::string> feature_names(const Shape& output_shape) {
   return names;
 }
 
+std::vector<std::string> position_names(const Shape& positions) {
+  if (positions.empty()) return {};
+  if (positions.size() == 1) return {"position"};
+  if (positions.size() == 2) return {"row", "column"};
+  std::vector<std::string> names;
+  for (std::size_t i = 1; i <= positions.size(); ++i) names.push_back(fmt::format("position_{}", i));
+  return names;
+}
+
 std::string_view to_string(Presence presence) {
   switch (presence) {
     case Presence::always:
       return "always";
     case Presence::labels:
-      return "classification";
+      return "classification, language model";
+    case Presence::language:
+      return "language model";
+    case Presence::agreement:
+      return "language model, agreement";
     case Presence::scores:
       return "with a task";
     case Presence::top5:
@@ -378,6 +418,8 @@ std::string_view to_string(Presence presence) {
       return "sweeps with a cost: section";
     case Presence::analog_cost:
       return "analog layers, with a cost: section";
+    case Presence::outputs:
+      return "if outputs are recorded";
   }
   return "";
 }
@@ -411,6 +453,7 @@ const std::vector<FileAttribute>& attributes() {
       {"/", "command", ElementType::string, "the command, without options that cannot change a result"},
       {"/", "complete", ElementType::uint8, "1 if every point was evaluated, 0 if the run was stopped"},
       {"/", "swept", ElementType::string, "names of the swept axes, in order; absent for a plain run"},
+      {"/outputs/<output>", "name", ElementType::string, "name of the output, where the group's name had to differ"},
       {"/layers/<layer>", "name", ElementType::string, "name of the layer, where the group's name had to differ"},
       {"/layers/<layer>", "index", ElementType::int32, "place of the layer in the network, from 0"},
       {"/layers/<layer>", "op", ElementType::string, "operator"},

@@ -48,6 +48,9 @@ struct Checker {
     for (const Dim dim : row.dims) {
       if (dim == Dim::swept) {
         names.insert(names.end(), swept.begin(), swept.end());
+      } else if (dim == Dim::position) {
+        for (std::string& name : position_names(Shape(rank - std::min(rank, names.size()), 1)))
+          names.push_back(std::move(name));
       } else if (dim == Dim::feature) {
         for (std::string& name : feature_names(Shape(rank - std::min(rank, names.size()), 1))) {
           names.push_back(std::move(name));
@@ -68,9 +71,12 @@ struct Checker {
     if (std::find(swept.begin(), swept.end(), name) != swept.end()) return true;
     if (std::any_of(everywhere.begin(), everywhere.end(), [&](Dim dim) { return to_string(dim) == name; })) return true;
     const h5::Group parent = file.group(group);
-    if (!parent.contains("output")) return false;
-    const std::vector<std::string> axes = h5::dimension_names(parent.dataset("output"));
-    return std::find(axes.begin(), axes.end(), name) != axes.end();
+    for (const char* variable : {"output", "predictions"}) {
+      if (!parent.contains(variable)) continue;
+      const std::vector<std::string> axes = h5::dimension_names(parent.dataset(variable));
+      if (std::find(axes.begin(), axes.end(), name) != axes.end()) return true;
+    }
+    return false;
   }
 
   void check_text(const h5::Dataset& dataset, const char* attribute, std::string_view expected) {
@@ -126,8 +132,9 @@ struct Checker {
       if (kind == h5::Kind::dataset) {
         check_dataset(file.dataset(full), group);
       } else if (kind == h5::Kind::group) {
-        static const std::set<std::string> groups{"/config", "/reference", "/layers", "/spiking", "/cost", "/runtime"};
-        const bool of_layer = group == "/layers" || schema_group(full) == "/layers/<layer>/cost";
+        static const std::set<std::string> groups{"/config",  "/reference", "/layers", "/outputs",
+                                                  "/spiking", "/cost",      "/runtime"};
+        const bool of_layer = group == "/layers" || group == "/outputs" || schema_group(full) == "/layers/<layer>/cost";
         if (!groups.contains(full) && !of_layer) return problem("the group {} is not declared", full);
         check_group_attributes(file.group(full));
       } else {

@@ -91,6 +91,7 @@ std::string schema_page() {
 | `time` | s | time after programming |
 | `repeat` | 0, 1, ... | programmed chip and read of it: `program` and `read` say which |
 | `sample` | 0, 1, ... | index in the data set |
+| &lt;positions&gt; | none | positions of a sample that have a class each: `position`; `row`, `column`; else `position_1`, ...; none for one class for each sample |
 | `layer` | names | in network order |
 | `tile` | none | tiles of a layer: part by part, row-major |
 | `tile_column` | none | outputs of the tiles of a layer, tile by tile: `column_tile` and `column_output` say which |

@@ -54,6 +54,17 @@ void Writer::write_output(const PointIndex& index, std::size_t layer, std::int64
   impl_->put_samples(impl_->layer_groups[layer], "output", impl_->place(index), first_sample, values);
 }
 
+void Writer::write_network_output(const PointIndex& index, std::size_t output, std::int64_t first_sample,
+                                  std::span<const float> values) {
+  impl_->put_samples(impl_->output_groups.at(output), "output", impl_->place(index), first_sample, values);
+}
+
+void Writer::write_reference_output(const std::vector<std::int64_t>& swept, std::size_t output,
+                                    std::int64_t first_sample, std::span<const float> values) {
+  impl_->put_samples(impl_->output_groups.at(output), "output_float32", impl_->swept_place(swept), first_sample,
+                     values);
+}
+
 void Writer::write_point(const PointIndex& index, const Point& point) {
   const Shape at = impl_->place(index);
   impl_->put_score("/", at, point.score);

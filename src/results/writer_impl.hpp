@@ -97,6 +97,8 @@ struct Writer::Impl {
   h5::NewFile file;
   std::vector<CopyTarget> targets;  ///< of the values of points
   std::vector<std::string> layer_groups;
+  std::vector<std::string> output_groups;
+  std::vector<LayerHeader> output_layers;  ///< names and shapes of outputs, as layers have them
   std::map<std::string, h5::Dataset> datasets;
   std::map<std::string, h5::Dataset> scales;
 

@@ -60,6 +60,12 @@ void Writer::Impl::put_score(const std::string& group, const Shape& at, const Sc
     put(group, "loss", at, score.loss);
     put(group, "correct", at, score.correct);
   }
+  if (has(Presence::language)) put(group, "perplexity", at, score.perplexity);
+  if (has(Presence::agreement) && group == "/") {
+    put(group, "agreement", at, score.agreement);
+    put(group, "kl_divergence", at, score.kl_divergence);
+    put(group, "output_cosine", at, score.output_cosine);
+  }
   if (has(Presence::top5)) put(group, "accuracy_top5", at, score.accuracy_top5);
   if (has(Presence::classes) && !score.confusion.empty()) {
     put(group, "class_accuracy", at, score.class_accuracy);

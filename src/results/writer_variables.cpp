@@ -48,12 +48,22 @@ Writer::Impl::Impl(h5::NewFile to, Header given, FileUse file_use)
   std::vector<std::string> names;
   for (const LayerHeader& layer : header.layers) names.push_back(layer.name);
   for (const std::string& name : group_names(names)) layer_groups.push_back("/layers/" + name);
+  names.clear();
+  for (const OutputHeader& output : header.outputs) {
+    names.push_back(output.name);
+    output_layers.push_back({.name = output.name, .output_shape = output.shape});
+  }
+  for (const std::string& name : group_names(names)) output_groups.push_back("/outputs/" + name);
   write_attributes();
   if (use == FileUse::point) return;
   for (const char* group : {"/", "/config", "/reference", "/layers", "/runtime"}) create_group(group, nullptr);
   if (!header.populations.empty()) create_group("/spiking", nullptr);
   if (header.costs()) create_group("/cost", nullptr);
   for (std::size_t i = 0; i < header.layers.size(); ++i) create_layer(i);
+  for (std::size_t i = 0; i < output_groups.size(); ++i) {
+    file.require_group(output_groups[i]).set_attribute("name", header.outputs[i].name);
+    create_group(output_groups[i], &output_layers[i]);
+  }
   put_text("/config", "text", header.config_text);
   put_text("/config", "resolved", header.resolved_text);
   put_layer_table();
@@ -243,6 +253,8 @@ void Writer::Impl::put_population_table() {
 }
 
 const LayerHeader* Writer::Impl::layer_of(const std::string& group) const {
+  if (const auto output = std::find(output_groups.begin(), output_groups.end(), group); output != output_groups.end())
+    return &output_layers[static_cast<std::size_t>(output - output_groups.begin())];
   const std::string_view own = std::string_view(group).substr(0, group.find('/', std::string_view("/layers/").size()));
   const auto found = std::find(layer_groups.begin(), layer_groups.end(), own);
   return found == layer_groups.end() ? nullptr : &header.layers[static_cast<std::size_t>(found - layer_groups.begin())];

@@ -191,9 +191,9 @@ class Calibration {
 
   template <class Work>
   void for_each_batch(const char* what, Work work) {
-    for (std::int64_t first = 0; first < samples_; first += parameters_.batch_size) {
+    for (std::int64_t first = 0, count = 0; first < samples_; first += count) {
       if (environment_.cancelled()) throw RunError("interrupted; nothing was written");
-      const std::int64_t count = std::min(parameters_.batch_size, samples_ - first);
+      count = std::min(request_.data.batch_end(first, parameters_.batch_size), samples_) - first;
       work(read_samples(request_.data, first, count, input_shape_, parallel_), static_cast<std::uint64_t>(first));
       if (environment_.progress) environment_.progress(first + count, samples_, what);
     }

@@ -29,6 +29,21 @@ std::string keys_text(const tile::Effect& effect) {
   return text;
 }
 
+/// By chip, mean over its reads, at the last time.
+std::vector<double> chip_accuracies(const EvaluationResult& result, const EvaluationRequest& request) {
+  const std::int64_t last_time = std::max<std::int64_t>(1, std::ssize(request.evaluation.times)) - 1;
+  std::vector<double> accuracies;
+  Moments chip;
+  for (const PointResult& point : result.points) {
+    if (point.index.time != last_time || (point.score.classes() == 0 && point.score.compared == 0)) continue;
+    chip.add(point.score.accuracy());
+    if (chip.count() != request.evaluation.read_repeats) continue;
+    accuracies.push_back(chip.mean());
+    chip = {};
+  }
+  return accuracies;
+}
+
 DoctorRun summary(const EvaluationResult& result, const EvaluationRequest& request,
                   const std::vector<LayerParameters>& layers) {
   DoctorRun run;
@@ -38,16 +53,9 @@ DoctorRun summary(const EvaluationResult& result, const EvaluationRequest& reque
   const auto add = [](Moments& moments, double value) {
     if (!std::isnan(value)) moments.add(std::isinf(value) ? 200.0 : value);
   };
-  Moments chip;
+  run.accuracy = chip_accuracies(result, request);
   for (const PointResult& point : result.points) {
     if (point.index.time != last_time) continue;
-    if (point.score.count > 0) {
-      chip.add(point.score.accuracy());
-      if (chip.count() == request.evaluation.read_repeats) {
-        run.accuracy.push_back(chip.mean());
-        chip = {};
-      }
-    }
     for (std::size_t l = 0; l < count; ++l) {
       const results::LayerPoint seen = layer_point(point.layers[l], layers[l].rpu.forward);
       add(sqnr[l], seen.cumulative.sqnr_db);
@@ -142,6 +150,12 @@ double DoctorRun::mean_accuracy() const {
   return moments.count() > 0 ? moments.mean() : nan_value;
 }
 
+Moments DoctorLayer::cost(const std::vector<double>& exact) const {
+  Moments moments;
+  for (std::size_t i = 0; i < std::min(accuracy.size(), exact.size()); ++i) moments.add(exact[i] - accuracy[i]);
+  return moments;
+}
+
 Moments accuracy_difference(const DoctorRun& a, const DoctorRun& b) {
   Moments moments;
   for (std::size_t i = 0; i < std::min(a.accuracy.size(), b.accuracy.size()); ++i)
@@ -188,12 +202,25 @@ Diagnosis diagnose(const EvaluationRequest& request, Parallel parallel, const En
     add(changed(request, [&effect](const tile::AnalogParameters& layer) { return tile::without(effect, layer); }),
         !effect.over_time);
   }
+  const std::size_t first_layer = variants.size();
+  for (std::size_t l = 0; l < given.size(); ++l) {
+    if (!given[l].analog) continue;
+    diagnosis.ranking.push_back({l, {}, 0.0});
+    const auto only = [&request, name = diagnosis.layers[l]](const std::string& layer, const std::string& op) {
+      LayerParameters parameters = request.resolve(layer, op);
+      parameters.analog = parameters.analog && layer == name;
+      return parameters;
+    };
+    add(only, true);
+    variants.back().statistics = false;
+  }
   const EvaluationSink sink;
   std::vector<EvaluationTask> tasks;
   for (const EvaluationRequest& variant : variants) tasks.push_back({variant, sink});
   const std::vector<EvaluationResult> results = evaluate_together(tasks, parallel, environment);
   if (!std::all_of(results.begin(), results.end(), [](const EvaluationResult& r) { return r.complete; })) {
     diagnosis.stages.clear();
+    diagnosis.ranking.clear();
     return diagnosis;
   }
   const auto run = [&](std::size_t v) { return summary(results[v], variants[v], layer_parameters(variants[v])); };
@@ -204,6 +231,14 @@ Diagnosis diagnose(const EvaluationRequest& request, Parallel parallel, const En
     diagnosis.stages[s].only = run(2 + 2 * s);
     diagnosis.stages[s].without = run(3 + 2 * s);
   }
+  for (std::size_t r = 0; r < diagnosis.ranking.size(); ++r) {
+    const std::size_t v = first_layer + r;
+    diagnosis.ranking[r].accuracy = chip_accuracies(results[v], variants[v]);
+    Moments sqnr;
+    for (const PointResult& point : results[v].points) sqnr.add(std::min(200.0, point.output.sqnr_db()));
+    diagnosis.ranking[r].output_sqnr_db = sqnr.mean();
+  }
+  std::ranges::stable_sort(diagnosis.ranking, {}, &DoctorLayer::output_sqnr_db);
   add_warnings(diagnosis, given);
   return diagnosis;
 }

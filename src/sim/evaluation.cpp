@@ -45,7 +45,8 @@ std::vector<const EvaluationRequest*> requests_of(std::span<const EvaluationTask
 
 bool go_together(const EvaluationRequest& a, const EvaluationRequest& b) {
   return a.spiking == b.spiking && (!a.spiking || a.seed == b.seed) && a.evaluation.task == b.evaluation.task &&
-         a.evaluation.normal_labels == b.evaluation.normal_labels;
+         a.evaluation.normal_labels == b.evaluation.normal_labels &&
+         a.evaluation.ignore_index == b.evaluation.ignore_index && a.evaluation.class_axis == b.evaluation.class_axis;
 }
 
 Evaluation::Evaluation(std::span<const EvaluationTask> tasks, Parallel parallel, const Environment& environment)
@@ -58,6 +59,15 @@ Evaluation::Evaluation(std::span<const EvaluationTask> tasks, Parallel parallel,
       points_(all_points(tasks)),
       classes_(requests_of(tasks)) {
   compared_with_ = task_of(common_);
+  if (compares_classes()) layout_ = class_layout(common_, compared_with_);
+  if (compared_with_ == sim::Task::language_model && !common_.data.has_labels())
+    tokens_ = token_input(common_.data, layout_.positions);
+  const nn::Graph& graph = common_.executor.graph();
+  if (common_.spiking && !graph.states.empty())
+    throw ConfigError("model.state", "a spiking network has its own states; leave model.state out");
+  if (common_.spiking && !common_.record_network_outputs.empty())
+    throw ConfigError("output.record.outputs",
+                      "outputs of spiking networks are counts over time steps; record predictions or a tensor instead");
   if (common_.spiking) make_spiking_reference();
   for (const EvaluationTask& task : tasks) {
     require<InputError>(go_together(task.request, common_) && &task.request.executor == &common_.executor &&
@@ -180,8 +190,10 @@ void Evaluation::estimate_activation_ranges(Job& task) {
   constexpr std::int64_t batch = 64;
   const std::int64_t samples = std::min(most_samples, common_.data.size());
   std::vector<Tensor> batches;
-  for (std::int64_t first = 0; first < samples; first += batch)
-    batches.push_back(read_batch(first, std::min(batch, samples - first)));
+  for (std::int64_t first = 0, count = 0; first < samples; first += count) {
+    count = std::min(common_.data.batch_end(first, batch), samples) - first;
+    batches.push_back(read_batch(first, count));
+  }
   task.chip->estimate_activation_ranges(simulated(task), batches);
   if (task.program == task.request.first_program)
     environment_.note(fmt::format("ranges of the activation quantizers estimated from the first {} samples", samples));

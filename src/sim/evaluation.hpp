@@ -119,7 +119,22 @@ class Evaluation {
     const std::int64_t rows = output.dim(0);
     return {output.data(), rows, rows > 0 ? output.size() / rows : 0};
   }
-  void add_score(TaskScore& score, const Tensor& output, const Tensor& input, std::int64_t first) const;
+  /// `reference`: the outputs of the float32 network. The fraction of each sample's positions that are right goes to
+  /// `right`, if one is given.
+  void add_score(TaskScore& score, const Tensor& output, const Tensor& reference, const Tensor& input,
+                 std::int64_t first, std::vector<float>* right = nullptr) const;
+  /// The class of every position of a batch: its label, the next token, or what the float32 network says.
+  std::vector<std::int32_t> expected_classes(const Tensor& reference, const Tensor& input, std::int64_t first) const;
+  std::vector<std::int32_t> predicted(const Tensor& output) const;
+  bool compares_classes() const {
+    return compared_with_ == sim::Task::classification || compared_with_ == sim::Task::language_model ||
+           compared_with_ == sim::Task::agreement;
+  }
+  bool compares_with_float32() const {
+    return compared_with_ == sim::Task::language_model || compared_with_ == sim::Task::agreement;
+  }
+  /// Those that a request records.
+  static std::vector<Tensor> recorded(const EvaluationRequest& request, std::span<const Tensor> outputs);
   static std::vector<float> as_floats(std::span<const std::int32_t> labels);
 
   const EvaluationRequest& common_;  ///< for what all requests have in common
@@ -128,6 +143,9 @@ class Evaluation {
   std::size_t layer_count_;
   OutputKind kind_;
   sim::Task compared_with_ = sim::Task::automatic;
+  ClassLayout layout_;
+  TokenInput tokens_;
+  Tensor reference_output_;  ///< of the batch
   Shape input_shape_;
   std::vector<Point> points_;
   LayerClasses classes_;

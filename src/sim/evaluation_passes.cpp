@@ -1,9 +1,17 @@
 #include <algorithm>
+#include <limits>
 
 #include "evaluation.hpp"
 
 /// Batches through the float32 network and the networks of a group, and what is measured on the way.
 namespace tessera::sim {
+
+namespace {
+
+/// Stands for positions without a next token.
+constexpr std::int32_t no_token = std::numeric_limits<std::int32_t>::min();
+
+}  // namespace
 
 std::int64_t Evaluation::program_of(const Point& point) const {
   const EvaluationRequest& request = tasks_[point.task].request;
@@ -46,8 +54,8 @@ bool Evaluation::run_group(PointGroup& group, bool first_group) {
   const std::int64_t batch_size = std::max<std::int64_t>(1, common_.batch_size / steps_);
   for (std::int64_t first = 0, count = 0; first < samples; first += count) {
     if (environment_.cancelled()) return false;
-    count = std::min(batch_size, samples - first);
-    if (group.watched) count = std::min(count, watched_samples - first);
+    count = common_.data.batch_end(first, batch_size) - first;
+    if (group.watched && common_.data.sequence_starts() == nullptr) count = std::min(count, watched_samples - first);
     const Tensor batch = read_batch(first, count);
     run_reference(group, batch, first, first_group);
     const auto alone = std::count_if(group.points.begin(), group.points.end(),
@@ -94,8 +102,9 @@ void Evaluation::collect_counts(PointGroup& group) const {
 void Evaluation::run_reference(PointGroup& group, const Tensor& batch, std::int64_t first, bool count_score) {
   double observed_seconds = 0.0;
   nn::RunOptions options{.first_sample = first_sample(first), .parallel = parallel_};
-  const bool known = std::all_of(tasks_.begin(), tasks_.end(),
-                                 [](const Job& task) { return task.request.known_reference.has_value(); });
+  const bool known = std::all_of(tasks_.begin(), tasks_.end(), [](const Job& task) {
+    return task.request.known_reference.has_value() && task.request.record_network_outputs.empty();
+  });
   if (statistics_) {
     reference_outputs_.resize(layer_count_);
     options.observer = [&](const nn::LinearRecord& record) {
@@ -104,18 +113,23 @@ void Evaluation::run_reference(PointGroup& group, const Tensor& batch, std::int6
       measure_isolated(group, record, first);
       observed_seconds += watch.seconds();
     };
-  } else if (!count_score || known) {
+  } else if (!compares_with_float32() && (!count_score || known)) {
     return;
   }
   const Stopwatch watch;
   const nn::Executor& reference = reference_network_ ? reference_network_->executor() : common_.executor;
-  const Tensor output = decoded(reference.run(batch, options));
+  std::vector<Tensor> outputs = reference.run({&batch, 1}, options);
   reference_seconds_ += watch.seconds() - observed_seconds;
   reference_samples_ += batch.dim(0) / steps_;
+  if (count_score)
+    for (const Job& task : tasks_)
+      if (task.sink.reference_outputs && !task.request.record_network_outputs.empty())
+        task.sink.reference_outputs(first, recorded(task.request, outputs));
+  reference_output_ = decoded(std::move(outputs.front()));
   if (!count_score) return;
-  add_score(reference_, output, batch, first);
+  add_score(reference_, reference_output_, reference_output_, batch, first);
   for (const Job& task : tasks_)
-    if (task.sink.reference_predictions) task.sink.reference_predictions(first, predicted_classes(rows_of(output)));
+    if (task.sink.reference_predictions) task.sink.reference_predictions(first, predicted(reference_output_));
 }
 
 void Evaluation::measure_isolated(PointGroup& group, const nn::LinearRecord& record, std::int64_t first) {
@@ -189,16 +203,21 @@ void Evaluation::run_networks(PointGroup& group, std::size_t simulated_index, co
                                  const nn::TransformCall& call) {
       count(*spiking_[simulated_index], networks, node, call, spikes);
     };
-  run.output = [&](std::span<const std::size_t> networks, const Tensor& raw) {
-    const Tensor output = decoded(raw);
+  run.output = [&](std::span<const std::size_t> networks, std::span<const Tensor> outputs) {
+    const Tensor output = decoded(outputs.front());
     for (const std::size_t i : networks) {
       const std::size_t n = members[i];
       group.results[n].spikes.resize(spikes[i].size());
       for (std::size_t p = 0; p < spikes[i].size(); ++p) group.results[n].spikes[p] += spikes[i][p];
       const Job& task = tasks_[group.points[n].task];
-      add_score(group.results[n].score, output, batch, first);
-      if (task.sink.predictions)
-        task.sink.predictions(group.points[n].index, first, predicted_classes(rows_of(output)));
+      if (statistics_) add_batch(group.results[n].output, {.values = reference_output_}, {.values = output}, parallel_);
+      std::vector<float> right;
+      const bool wanted = task.sink.right && compares_classes();
+      add_score(group.results[n].score, output, reference_output_, batch, first, wanted ? &right : nullptr);
+      if (wanted) task.sink.right(group.points[n].index, first, right);
+      if (task.sink.predictions) task.sink.predictions(group.points[n].index, first, predicted(output));
+      if (task.sink.network_outputs && !task.request.record_network_outputs.empty())
+        task.sink.network_outputs(group.points[n].index, first, recorded(task.request, outputs));
     }
     done_ += output.dim(0) * std::ssize(networks);
     if (environment_.progress) environment_.progress(done_, total_, "samples");
@@ -208,6 +227,12 @@ void Evaluation::run_networks(PointGroup& group, std::size_t simulated_index, co
   simulated(tasks_[group.points[members.front()].task]).run_branched(batch, run);
   analog_seconds_ += watch.seconds() - observed_seconds;
   for (const std::size_t n : members) tasks_[group.points[n].task].result.analog_samples += batch.dim(0) / steps_;
+}
+
+std::vector<Tensor> Evaluation::recorded(const EvaluationRequest& request, std::span<const Tensor> outputs) {
+  std::vector<Tensor> chosen;
+  for (const std::size_t o : request.record_network_outputs) chosen.push_back(outputs[o]);
+  return chosen;
 }
 
 void Evaluation::count(const SpikingNetwork& network, std::span<const std::size_t> networks, const std::string& node,
@@ -237,24 +262,88 @@ void Evaluation::observe(PointGroup& group, const std::vector<std::size_t>& memb
   }
 }
 
-void Evaluation::add_score(TaskScore& score, const Tensor& output, const Tensor& input, std::int64_t first) const {
+std::vector<std::int32_t> Evaluation::predicted(const Tensor& output) const {
+  if (!compares_classes()) return predicted_classes(rows_of(output));
+  const Tensor rows = class_rows(output, layout_);
+  return predicted_classes(rows_of(rows));
+}
+
+std::vector<std::int32_t> Evaluation::expected_classes(const Tensor& reference, const Tensor& input,
+                                                       std::int64_t first) const {
+  if (compared_with_ == sim::Task::agreement) return predicted(reference);
+  const std::int64_t count = reference.dim(0), each = layout_.positions;
+  const io::DataSet& data = common_.data;
+  std::vector<std::int32_t> labels;
+  if (data.has_labels()) {
+    const auto own =
+        data.labels().subspan(static_cast<std::size_t>(first * each), static_cast<std::size_t>(count * each));
+    labels.assign(own.begin(), own.end());
+  }
+  if (compared_with_ == sim::Task::classification) return labels;
+  // The token of the next position; the last one has none.
+  const std::int32_t none = common_.evaluation.ignore_index.value_or(no_token);
+  std::vector<std::int32_t> next(static_cast<std::size_t>(count * each), none);
+  const std::int64_t size = count > 0 ? input.size() / count : 0;
+  for (std::int64_t s = 0; s < count; ++s)
+    for (std::int64_t p = 0; p + 1 < each; ++p) {
+      const auto to = static_cast<std::size_t>(s * each + p);
+      if (data.has_labels()) {
+        next[to] = labels[to + 1];
+        continue;
+      }
+      const float* const sample = input.data() + s * size;
+      if (tokens_.mask >= 0 && sample[tokens_.mask + p + 1] == 0.0F) continue;
+      const float token = sample[tokens_.begin + p + 1];
+      require<InputError>(token == static_cast<float>(static_cast<std::int32_t>(token)) && token >= 0.0F &&
+                              token < static_cast<float>(layout_.classes),
+                          "sample {}: {} is no token of the {} that the network has logits of; give data.labels",
+                          first + s, token, layout_.classes);
+      next[to] = static_cast<std::int32_t>(token);
+    }
+  return next;
+}
+
+void Evaluation::add_score(TaskScore& score, const Tensor& output, const Tensor& reference, const Tensor& input,
+                           std::int64_t first, std::vector<float>* right) const {
   const std::int64_t count = output.dim(0);
   const io::DataSet& data = common_.data;
+  if (compares_classes()) {
+    const Tensor rows = class_rows(output, layout_);
+    const std::vector<std::int32_t> expected = expected_classes(reference, input, first);
+    std::optional<std::int32_t> ignored = common_.evaluation.ignore_index;
+    if (compared_with_ == sim::Task::language_model && !ignored) ignored = no_token;
+    if (compares_with_float32())
+      score.add_agreement(rows_of(rows), rows_of(class_rows(reference, layout_)), kind_, layout_.positions);
+    if (compared_with_ == sim::Task::agreement) {
+      score.correct = score.agreed;
+      score.count = score.compared;
+      ignored.reset();
+    } else {
+      score.add(rows_of(rows), expected, kind_, ignored);
+    }
+    if (right == nullptr) return;
+    const std::vector<std::int32_t> seen = predicted_classes(rows_of(rows));
+    for (std::int64_t s = 0; s < count; ++s) {
+      std::int64_t hits = 0, counted = 0;
+      for (std::int64_t p = s * layout_.positions; p < (s + 1) * layout_.positions; ++p) {
+        const auto at = static_cast<std::size_t>(p);
+        if (ignored && expected[at] == *ignored) continue;
+        ++counted;
+        hits += seen[at] == expected[at] ? 1 : 0;
+      }
+      right->push_back(counted > 0 ? static_cast<float>(hits) / static_cast<float>(counted) : 1.0F);
+    }
+    return;
+  }
   const auto labels = data.has_labels()
                           ? data.labels().subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count))
                           : std::span<const std::int32_t>();
-  switch (compared_with_) {
-    case sim::Task::automatic:
-      return;
-    case sim::Task::classification:
-      return score.add(rows_of(output), labels, kind_);
-    case sim::Task::regression: {
-      const Tensor targets =
-          data.has_targets() ? data.read_targets(first, count) : Tensor(Shape{count, 1}, as_floats(labels));
-      return score.add_targets(rows_of(output), rows_of(targets));
-    }
-    case sim::Task::anomaly:
-      return score.add_reconstructions(rows_of(output), rows_of(input), labels, common_.evaluation.normal_labels);
+  if (compared_with_ == sim::Task::regression) {
+    const Tensor targets =
+        data.has_targets() ? data.read_targets(first, count) : Tensor(Shape{count, 1}, as_floats(labels));
+    score.add_targets(rows_of(output), rows_of(targets));
+  } else if (compared_with_ == sim::Task::anomaly) {
+    score.add_reconstructions(rows_of(output), rows_of(input), labels, common_.evaluation.normal_labels);
   }
 }
 

@@ -1,12 +1,15 @@
 #include "tessera/sim/network_input.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <vector>
 
 #include "tessera/core/error.hpp"
 #include "tessera/core/shapes_agree.hpp"
+#include "tessera/nn/packing.hpp"
 
 namespace tessera::sim {
 
@@ -79,6 +82,24 @@ std::string advice(const Shape& given, const Shape& wanted) {
 
 }  // namespace
 
+TokenInput token_input(const io::DataSet& data, std::int64_t length) {
+  TokenInput found;
+  const auto& parts = data.inputs();
+  const auto fits = [&](const io::DataInput& part) { return element_count(part.sample_shape) == length; };
+  auto tokens =
+      std::ranges::find_if(parts, [&](const io::DataInput& part) { return part.name == "input_ids" && fits(part); });
+  if (tokens == parts.end()) tokens = std::ranges::find_if(parts, fits);
+  require<InputError>(tokens != parts.end() || (parts.empty() && element_count(data.sample_shape()) == length),
+                      "evaluation.task language_model takes the next tokens from the labels, or from an input of {} "
+                      "tokens, which '{}' does not have; give data.labels",
+                      length, data.name());
+  if (tokens == parts.end()) return found;
+  found.begin = tokens->offset;
+  for (const io::DataInput& part : parts)
+    if (part.name == "attention_mask" && fits(part)) found.mask = part.offset;
+  return found;
+}
+
 bool comparable(const Shape& a, const Shape& b) {
   return shapes_agree(a, b) || shapes_agree(b, a);
 }
@@ -90,9 +111,139 @@ Order sample_order(const io::DataSet& data, const Shape& sample) {
                                text_of(data.sample_shape())));
 }
 
+namespace {
+
+std::string inputs_of(const nn::Graph& graph) {
+  std::vector<std::string> texts;
+  for (const nn::GraphInput& input : graph.inputs)
+    texts.push_back(fmt::format("{} ({})", graph.values[static_cast<std::size_t>(input.value)].name,
+                                input.shape.empty() ? "scalar" : text_of(input.shape)));
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+/// Free extents from what inputs with data know of axes of the same name.
+Shape filled_sample(const nn::GraphInput& input, const Shape& given, const std::map<std::string, std::int64_t>& known,
+                    const std::string& name) {
+  Shape sample(input.shape.begin() + 1, input.shape.end());
+  if (!given.empty()) {
+    const std::optional<Shape> fitted = filled(given, sample);
+    require<InputError>(fitted.has_value(), "input '{}' takes samples of {}, its sample_shape is {}", name,
+                        text_of(sample), text_of(given));
+    return *fitted;
+  }
+  for (std::size_t d = 0; d < sample.size(); ++d) {
+    if (sample[d] >= 0) continue;
+    const std::string axis = d + 1 < input.axes.size() ? input.axes[d + 1] : std::string();
+    const auto found = known.find(axis);
+    require<InputError>(!axis.empty() && found != known.end(),
+                        "input '{}' takes samples of {}, of which no file says the extent; give "
+                        "data.inputs.{}.sample_shape",
+                        name, text_of(sample), name);
+    sample[d] = found->second;
+  }
+  return sample;
+}
+
+}  // namespace
+
+void pack_inputs(nn::Graph& graph, const io::DataSet& data) {
+  const auto index_of = [&](const std::string& name) {
+    const auto called = [&](const nn::GraphInput& input) {
+      return graph.values[static_cast<std::size_t>(input.value)].name == name;
+    };
+    return static_cast<std::size_t>(std::ranges::find_if(graph.inputs, called) - graph.inputs.begin());
+  };
+  const auto is_state = [&](std::size_t i) {
+    return std::ranges::any_of(graph.states, [&](const nn::GraphState& state) { return state.input == i; });
+  };
+  std::vector<std::string> problems;
+  std::vector<bool> given(graph.inputs.size());
+  const auto find = [&](const std::string& name) {
+    const std::size_t i = index_of(name);
+    if (i == graph.inputs.size())
+      problems.push_back(
+          fmt::format("data.inputs.{}: the network has no such input; it has {}", name, inputs_of(graph)));
+    else if (is_state(i))
+      problems.push_back(
+          fmt::format("data.inputs.{}: it is fed back from an output; its first value is "
+                      "model.state.OUTPUT.initial",
+                      name));
+    else
+      given[i] = true;
+    return i < graph.inputs.size() && given[i] ? std::optional(i) : std::nullopt;
+  };
+  std::vector<nn::PackedInput> packed;
+  std::map<std::string, std::int64_t> known;
+  std::int64_t size = 0;
+  for (const io::DataInput& part : data.inputs()) {
+    size = part.offset + element_count(part.sample_shape);
+    const std::optional<std::size_t> i = find(part.name);
+    if (!i) continue;
+    const nn::GraphInput& input = graph.inputs[*i];
+    if (!input.batched) {
+      problems.push_back(
+          fmt::format("data.inputs.{}: it is the same for all samples; give {{constant: ...}}", part.name));
+      continue;
+    }
+    const Shape wanted(input.shape.begin() + 1, input.shape.end());
+    const std::optional<Shape> fitted = filled(part.sample_shape, wanted);
+    if (!fitted) {
+      problems.push_back(fmt::format("data.inputs.{}: the network takes samples of {}, the file has {}", part.name,
+                                     text_of(wanted), text_of(part.sample_shape)));
+      continue;
+    }
+    for (std::size_t d = 0; d < fitted->size() && d + 1 < input.axes.size(); ++d) {
+      const std::string& axis = input.axes[d + 1];
+      if (wanted[d] >= 0 || axis.empty()) continue;
+      const auto [place, fresh] = known.emplace(axis, (*fitted)[d]);
+      if (!fresh && place->second != (*fitted)[d])
+        problems.push_back(
+            fmt::format("data.inputs.{}: samples of {} give axis '{}' an extent of {}, another input has "
+                        "{} there",
+                        part.name, text_of(*fitted), axis, (*fitted)[d], place->second));
+    }
+    packed.push_back({*i, *fitted, part.offset});
+  }
+  std::vector<nn::FilledInput> fills;
+  std::vector<std::pair<std::size_t, double>> whole;
+  for (const io::ConstantInput& constant : data.constants()) {
+    const std::size_t at = index_of(constant.name);
+    // A constant of rank 0 has become part of the network.
+    if (at == graph.inputs.size() && graph.find_value(constant.name) == nn::no_value && constant.sample_shape.empty())
+      continue;
+    if (at == graph.inputs.size() && graph.is_constant(graph.find_value(constant.name))) continue;
+    const std::optional<std::size_t> i = find(constant.name);
+    if (!i) continue;
+    try {
+      if (!graph.inputs[*i].batched)
+        whole.emplace_back(*i, constant.value);
+      else
+        fills.push_back(
+            {*i, filled_sample(graph.inputs[*i], constant.sample_shape, known, constant.name), constant.value});
+    } catch (const InputError& error) {
+      problems.emplace_back(error.what());
+    }
+  }
+  for (std::size_t i = 0; i < graph.inputs.size(); ++i)
+    if (!given[i] && !is_state(i))
+      problems.push_back(fmt::format(
+          "input '{}' ({}) of the network is given neither data nor a constant, nor fed back by model.state",
+          graph.values[static_cast<std::size_t>(graph.inputs[i].value)].name, text_of(graph.inputs[i].shape)));
+  require<InputError>(problems.empty(), "{}", fmt::join(problems, "\n"));
+  std::ranges::sort(whole, std::greater{});
+  for (const auto& [input, value] : whole) {
+    nn::fill_input(graph, input, value);
+    for (nn::PackedInput& part : packed) part.input -= part.input > input ? 1 : 0;
+    for (nn::FilledInput& part : fills) part.input -= part.input > input ? 1 : 0;
+  }
+  nn::pack_inputs(graph, packed, fills, size);
+}
+
 Shape fitted_sample_shape(const nn::Graph& graph, const io::DataSet& data) {
-  require<InputError>(graph.inputs.size() == 1,
-                      "the network has {} inputs; only networks with one input can be evaluated", graph.inputs.size());
+  require<InputError>(graph.inputs.size() - graph.states.size() == 1,
+                      "the network has {} inputs: {}; data.inputs says where each comes from: {{NAME: file, ...}}, and "
+                      "model.state: {{OUTPUT: INPUT}} which are fed back",
+                      graph.inputs.size(), inputs_of(graph));
   const Shape& input = graph.inputs.front().shape;
   const Shape wanted(input.begin() + (input.empty() ? 0 : 1), input.end());
   for (const Order& order : orders(data))

@@ -283,10 +283,11 @@ class QuantizedNetwork::Builder {
     nn::RunOptions options{
         .first_sample = 0, .parallel = parallel_, .overrides = &result_.accumulators_, .observer = {}};
     // Watched, networks of a fixed batch are evaluated in the order of the samples.
-    if (executor.graph().batch == nn::BatchMode::fixed) options.observer = [](const nn::LinearRecord&) {};
+    if (executor.graph().batch == nn::BatchMode::fixed)
+      options.transform_observer = [](const std::string&, const nn::TransformCall&) {};
     const std::int64_t all = std::min(data_.size(), calibration.batches * calibration.batch_size);
-    for (std::int64_t first = 0; first < all; first += calibration.batch_size) {
-      const std::int64_t count = std::min(calibration.batch_size, all - first);
+    for (std::int64_t first = 0, count = 0; first < all; first += count) {
+      count = std::min(data_.batch_end(first, calibration.batch_size), all) - first;
       options.first_sample = static_cast<std::uint64_t>(first);
       static_cast<void>(executor.run(read_samples(data_, first, count, sample, parallel_), options));
     }

@@ -93,13 +93,18 @@ results::Score score_record(const TaskScore& score) {
   record.count = score.count;
   record.mse = score.mse();
   record.auc = score.auc();
-  if (score.confusion.empty()) return record;
+  record.agreement = score.agreement();
+  record.kl_divergence = score.divergence();
+  record.output_cosine = score.cosine();
+  if (score.classes() == 0) return record;
   record.accuracy = score.accuracy();
   record.loss = score.loss();
+  record.perplexity = score.perplexity();
   record.correct = score.correct;
   record.accuracy_top5 = score.accuracy_top5();
   record.confusion = score.confusion;
-  for (std::int64_t c = 0; c < score.classes(); ++c) record.class_accuracy.push_back(score.class_accuracy(c));
+  for (std::int64_t c = 0; c < score.classes() && !score.confusion.empty(); ++c)
+    record.class_accuracy.push_back(score.class_accuracy(c));
   return record;
 }
 
@@ -169,16 +174,23 @@ results::LayerHardware hardware_record(const AnalogNetwork& network, std::size_t
 namespace {
 
 void describe_task(results::Header& header, const EvaluationRequest& request) {
-  constexpr std::int64_t most_classes = 256;
-  switch (task_of(request)) {
+  const Task task = task_of(request);
+  header.positions.clear();
+  switch (task) {
     case Task::automatic:
       header.task = results::Task::none;
       break;
-    case Task::classification: {
-      header.task = results::Task::classification;
-      const std::int64_t classes = element_count(request.executor.output_shapes(1).at(0));
+    case Task::classification:
+    case Task::language_model:
+    case Task::agreement: {
+      const std::int64_t classes = class_layout(request, task).classes;
+      header.positions = class_positions(request, task);
+      header.task = task == Task::classification   ? results::Task::classification
+                    : task == Task::language_model ? results::Task::language_model
+                                                   : results::Task::agreement;
+      if (task == Task::agreement) break;
       header.top5 = classes > 5;
-      header.classes = classes <= most_classes ? classes : 0;
+      header.classes = classes <= most_listed_classes ? classes : 0;
       break;
     }
     case Task::regression:
@@ -203,7 +215,7 @@ void describe_run(results::Header& header, const EvaluationRequest& request, con
   header.labels.assign(request.data.labels().begin(), request.data.labels().end());
   describe_task(header, request);
   require<InputError>(
-      !record.predictions || header.task == results::Task::classification || header.task == results::Task::none,
+      !record.predictions || (header.task != results::Task::regression && header.task != results::Task::anomaly),
       "output.record.predictions stores predicted classes, which this evaluation.task does not have; "
       "record a tensor instead");
   header.isolated = request.isolated;
@@ -214,12 +226,27 @@ void describe_run(results::Header& header, const EvaluationRequest& request, con
     header.top5 = false;
     header.classes = 0;
     header.labels.clear();
+    header.positions.clear();
   }
   if (request.cost && !request.isolated) describe_costs(header, *request.cost);
   header.populations.clear();
   if (request.spiking)
     for (const Population& population : spiking_populations(request.executor, *request.spiking))
       if (population.emits_spikes) header.populations.push_back({population.name, population.units});
+  header.outputs.clear();
+  if (!request.isolated && !request.record_network_outputs.empty()) {
+    const std::vector<Shape> shapes = request.executor.output_shapes(1);
+    const nn::Graph& graph = request.executor.graph();
+    for (const std::size_t o : request.record_network_outputs) {
+      const nn::ValueId output = graph.outputs.at(o);
+      const std::string& name = graph.values[static_cast<std::size_t>(output)].name;
+      require<InputError>(graph.batch == nn::BatchMode::none || request.executor.samples_of(output).any(),
+                          "output.record.outputs: output '{}' does not depend on the samples", name);
+      Shape shape = shapes[o];
+      if (!shape.empty()) shape.erase(shape.begin());
+      header.outputs.push_back({name, std::move(shape)});
+    }
+  }
   header.layers.clear();
   for (std::size_t l = 0; l < request.executor.layers().size(); ++l) {
     const nn::LinearLayer& source = request.executor.layers()[l];
@@ -279,6 +306,17 @@ EvaluationSink recording_sink(results::Writer& writer, const EvaluationRequest& 
     };
     sink.reference_predictions = [&writer, swept](std::int64_t first, std::span<const std::int32_t> classes) {
       writer.write_reference_predictions(swept, first, classes);
+    };
+  }
+  if (!writer.header().outputs.empty()) {
+    sink.network_outputs = [&writer, index_of](const PointIndex& point, std::int64_t first,
+                                               std::span<const Tensor> outputs) {
+      for (std::size_t o = 0; o < outputs.size(); ++o)
+        writer.write_network_output(index_of(point), o, first, outputs[o].values());
+    };
+    sink.reference_outputs = [&writer, swept](std::int64_t first, std::span<const Tensor> outputs) {
+      for (std::size_t o = 0; o < outputs.size(); ++o)
+        writer.write_reference_output(swept, o, first, outputs[o].values());
     };
   }
   sink.output = [&writer, index_of](const PointIndex& point, std::size_t layer, std::int64_t first,

@@ -15,11 +15,15 @@ namespace {
 /// Points in flight together; also the size of a group of single moves.
 constexpr std::size_t most_together = 8;
 
-double most_frequent_share(std::span<const std::int32_t> labels) {
+double most_frequent_share(std::span<const std::int32_t> labels, std::optional<std::int32_t> ignored) {
   std::map<std::int32_t, std::int64_t> counts;
-  std::int64_t most = 0;
-  for (const std::int32_t label : labels) most = std::max(most, ++counts[label]);
-  return static_cast<double>(most) / static_cast<double>(labels.size());
+  std::int64_t most = 0, all = 0;
+  for (const std::int32_t label : labels) {
+    if (label == ignored) continue;
+    most = std::max(most, ++counts[label]);
+    ++all;
+  }
+  return static_cast<double>(most) / static_cast<double>(std::max<std::int64_t>(1, all));
 }
 
 class Searcher {
@@ -126,7 +130,9 @@ class Searcher {
   }
 
   void expect_better_than_chance(const Outcomes& outcomes) const {
-    const double chance = most_frequent_share(problem_.request.data.labels());
+    const EvaluationRequest& request = problem_.request;
+    if (task_of(request) != Task::classification) return;
+    const double chance = most_frequent_share(request.data.labels(), request.evaluation.ignore_index);
     const double spread = std::sqrt(chance * (1.0 - chance) / static_cast<double>(outcomes.samples));
     const double accuracy = outcomes.accuracy();
     require<InputError>(accuracy > chance + normal_quantile(parameters_.confidence) * spread,
@@ -383,9 +389,12 @@ SearchResult search(const SearchProblem& problem, const SearchParameters& parame
                       "search.cost energy, latency, area and edp need a cost: section");
   for (const SearchKnob& knob : problem.knobs)
     require<InputError>(knob.bits.size() >= 2 && knob.weight > 0.0, "a knob needs two rungs and a weight above 0");
-  for (const EvaluationRequest* request : {&problem.request, problem.confirm})
-    require<InputError>(request == nullptr || (task_of(*request) == Task::classification && request->data.has_labels()),
-                        "an accuracy budget needs classification with labels");
+  for (const EvaluationRequest* request : {&problem.request, problem.confirm}) {
+    const Task task = request == nullptr ? Task::agreement : task_of(*request);
+    require<InputError>(
+        task == Task::classification || task == Task::language_model || task == Task::agreement,
+        "an accuracy budget needs classes: classification, a language model, or agreement with float32");
+  }
   return Searcher(problem, parameters, memory, parallel, environment).run();
 }
 

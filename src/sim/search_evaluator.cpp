@@ -15,10 +15,9 @@ std::vector<Outcomes> SearchEvaluator::run(const std::vector<SearchState>& state
   const std::int64_t chips = request_.evaluation.repeats;
   const std::int64_t reads = request_.evaluation.read_repeats;
   const std::int64_t samples = request_.data.size();
-  const std::span<const std::int32_t> labels = request_.data.labels();
   std::vector<EvaluationRequest> requests;
   std::vector<EvaluationSink> sinks(states.size());
-  std::vector<std::vector<std::int32_t>> right(states.size());
+  std::vector<std::vector<float>> right(states.size());
   for (std::size_t i = 0; i < states.size(); ++i) {
     EvaluationRequest& request = requests.emplace_back(request_);
     request.resolve = problem_.resolver(states[i]);
@@ -27,12 +26,11 @@ std::vector<Outcomes> SearchEvaluator::run(const std::vector<SearchState>& state
     request.record_output.clear();
     request.known_reference = known_score(request, score_);
     if (!request.evaluation.times.empty()) request.evaluation.times = {request.evaluation.times.back()};
-    right[i].assign(static_cast<std::size_t>(chips * samples), 0);
-    sinks[i].predictions = [&right, labels, samples, reads, i](const PointIndex& point, std::int64_t first,
-                                                               std::span<const std::int32_t> classes) {
-      std::int32_t* const row = right[i].data() + point.repeat / reads * samples + first;
-      for (std::size_t s = 0; s < classes.size(); ++s)
-        row[s] += classes[s] == labels[static_cast<std::size_t>(first) + s] ? 1 : 0;
+    right[i].assign(static_cast<std::size_t>(chips * samples), 0.0F);
+    sinks[i].right = [&right, samples, reads, i](const PointIndex& point, std::int64_t first,
+                                                 std::span<const float> fractions) {
+      float* const row = right[i].data() + point.repeat / reads * samples + first;
+      for (std::size_t s = 0; s < fractions.size(); ++s) row[s] += fractions[s];
     };
   }
   std::vector<EvaluationTask> tasks;
@@ -42,8 +40,7 @@ std::vector<Outcomes> SearchEvaluator::run(const std::vector<SearchState>& state
   for (std::size_t i = 0; i < states.size(); ++i) {
     if (!results[i].complete) return {};
     Outcomes& made = outcomes.emplace_back(Outcomes{chips, samples, {}});
-    for (const std::int32_t count : right[i])
-      made.correct.push_back(static_cast<float>(count) / static_cast<float>(reads));
+    for (const float sum : right[i]) made.correct.push_back(sum / static_cast<float>(reads));
   }
   score_ = results.front().reference;
   return outcomes;

@@ -28,7 +28,7 @@ std::string chip_name(const SweepJob& job, std::int64_t program) {
 /// The accuracy of a chip by time, mean over its reads.
 std::vector<double> accuracies(h5::File file) {
   const results::Reader reader(std::move(file));
-  const results::NamedArray accuracy = reader.read("/accuracy");
+  const results::NamedArray accuracy = reader.read(reader.score());
   const auto reads = static_cast<std::size_t>(accuracy.shape.back());
   std::vector<double> means;
   for (std::size_t first = 0; first < accuracy.values.size(); first += reads) {

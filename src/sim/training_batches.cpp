@@ -34,6 +34,10 @@ TrainingBatches::TrainingBatches(const io::DataSet& data, const TrainingParamete
   require<InputError>(data.has_labels() || (parameters.loss == LossType::mean_squared_error && data.has_targets()),
                       "the training data '{}' have no labels; give training.data.labels{}", data.name(),
                       data.has_targets() ? ", or training.loss: mean_squared_error for their targets" : "");
+  require<InputError>(
+      data.label_shape().empty(),
+      "the training data '{}' have a label for each of {} positions; training takes one for each sample", data.name(),
+      tessera::to_string(data.label_shape()));
   steps_ = (data.size() + parameters.batch_size - 1) / parameters.batch_size;
   axes_ = sample_order(data, input_shape_);
   channels_last_ = data.layout() == io::ImageLayout::nhwc;

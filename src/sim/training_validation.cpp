@@ -38,6 +38,10 @@ Validator::Validator(const io::DataSet& data, std::int64_t batch_size, std::uint
                       "the validation data '{}' have neither labels nor targets; give data.labels, or "
                       "training.validation.data",
                       data.name());
+  require<InputError>(data.label_shape().empty(),
+                      "the validation data '{}' have a label for each of {} positions; training takes one for each "
+                      "sample",
+                      data.name(), tessera::to_string(data.label_shape()));
   static_cast<void>(sample_order(data, input_shape_));
 }
 

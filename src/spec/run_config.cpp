@@ -283,6 +283,8 @@ void for_each_path(Node& node, const config::TypeInfo& info, const std::function
       for_each_path(entry.value, *key->type, visit);
     else if (info.element && info.kind == Kind::map)
       for_each_path(entry.value, *info.element, visit);
+    else if (info.by_name)
+      for_each_path(entry.value, *info.by_name, visit);
   }
 }
 

@@ -31,13 +31,98 @@ Type<io::GlyphParameters> glyph_parameters() {
       .field("noise", &P::noise, {.range = strength, .help = "grain and stray marks"});
 }
 
+/// A file, one of the words zeros and ones, or a map.
+Type<io::InputSource> input_source() {
+  using P = io::InputSource;
+  const Type<std::string> file = config::path();
+  const Type<P> table =
+      Section<P>("InputSource",
+                 "Where one of several inputs comes from. A file alone is `file`; the words `zeros` and `ones` are "
+                 "constants.")
+          .field("file", &P::file, config::path_or_null(), {.help = ".npy or HDF5; null: `constant`"})
+          .field("dataset", &P::dataset, {.help = "HDF5: data set of the file; \"\": called like the input"})
+          .field("constant", &P::constant, {.help = "every element of every sample; null: `file`"})
+          .field("sample_shape", &P::sample_shape,
+                 {.range = Range::at_least(1.0),
+                  .help = "shape given to one sample; []: as in the file, or as the network has it"})
+          .field("scale", &P::scale, {.help = "not 0; x becomes (x * scale - mean) / std"})
+          .field("mean", &P::mean, {.help = "subtracted after scaling"})
+          .field("std", &P::std, {.range = Range::above(0.0), .help = "divided by at last"});
+  auto info = std::make_shared<config::TypeInfo>(*table.info);
+  info->scalar_allowed = true;
+  info->element = file.info;
+  return {info,
+          [table, file](const config::Node& node, const std::string& key, P& value, config::Report& report) {
+            if (!node.is_scalar()) return table.read(node, key, value, report);
+            value = {};
+            if (node.scalar == "zeros" || node.scalar == "ones")
+              value.constant = node.scalar == "ones" ? 1.0 : 0.0;
+            else
+              file.read(node, key, value.file, report);
+          },
+          table.write};
+}
+
+/// One file or several, or a map from the names of inputs to where they come from.
+Type<io::DataParameters> data_inputs() {
+  using P = io::DataParameters;
+  const auto files = config::one_or_list(config::path());
+  const auto named = config::map_of(input_source());
+  auto info = std::make_shared<config::TypeInfo>(*files.info);
+  info->by_name = named.info->element;
+  return {info,
+          [files, named](const config::Node& node, const std::string& key, P& value, config::Report& report) {
+            value.inputs.clear();
+            if (node.is_map()) return named.read(node, key, value.named_inputs, report);
+            value.named_inputs.clear();
+            files.read(node, key, value.inputs, report);
+          },
+          [files, named](const P& value) {
+            return value.named_inputs.empty() ? files.write(value.inputs) : named.write(value.named_inputs);
+          }};
+}
+
+Type<io::SequenceParameters> sequence_parameters() {
+  using P = io::SequenceParameters;
+  return Section<P>("SequenceParameters",
+                    "Samples in a row that a network with a state (model.state) sees one after the other.")
+      .field("length", &P::length,
+             {.unit = "samples", .range = Range::at_least(0.0), .help = "of each sequence; 0: all samples are one"})
+      .field("lengths", &P::lengths, config::path_or_null(),
+             {.help = ".npy file of integers, samples of each sequence where they differ; null: length"});
+}
+
+Type<sim::StateParameters> state_parameters() {
+  using P = sim::StateParameters;
+  const Type<std::string> word = config::text();
+  const Type<P> table = Section<P>("StateParameters", "Which input an output is fed back to. A name alone is `input`.")
+                            .field("input", &P::input, {.help = "name of the input", .required = true})
+                            .field("initial", &P::initial, config::path_or_null(),
+                                   {.help = ".npy file of its value for the first sample of a sequence; null: zeros"});
+  auto info = std::make_shared<config::TypeInfo>(*table.info);
+  info->scalar_allowed = true;
+  info->element = word.info;
+  return {info,
+          [table, word](const config::Node& node, const std::string& key, P& value, config::Report& report) {
+            if (node.is_scalar()) {
+              value = {};
+              word.read(node, key, value.input, report);
+            } else {
+              table.read(node, key, value, report);
+            }
+          },
+          table.write};
+}
+
 Type<sim::RecordParameters> record_parameters() {
   using P = sim::RecordParameters;
   return Section<P>("RecordParameters", "What goes into the result file beyond accuracy and loss.")
       .field("statistics", &P::statistics, {.help = "per layer: error against float32, clipping, saturation"})
       .field("tensors", &P::tensors, config::one_or_list(config::text()),
              {.help = "patterns of layer names whose output is stored for every sample"})
-      .field("predictions", &P::predictions, {.help = "the predicted class of every sample"});
+      .field("predictions", &P::predictions, {.help = "the predicted class of every sample"})
+      .field("outputs", &P::outputs,
+             {.help = "the network's outputs (of model.outputs) for every sample, in float32 too"});
 }
 
 /// A number of chips, or a map with the number of reads besides.
@@ -70,8 +155,16 @@ Type<sim::ModelParameters> model_parameters() {
       .field("file", &P::file, config::path(), {.help = ".onnx, or .h5 written by tessera", .required = true})
       .field("output", &P::output,
              {.help = "name of the network's output that is evaluated, of several; empty: the first"})
+      .field("outputs", &P::outputs,
+             {.help = "names of outputs that are kept; the first is evaluated, output.record.outputs stores all of "
+                      "them; [\"*\"]: all; []: the one of `output`"})
+      .field("state", &P::state, config::map_of(state_parameters()),
+             {.help = "outputs that are fed back to an input for the next sample of a sequence: {h_out: h_in}"})
       .field("fold_batchnorm", &P::fold_batchnorm,
              {.help = "fold batch normalization into the weights of the layer before it; false: digital"})
+      .field("dequantize", &P::dequantize,
+             {.help = "ONNX: integer layers (QLinearConv, MatMulInteger, ...) as the float32 layers between quantizers "
+                      "that they stand for, which go on tiles; false: executed exactly, digitally"})
       .field("use_calibration", &P::use_calibration,
              {.help = "apply the input ranges and quantizer ranges that a calibrated or trained .h5 holds"});
 }
@@ -87,8 +180,8 @@ Type<io::DataParameters> data_parameters() {
                                  {"hdf5", DataFormat::hdf5},
                                  {"glyphs", DataFormat::glyphs}}),
              {.help = "idx may be gzipped; glyphs are generated", .required = true})
-      .field("inputs", &P::inputs, config::one_or_list(config::path()),
-             {.help = "one file; several for cifar10; none for glyphs"})
+      .group("inputs", data_inputs(),
+             {.help = "one file; several for cifar10; none for glyphs; for a network of several inputs a map"})
       .field("labels", &P::labels, config::path_or_null(),
              {.help = "without labels there is no accuracy; all else works"})
       .field("input_dataset", &P::input_dataset, {.help = "hdf5: data set of the inputs"})
@@ -114,6 +207,8 @@ Type<io::DataParameters> data_parameters() {
       .field("batch_size", &P::batch_size,
              {.unit = "samples", .range = Range::at_least(1.0), .help = "computed at a time; never changes a result"})
       .field("glyphs", &P::glyphs, glyph_parameters())
+      .field("sequence", &P::sequence, config::optional(sequence_parameters()),
+             {.help = "samples in a row that belong together (model.state); null: each is on its own"})
       .check([](const P& p) { io::validate(p); });
 }
 
@@ -130,10 +225,16 @@ Type<sim::EvaluationParameters> evaluation_parameters() {
              choice<sim::Task>({{"automatic", sim::Task::automatic},
                                 {"classification", sim::Task::classification},
                                 {"regression", sim::Task::regression},
-                                {"anomaly", sim::Task::anomaly}}),
-             {.help = "outputs are compared with integer labels; with real labels; with the inputs (an autoencoder). "
-                      "automatic: by the labels' type"})
-      .field("normal_labels", &P::normal_labels, {.help = "anomaly: labels of samples that are no anomalies"});
+                                {"anomaly", sim::Task::anomaly},
+                                {"language_model", sim::Task::language_model},
+                                {"agreement", sim::Task::agreement}}),
+             {.help = "outputs are compared with integer labels; with real labels; with the inputs (an autoencoder); "
+                      "with the next tokens; with float32. automatic: by the labels' type, agreement without labels"})
+      .field("normal_labels", &P::normal_labels, {.help = "anomaly: labels of samples that are no anomalies"})
+      .field("ignore_index", &P::ignore_index, config::optional(config::integer<int>()),
+             {.help = "label of positions that do not count, as in torch's cross entropy (-100, 255); null: all count"})
+      .field("class_axis", &P::class_axis, config::optional(config::integer<int>()),
+             {.help = "axis of a sample's output that counts classes, 0 or -1; null: the one that fits the labels"});
 }
 
 Type<sim::InputCalibration> calibration_parameters() {
@@ -252,7 +353,8 @@ Type<SearchSection> search_section() {
                     "as in sweep.axes.")
       .field("keys", &S::keys, config::list(config::anything(), 1),
              {.help = "bit widths: keys of rpu_config that end with n_bits, inp_res or out_res, or maps {key, bits} or "
-                      "{key, levels}; b bits are 2^b - 2 levels of a resolution",
+                      "{key, levels}; b bits are 2^b - 2 levels of a resolution. `analog` alone: which layers go on "
+                      "tiles",
               .required = true})
       .field("bits", &S::bits, config::anything(),
              {.unit = "bits", .help = "tried for keys that name none, as far as they are below the configured ones"})

@@ -18,6 +18,8 @@ namespace {
 using config::Node;
 
 const std::string prefix = "rpu_config.";
+/// Which layers are on tiles: digital costs, analog does not.
+const std::string analog_key = "analog";
 
 [[noreturn]] void fail(const config::Position& position, const std::string& key, const std::string& message) {
   throw ConfigError({Problem{position.file(), position.line, position.column, key, message}});
@@ -102,7 +104,14 @@ SearchKey read_key(const Node& node, const SearchSection& section, std::size_t i
   } else {
     key.key = read_value(node, where, config::text());
   }
-  const std::vector<std::string> legal = searchable_keys();
+  if (key.key == analog_key) {
+    if (!levels.is_null() || (node.is_map() && node.find("bits") != nullptr))
+      fail(node.position, where, "'analog' is digital or analog; it takes no bits or levels");
+    key.rungs = {{0.0, 1.0}};
+    return key;
+  }
+  std::vector<std::string> legal = searchable_keys();
+  legal.push_back(analog_key);
   if (std::find(legal.begin(), legal.end(), key.key) == legal.end()) {
     const std::string near = nearest_word(key.key, legal);
     fail(node.position, where,
@@ -196,7 +205,15 @@ SearchPlan read_search(config::Node document, config::Report* report) {
     plan.keys.push_back(read_key(plan.section.keys[i], plan.section, i));
     const SearchKey& key = plan.keys.back();
     if (!seen.insert(key.key).second) fail(key.position, "search.keys", fmt::format("'{}' is there twice", key.key));
-    try_values(plan, key);
+    if (key.key != analog_key) try_values(plan, key);
+  }
+  if (plan.chooses_layers()) {
+    if (plan.keys.size() > 1)
+      fail(plan.keys.front().position, "search.keys",
+           "'analog' is searched alone; search the bits of what was found afterwards");
+    if (sim::is_hardware_cost(plan.section.parameters.cost) || !plan.section.tile_sizes.empty())
+      fail(plan.keys.front().position, "search.keys",
+           "'analog' makes the multiply-accumulates of digital layers few; it takes no other cost and no tile_sizes");
   }
   return plan;
 }
@@ -240,6 +257,12 @@ SearchSpace search_space(const SearchPlan& plan, const std::vector<LayerName>& l
     if (!chosen[l] || !configs[l].analog) continue;
     for (std::size_t k = 0; k < plan.keys.size(); ++k) {
       const SearchKey& key = plan.keys[k];
+      if (key.key == analog_key) {
+        used[k] = true;
+        space.knobs.push_back({l, k, {1.0, 0.0}, 1.0});
+        space.names.push_back({names[l], key.key, {0.0, 1.0}});
+        continue;
+      }
       const tile::RpuParameters& rpu = configs[l].rpu_config.tile;
       if (is_resolution(key.key) && (rpu.forward.is_perfect || rpu.crossbar)) continue;  // nothing reads it
       if (key.key.starts_with(prefix + "crossbar.") && !rpu.crossbar) continue;
@@ -261,17 +284,28 @@ SearchSpace search_space(const SearchPlan& plan, const std::vector<LayerName>& l
   for (std::size_t k = 0; k < plan.keys.size(); ++k)
     if (!used[k])
       fail(plan.keys[k].position, "search.keys",
-           fmt::format("'{}': no analog layer of search.layers has more bits than those to try; configure the most "
-                       "bits that you would accept, the search goes down from there",
-                       plan.keys[k].key));
+           plan.keys[k].key == analog_key
+               ? std::string("'analog': no layer of search.layers is configured to be analog")
+               : fmt::format(
+                     "'{}': no analog layer of search.layers has more bits than those to try; configure the most "
+                     "bits that you would accept, the search goes down from there",
+                     plan.keys[k].key));
   return space;
 }
 
 RunConfig with_rungs(const SearchPlan& plan, const SearchSpace& space, const sim::SearchState& state) {
   RunConfig config = plan.config;
   for (std::size_t k = 0; k < state.size(); ++k) {
-    if (state[k] == 0) continue;
     const NamedKnob& name = space.names[k];
+    if (name.key == analog_key) {
+      if (state[k] != 0) continue;
+      LayerRule digital;
+      digital.match = exactly(name.layer);
+      digital.analog = false;
+      config.layers.push_back(std::move(digital));
+      continue;
+    }
+    if (state[k] == 0) continue;
     if (space.knobs[k].whole_network) {
       const std::vector<std::int64_t>& tile = name.tiles[static_cast<std::size_t>(state[k])];
       config.rpu_config.tile.mapping.max_input_size = static_cast<int>(tile[0]);
@@ -312,6 +346,15 @@ std::string found_text(const SearchPlan& plan, const SearchSpace& space, const s
       continue;
     }
     const std::string& layer = space.names[k].layer;
+    if (space.names[k].key == analog_key) {
+      Node rule = Node::map();
+      rule.set("match", Node::text(exactly(layer)));
+      rule.set("analog", Node::boolean(false));
+      text += state[k] == 0 ? fmt::format("  - {}    # stays digital\n", config::to_flow(rule))
+                            : fmt::format("  # {}: analog\n", layer);
+      ++k;
+      continue;
+    }
     Node partial = Node::map();
     std::string comment;
     bool changed = false;
@@ -334,7 +377,8 @@ std::string found_text(const SearchPlan& plan, const SearchSpace& space, const s
     }
   }
   // Comments alone would make the key null.
-  if (rules.items.empty() && std::all_of(state.begin(), state.end(), [](int rung) { return rung == 0; })) {
+  const int silent = plan.chooses_layers() ? 1 : 0;
+  if (rules.items.empty() && std::all_of(state.begin(), state.end(), [&](int rung) { return rung == silent; })) {
     const std::size_t at = text.rfind("layers:\n");
     text.replace(at, 8, "layers: []\n");
   }

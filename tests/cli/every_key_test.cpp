@@ -59,6 +59,19 @@ nn::Graph dense_network(const Shape& image, std::int64_t inputs, std::int64_t ou
   return net.graph;
 }
 
+/// A state of three values beside the image.
+nn::Graph stateful_network() {
+  Network net;
+  const nn::ValueId image = net.node("Flatten", {net.input({-1, 1, 6, 6})}, {}, "flat");
+  const nn::ValueId state = net.input({-1, 3}, nn::ElementType::float32, "state");
+  const nn::ValueId both = net.node("Concat", {image, state}, {{"axis", std::int64_t{1}}}, "both");
+  const nn::ValueId y =
+      net.node("Gemm", {both, net.constant(random_tensor({3, 39}, 61, 0.3F))}, {{"transB", std::int64_t{1}}}, "fc");
+  net.output(y).output(net.node("Tanh", {y}, {}, "next"));
+  net.graph.values[static_cast<std::size_t>(net.graph.outputs.back())].name = "next_state";
+  return net.graph;
+}
+
 std::string npy(const Shape& shape, const void* data, std::size_t bytes, const char* type) {
   std::string dimensions;
   for (const std::int64_t extent : shape) dimensions += fmt::format("{}, ", extent);
@@ -139,6 +152,10 @@ class EveryKey : public CommandTest {
     two.outputs.push_back(two.nodes.front().outputs.front());
     two.values[static_cast<std::size_t>(two.outputs.back())].name = "second";
     io::save_model(two, path("two.h5"));
+    io::save_model(stateful_network(), path("stream.h5"));
+    write_floats("initial.npy", random_tensor({1, 3}, 62));
+    const std::vector<std::int64_t> lengths = {15, 9};
+    write("lengths.npy", npy({2}, lengths.data(), lengths.size() * sizeof lengths[0], "<i8"));
     const Tensor x = random_tensor({24, 1, 6, 6}, 31);
     std::vector<std::int64_t> labels(24);
     for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int64_t>(i % 3);

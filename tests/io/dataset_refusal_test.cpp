@@ -214,9 +214,6 @@ TEST_F(DataSetRefusalTest, LabelsThatDoNotFit) {
   Bytes negative = idx_header(0x09, {3});
   negative.insert(negative.end(), {0, 255, 2});
   EXPECT_THAT(refusal(DataFormat::idx, images, negative), HasSubstr("label of sample 1 is -1"));
-  Bytes one_hot = idx_counting({3, 10});
-  EXPECT_THAT(refusal(DataFormat::idx, images, one_hot), HasSubstr("integer labels have the shape 10"));
-  EXPECT_THAT(refusal(DataFormat::idx, images, images), HasSubstr("integer labels have the shape 2x2"));
   const std::string too_large = "{'descr': '<u8', 'fortran_order': False, 'shape': (1,)}";
   EXPECT_THAT(refusal(DataFormat::npy, npy_file("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", {1}),
                       npy_file(too_large, Bytes(8, 0xFF))),

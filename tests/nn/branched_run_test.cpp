@@ -107,8 +107,8 @@ TEST(BranchedRun, EveryNetworkGetsTheBitsItGetsAlone) {
       std::vector<std::vector<Tensor>> seen(settings().size());
       together.run.parallel = {2};
       together.run.memory_bytes = memory;
-      together.run.output = [&](std::span<const std::size_t> networks, const Tensor& output) {
-        for (const std::size_t n : networks) outputs[n] = output;
+      together.run.output = [&](std::span<const std::size_t> networks, std::span<const Tensor> made) {
+        for (const std::size_t n : networks) outputs[n] = made.front();
       };
       if (observed)
         together.run.observer = [&](std::span<const std::size_t> networks, const LinearRecord& record) {
@@ -158,6 +158,33 @@ TEST(BranchedRun, BranchesOfOneLayerAgreeWithTheLayerAlone) {
                        executor.apply_linear(record.layer, branches[b].operators, record.input, 0, {}).values));
                  EXPECT_TRUE(same_bits(together.back().values, record.output.values));
                }});
+}
+
+TEST(BranchedRun, WhatIsReadLaterUnderAnotherShapeIsKeptWhereNetworksPart) {
+  test::Network net;
+  const ValueId x = net.input({-1, 6});
+  const auto dense = [&](ValueId in, std::uint32_t seed, const std::string& name) {
+    return net.node("Gemm", {in, net.constant(random_tensor({6, 6}, seed))}, {}, name);
+  };
+  const auto view = [&](ValueId in) { return net.node("Reshape", {in, net.integers({0, 2, 3})}); };
+  const ValueId before = view(dense(x, 1, "first"));
+  const ValueId sum = net.node("Add", {before, view(dense(x, 2, "second"))});
+  net.output(dense(net.node("Flatten", {sum}), 3, "third")).output(sum);
+  const Executor executor(net.graph);
+  const Tensor input = random_tensor({5, 6}, 4);
+  Networks together(executor, settings());
+  std::vector<std::vector<Tensor>> outputs(settings().size());
+  together.run.observer = [](std::span<const std::size_t>, const LinearRecord&) {};
+  together.run.output = [&](std::span<const std::size_t> networks, std::span<const Tensor> made) {
+    for (const std::size_t n : networks) outputs[n].assign(made.begin(), made.end());
+  };
+  executor.run_branched(input, together.run);
+  for (std::size_t n = 0; n < settings().size(); ++n) {
+    const Networks alone(executor, {settings()[n]});
+    const std::vector<Tensor> expected = executor.run({&input, 1}, {.overrides = &alone.all[0]});
+    ASSERT_EQ(outputs[n].size(), 2U);
+    for (std::size_t o = 0; o < 2; ++o) EXPECT_TRUE(same_bits(outputs[n][o], expected[o])) << n << " " << o;
+  }
 }
 
 TEST(BranchedRun, RefusesListsThatDoNotFit) {

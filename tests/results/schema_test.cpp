@@ -41,13 +41,18 @@ TEST_F(ResultSchema, EveryRowIsWritten) {
   stopped.stopped = true;
   Header anomaly = sample::run_header();
   anomaly.task = Task::anomaly;
+  Header language = sample::run_header();
+  language.task = Task::language_model;
+  Header outputs = sample::run_header();
+  outputs.outputs = {{"logits", {3}}};
   std::set<std::string> written;
   const auto file_group = [](const Variable& row) {
     constexpr std::string_view layer = "/layers/<layer>";
+    if (row.group == "/outputs/<output>") return std::string("/outputs/logits");
     if (!row.group.starts_with(layer)) return std::string(row.group == "/" ? "" : row.group);
     return "/layers/conv1" + std::string(row.group.substr(layer.size()));
   };
-  for (const Header& header : {sample::run_header(), isolated, stopped, anomaly,
+  for (const Header& header : {sample::run_header(), isolated, stopped, anomaly, language, outputs,
                                sample::with_costs(sample::run_header()), sample::with_costs(sample::sweep_header())}) {
     sample::write_file(path_, header);
     const h5::File file = h5::File::open(path_);

@@ -106,5 +106,39 @@ TEST(ScoresTest, AreaUnderTheRocCurveCountsPairs) {
   EXPECT_TRUE(std::isnan(unlabelled.auc()));
 }
 
+TEST(ScoresTest, PositionsWithoutALabelDoNotCount) {
+  const Matrix outputs(3, 2, std::vector<float>{1.0F, 0.0F, 0.0F, 1.0F, 1.0F, 0.0F});
+  TaskScore score;
+  score.add(outputs.view(), std::vector<std::int32_t>{0, -100, 1}, OutputKind::logits, -100);
+  EXPECT_EQ(score.count, 2);
+  EXPECT_EQ(score.accuracy(), 0.5);
+  EXPECT_NEAR(score.loss(), std::log(1.0 + std::exp(1.0)) - 0.5, 1e-12);
+  EXPECT_NEAR(score.perplexity(), std::exp(score.loss()), 1e-12);
+}
+
+TEST(ScoresTest, AgreementIsOfRowsAndCosinesOfSamples) {
+  const Matrix reference(4, 2, std::vector<float>{1, 0, 0, 2, 0, 0, 0, 0});
+  const Matrix outputs(4, 2, std::vector<float>{1, 0, 2, 0, 0, 0, 0, 0});
+  TaskScore score;
+  score.add_agreement(outputs.view(), reference.view(), OutputKind::logits, 2);
+  EXPECT_EQ(score.agreement(), 0.75);
+  EXPECT_NEAR(score.cosine(), (1.0 / 5.0 + 1.0) / 2.0, 1e-12);
+  const double p = 1.0 / (1.0 + std::exp(2.0));  // of the smaller entry
+  EXPECT_NEAR(score.divergence(), ((1.0 - p) * 2.0 - p * 2.0) / 4.0, 1e-12);
+  TaskScore same;
+  same.add_agreement(reference.view(), reference.view(), OutputKind::logits, 1);
+  EXPECT_EQ(same.agreement(), 1.0);
+  EXPECT_EQ(same.divergence(), 0.0);
+  EXPECT_EQ(same.cosine(), 1.0);
+  EXPECT_TRUE(std::isnan(TaskScore().agreement()));
+}
+
+TEST(ScoresTest, ClassesFirstAreMovedToTheEndOfRows) {
+  const Tensor outputs({1, 2, 3}, std::vector<float>{1, 2, 3, 4, 5, 6});
+  const Tensor rows = class_rows(outputs, {.positions = 3, .classes = 2, .classes_first = true});
+  EXPECT_EQ(rows.shape(), (Shape{3, 2}));
+  EXPECT_TRUE(std::ranges::equal(rows.values(), std::vector<float>{1, 4, 2, 5, 3, 6}));
+}
+
 }  // namespace
 }  // namespace tessera::sim

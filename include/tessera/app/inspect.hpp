@@ -43,9 +43,15 @@ struct ModelInspection {
   sim::QuantizerRanges quantizers;
 };
 
-/// An ONNX file or a native model. `sample_shapes`: of one sample of each input, where the file leaves extents free;
-/// may be empty.
-ModelInspection inspect_model(const std::string& path, std::vector<Shape> sample_shapes = {},
+/// The shape of an input where a file leaves extents free.
+struct InputShape {
+  std::string name = {};  ///< empty: of the next input without one, and `shape` is that of one sample
+  Shape shape = {};       ///< with a name as the file has it, batch included
+};
+
+/// An ONNX file or a native model. `shapes` may be empty. UsageError for names that no input has, and shapes that do not
+/// fit.
+ModelInspection inspect_model(const std::string& path, const std::vector<InputShape>& shapes = {},
                               const Environment& environment = {});
 
 enum class FileKind { configuration, onnx, model, results, other };

@@ -120,10 +120,13 @@ class Section {
   }
   /// A key whose map holds further members of the same struct.
   Section& group(std::string name, const Type<T>& inner, bool nullable = false) {
+    return group(std::move(name), inner, Key{}, nullable);
+  }
+  Section& group(std::string name, const Type<T>& inner, Key key, bool nullable = false) {
     auto info = std::make_shared<TypeInfo>(*inner.info);
     info->nullable = nullable;
     add(
-        {std::move(name), info, {}, {}, std::nullopt, false, {}},
+        {std::move(name), info, std::move(key.unit), std::move(key.help), std::nullopt, key.required, {}},
         [inner, nullable](const Node& node, const std::string& path, T& value, Report& report) {
           if (!(nullable && node.is_null())) inner.read(node, path, value, report);
         },

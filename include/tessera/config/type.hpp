@@ -34,6 +34,7 @@ struct TypeInfo {
   std::size_t min_size = 0;                 ///< list
   bool scalar_allowed = false;              ///< list, section: one value of `element` is allowed in its place
   std::shared_ptr<const TypeInfo> element;  ///< list, map; section: the value that may stand in its place
+  std::shared_ptr<const TypeInfo> by_name;  ///< list: a map of names to this is allowed in its place
   std::string name;                         ///< section, variant: unique
   std::string help;                         ///< section, variant
   std::vector<KeyInfo> keys;                ///< section

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tessera/core/tensor.hpp"
@@ -40,10 +41,34 @@ struct GlyphParameters {
   bool operator==(const GlyphParameters&) const = default;
 };
 
+/// Where one of several inputs of a network comes from: a file, or one number for all its elements. A value x of the
+/// file becomes (x * scale - mean) / std.
+struct InputSource {
+  std::string file;                ///< .npy or HDF5, whatever DataParameters::format; empty: `constant`
+  std::string dataset;             ///< HDF5: data set of the file; empty: called like the input
+  std::optional<double> constant;  ///< every element of every sample
+  Shape sample_shape;              ///< given to one sample; empty: as in the file, or as the network has it
+  double scale = 1.0;              ///< finite, not 0
+  double mean = 0.0;
+  double std = 1.0;  ///< > 0
+
+  bool operator==(const InputSource&) const = default;
+};
+
+/// Samples in a row that a network with a state sees one after the other (nn/states.hpp).
+struct SequenceParameters {
+  std::int64_t length = 0;  ///< samples of each sequence; 0: all samples are one
+  std::string lengths;      ///< file of integers, one for each sequence: lengths that differ; empty: `length`
+
+  bool operator==(const SequenceParameters&) const = default;
+};
+
 /// A value x of the file becomes (x * scale - mean) / std, each step rounded to float32 in this order.
 struct DataParameters {
   DataFormat format = DataFormat::idx;
-  std::vector<std::string> inputs;       ///< files; exactly one except for cifar10 (one or more) and glyphs (none)
+  std::vector<std::string> inputs;  ///< files; exactly one except for cifar10 (one or more) and glyphs (none)
+  /// For networks of several inputs, instead of `inputs`: by name. Formats npy and hdf5.
+  std::vector<std::pair<std::string, InputSource>> named_inputs = {};
   std::string labels;                    ///< file of the labels; empty: none, or inside `inputs`
   std::string input_dataset = "inputs";  ///< hdf5 only
   std::string label_dataset = "labels";  ///< hdf5 only; optional in the file unless `labels` names a file
@@ -62,6 +87,7 @@ struct DataParameters {
   std::int64_t limit = 0;           ///< at most this many samples; 0: all
   std::int64_t batch_size = 128;    ///< samples read and computed at a time; >= 1; never changes a result
   GlyphParameters glyphs;           ///< format glyphs only
+  std::optional<SequenceParameters> sequence = std::nullopt;  ///< none: samples are independent of each other
 
   bool operator==(const DataParameters&) const = default;
 };

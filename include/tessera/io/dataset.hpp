@@ -15,6 +15,24 @@ namespace tessera::io {
 
 class SampleSource;
 
+/// One input of a data set of several: where its values lie in a sample, which holds them one after the other.
+struct DataInput {
+  std::string name;
+  Shape sample_shape;
+  std::int64_t offset = 0;
+
+  bool operator==(const DataInput&) const = default;
+};
+/// An input that has the same value in every element.
+struct ConstantInput {
+  std::string name;
+  double value = 0.0;
+  Shape sample_shape;  ///< empty: as the network has it
+
+  bool operator==(const ConstantInput&) const = default;
+};
+std::vector<ConstantInput> constant_inputs(const DataParameters& parameters);
+
 /// An opened data set: an immutable value, cheap to copy, safe to read from several threads (format hdf5: as long as no
 /// other thread uses HDF5 for something else at that time, see h5/object.hpp).
 ///
@@ -36,15 +54,28 @@ class DataSet {
   const std::string& name() const { return name_; }                  ///< file or generator, for messages
   const std::string& element_type() const { return element_type_; }  ///< as stored: "uint8", "float32", ...
 
+  /// What a sample of a data set of inputs by name is made of; empty: of a single input.
+  const std::vector<DataInput>& inputs() const { return inputs_; }
+  const std::vector<ConstantInput>& constants() const { return constants_; }
+
+  /// The first sample of every sequence, ascending; null: samples are independent.
+  const std::shared_ptr<const std::vector<std::int64_t>>& sequence_starts() const { return sequence_starts_; }
+  /// The end of a batch that begins at `first`: after `batch_size` samples, or as many whole sequences as that holds,
+  /// one at least.
+  std::int64_t batch_end(std::int64_t first, std::int64_t batch_size) const;
+
   /// True where read() returns the stored uint8 values themselves: no scale, mean or std.
   bool reads_unchanged_bytes() const;
 
-  /// Class indices >= 0, one for each sample; empty without labels.
+  /// Class indices, one for each sample and position of it; empty without labels. Those of whole samples are >= 0.
   bool has_labels() const { return !labels_->empty(); }
   std::span<const std::int32_t> labels() const { return *labels_; }
+  /// Extents of the positions of a sample that have a label each; empty for one label for each sample.
+  const Shape& label_shape() const { return label_shape_; }
 
-  /// Throws InputError naming the first sample whose label is not below `classes`, the outputs of the network.
-  void require_labels_below(std::int64_t classes) const;
+  /// Throws InputError naming the first sample with a label that is not in 0 to `classes` - 1, the outputs of the
+  /// network, and not `ignored`.
+  void require_labels_below(std::int64_t classes, std::optional<std::int32_t> ignored = std::nullopt) const;
 
   /// Regression targets: floating-point labels of any shape, neither scaled nor shifted.
   bool has_targets() const { return targets_ != nullptr; }
@@ -59,6 +90,9 @@ class DataSet {
   std::shared_ptr<const SampleSource> samples_;
   std::shared_ptr<const SampleSource> targets_;
   std::shared_ptr<const std::vector<std::int32_t>> labels_;
+  std::shared_ptr<const std::vector<std::int64_t>> sequence_starts_;
+  std::vector<DataInput> inputs_;
+  std::vector<ConstantInput> constants_;
   std::int64_t offset_ = 0;
   std::int64_t size_ = 0;
   Shape stored_shape_;  // before the axes are transposed
@@ -66,6 +100,7 @@ class DataSet {
   std::vector<std::int64_t> transpose_;  // empty: as stored
   std::optional<ImageLayout> layout_;
   Shape target_shape_;
+  Shape label_shape_;
   std::string name_;
   std::string element_type_;
   float scale_ = 1.0F;

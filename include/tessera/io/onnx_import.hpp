@@ -2,9 +2,11 @@
 #include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "tessera/core/messages.hpp"
 #include "tessera/nn/graph.hpp"
+#include "tessera/nn/states.hpp"
 
 /// Reading networks from ONNX files (opset 6 to 25, and operators that have not changed since an earlier one). The
 /// result is a plain graph in the canonical operators of module nn; mapping it to hardware is a later step.
@@ -18,6 +20,10 @@ struct OnnxImportOptions {
   /// Integer operators (QLinearConv, MatMulInteger, ...) are executed exactly, digitally. True: as the float32 layers
   /// between quantizers that they stand for, whose weights can be put on tiles.
   bool dequantize = false;
+  /// Inputs of rank 0 that are to have these values: constants, so that conditions that depend on them can be decided.
+  std::map<std::string, double> fills = {};
+  /// Outputs that are fed back to inputs (nn::carry_states); the graph is then evaluated one sample at a time.
+  std::vector<nn::StateLink> states = {};
 };
 
 /// Reads a network. What is stored beside the file (external data) is looked for in its folder.

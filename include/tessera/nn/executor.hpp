@@ -86,7 +86,7 @@ struct BranchedRun {
   std::int64_t memory_bytes = std::int64_t{1} << 30;
   /// Called in node order for each network, with all networks that did the same so far (ascending).
   std::function<void(std::span<const std::size_t> networks, const LinearRecord& record)> observer = {};
-  std::function<void(std::span<const std::size_t> networks, const Tensor& output)> output = {};
+  std::function<void(std::span<const std::size_t> networks, std::span<const Tensor> outputs)> output = {};
   /// Called in node order for each network; again with the same values where a common way is computed again.
   std::function<void(std::span<const std::size_t> networks, const std::string& node, const TransformCall& call)>
       transform_observer = {};
@@ -106,6 +106,9 @@ struct ExecutorOptions {
   /// layers in layers(), in this order. InputError unless the extents of their operands are known, and the samples of a
   /// batch lie along one of their leading extents.
   std::vector<std::string> products = {};
+  /// For graphs with states: the first samples of sequences, ascending. A batch begins with one of them; there, states
+  /// have their initial values. Null: every batch is one sequence.
+  std::shared_ptr<const std::vector<std::int64_t>> sequence_starts = {};
 };
 
 /// A compiled network: weights packed once, shapes planned per batch size, memory planned by liveness. Const and safe
@@ -117,6 +120,8 @@ struct ExecutorOptions {
 /// [N, sample...], whatever the graph does; an output that does not depend on the samples is returned as it is.
 /// A graph with BatchMode::fixed is evaluated so many samples at a time; callers see batches of any size as always. The
 /// last samples are filled up with copies of the last one, which no layer's operators, observer or transform sees.
+/// A graph with states is evaluated sample by sample, each of a sequence after the one before, sequences in parallel;
+/// its states are no inputs of run().
 class Executor {
  public:
   explicit Executor(Graph graph, ExecutorOptions options = {});
@@ -142,7 +147,8 @@ class Executor {
   /// Vectors that one sample sends through each part of a layer.
   std::int64_t vectors_per_sample(std::size_t layer) const;
 
-  /// One tensor per graph input, batch first (integer inputs are given as whole floats), one per output back.
+  /// One tensor per graph input but those of states, batch first (integer inputs are given as whole floats), one per
+  /// output back.
   /// InputError where a shape does not fit the graph; RunError that names the first node with a NaN where an output has
   /// one.
   std::vector<Tensor> run(std::span<const Tensor> inputs, const RunOptions& options = {}) const;

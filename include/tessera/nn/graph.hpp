@@ -72,6 +72,15 @@ struct GraphInput {
   ElementType type = ElementType::float32;
   Shape shape;
   bool batched = true;
+  std::vector<std::string> axes = {};  ///< names of the extents where a file gives some ("" for others), or empty
+};
+
+/// An output that is fed back: what it holds after a sample is what the input holds for the next one of the sequence
+/// (states.hpp).
+struct GraphState {
+  std::size_t output = 0;  ///< index into Graph::outputs
+  std::size_t input = 0;   ///< index into Graph::inputs; not batched, of known extents
+  Tensor initial = {};     ///< of the input's shape: for the first sample of a sequence
 };
 
 /// How many samples one evaluation of the graph may hold (batching.hpp decides).
@@ -89,6 +98,7 @@ struct Graph {
   std::vector<ValueId> outputs;
   BatchMode batch = BatchMode::any;
   std::int64_t samples_at_a_time = 1;  ///< with BatchMode::fixed
+  std::vector<GraphState> states;      ///< their inputs are the last ones; with one sample at a time only
 
   /// Adds a value; the name is made unique ("x", "x_1", "x_2", ...).
   ValueId add_value(const std::string& value_name, std::optional<Constant> constant = std::nullopt);

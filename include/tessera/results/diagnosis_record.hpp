@@ -31,6 +31,13 @@ struct MechanismRecord {
   DiagnosisRun alone, without;
 };
 
+/// One layer as configured, all others digital.
+struct LayerCost {
+  std::int64_t layer = 0;             ///< into DiagnosisRecord::layers
+  double output_sqnr_db = missing;    ///< of the network's output
+  std::vector<double> accuracy = {};  ///< by chip
+};
+
 struct DiagnosisRecord {
   std::uint64_t seed = 0;
   std::uint32_t rng_layout = 0;
@@ -43,6 +50,7 @@ struct DiagnosisRecord {
   std::vector<std::string> layers;
   /// The first is "none": alone is the ideal network, without is the network as configured.
   std::vector<MechanismRecord> mechanisms;
+  std::vector<LayerCost> ranking;  ///< analog layers, that which costs most first
   std::vector<std::string> warnings;
 
   /// Mean paired difference over chips, as a fraction, with half of its 95 % interval (missing for one chip).

@@ -62,6 +62,8 @@ class Reader {
   std::vector<LayerInfo> layers() const;
   /// Everything with values but coordinates, in the order of the file. InputError where the file is damaged.
   std::vector<VariableInfo> variables() const;
+  /// The share of right predictions: "/accuracy", without labels "/agreement"; "" where the task has none.
+  std::string score() const { return has("/accuracy") ? "/accuracy" : has("/agreement") ? "/agreement" : ""; }
   bool has(const std::string& variable) const { return file_.contains(variable); }
   /// Numbers of a variable such as "/accuracy" or "/layers/conv1/sqnr_db". InputError if there is none.
   NamedArray read(const std::string& variable) const;

@@ -28,7 +28,7 @@ struct Axis {
 };
 
 /// What outputs were compared with.
-enum class Task { none, classification, regression, anomaly };
+enum class Task { none, classification, regression, anomaly, language_model, agreement };
 
 /// One layer of the network, in network order.
 struct LayerHeader {
@@ -47,6 +47,13 @@ struct LayerHeader {
   std::int64_t array_outputs = 0, array_inputs = 0;  ///< of the largest array, where the loss in its wires is known
   std::int64_t max_tiles = 0;    ///< most tiles over all swept points; 0: as many as the first LayerHardware has
   std::int64_t max_columns = 0;  ///< most tile columns (outputs summed over tiles), likewise
+};
+
+/// An output of the network that is stored for every sample.
+struct OutputHeader {
+  std::string name = {};
+  Shape shape = {};  ///< of one sample
+  bool operator==(const OutputHeader&) const = default;
 };
 
 /// Spiking neurons in one place of the network.
@@ -71,8 +78,10 @@ struct Header {
   std::int64_t repeats = 1;               ///< programmed chips times reads of each
   std::int64_t reads = 1;                 ///< reads of each chip: repeat = program * reads + read
   std::int64_t samples = 0;               ///< of the data set, after any limit
-  std::vector<std::int32_t> labels = {};  ///< of the samples; empty: no labels, and then no accuracy
+  Shape positions = {};                   ///< of a sample that have a class each; empty: one class for each sample
+  std::vector<std::int32_t> labels = {};  ///< of the samples' positions; empty: no labels, and then no accuracy
   std::vector<LayerHeader> layers = {};
+  std::vector<OutputHeader> outputs = {};          ///< none: outputs are not stored
   std::vector<PopulationHeader> populations = {};  ///< none: no spiking neurons
 
   Task task = Task::classification;  ///< classification without labels is none
@@ -108,6 +117,10 @@ struct Score {
   std::int64_t correct = -1;
   std::int64_t count = -1;
   double accuracy_top5 = missing;
+  double perplexity = missing;               ///< language model: exp(loss)
+  double agreement = missing;                ///< fraction of outputs whose largest entry is that of float32
+  double kl_divergence = missing;            ///< of the outputs' distribution from that of float32, nats
+  double output_cosine = missing;            ///< of outputs and float32 outputs, mean over samples
   double mse = missing;                      ///< regression, anomaly
   double auc = missing;                      ///< anomaly with labels
   std::vector<double> class_accuracy = {};   ///< by class

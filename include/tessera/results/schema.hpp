@@ -20,6 +20,7 @@ enum class Dim {
   time,             ///< seconds after programming
   repeat,           ///< programmed chip and read of it
   sample,           ///< of the data set
+  position,         ///< of a sample, where each has a class; none for one class for each sample
   layer,            ///< of the network
   tile,             ///< of a layer, row-major, part by part
   tile_column,      ///< outputs of the tiles of a layer, tile by tile
@@ -41,10 +42,15 @@ std::string_view to_string(Dim dim);
 /// Names of the axes of an output of this shape: feature | position, feature | channel, height, width | axis_1, ...
 std::vector<std::string> feature_names(const Shape& output_shape);
 
+/// Names of the axes of a sample's positions: position | row, column | position_1, ...
+std::vector<std::string> position_names(const Shape& positions);
+
 /// When a variable is in the file.
 enum class Presence {
   always,
   labels,
+  language,
+  agreement,
   scores,
   top5,
   classes,
@@ -71,7 +77,8 @@ enum class Presence {
   cost,
   normalised_cost,
   relative_cost,
-  analog_cost
+  analog_cost,
+  outputs
 };
 std::string_view to_string(Presence presence);
 

@@ -54,6 +54,11 @@ class Writer {
   /// `values` are [samples, features...] row-major, from sample `first_sample` on.
   void write_output(const PointIndex& index, std::size_t layer, std::int64_t first_sample,
                     std::span<const float> values);
+  /// Likewise an output of the network, by Header::outputs, and the same in float32.
+  void write_network_output(const PointIndex& index, std::size_t output, std::int64_t first_sample,
+                            std::span<const float> values);
+  void write_reference_output(const std::vector<std::int64_t>& swept, std::size_t output, std::int64_t first_sample,
+                              std::span<const float> values);
   void write_point(const PointIndex& index, const Point& point);
 
   /// Copies a finished point from a file of its own (without swept axes, of either use) to `swept`; its repeats go to

@@ -12,7 +12,8 @@ namespace tessera::sim {
 
 /// A variant of the network on the data.
 struct DoctorRun {
-  std::vector<double> accuracy;     ///< by chip (repeat), at the last time; empty without labels
+  /// By chip (repeat), at the last time; without labels the agreement with float32; empty for tasks without classes.
+  std::vector<double> accuracy;
   std::vector<double> sqnr_db;      ///< by layer: in the network, mean over chips
   std::vector<double> alone_db;     ///< by layer: fed with float32 inputs; NaN for digital layers
   std::vector<double> clipped_in;   ///< by layer: fraction of inputs outside the input range; NaN without counts
@@ -32,6 +33,14 @@ struct DoctorStage {
   DoctorRun without;      ///< all but it
 };
 
+/// One layer as configured, all others digital float32: what it alone costs at the output of the network.
+struct DoctorLayer {
+  std::size_t layer = 0;                                 ///< into Diagnosis::layers
+  std::vector<double> accuracy;                          ///< by chip, as in DoctorRun
+  double output_sqnr_db = 0.0;                           ///< of the network's output, mean over chips
+  Moments cost(const std::vector<double>& exact) const;  ///< paired loss of accuracy against `exact`, as fractions
+};
+
 struct Diagnosis {
   /// The ideal network (perfect products, no periphery quantizer, no devices) against float32 on up to 256 samples:
   /// largest |difference| of an output over the largest |output|, and samples with another predicted class.
@@ -42,6 +51,7 @@ struct Diagnosis {
   TaskScore reference;  ///< float32
   DoctorRun ideal, configured;
   std::vector<DoctorStage> stages;
+  std::vector<DoctorLayer> ranking;   ///< analog layers, that which costs most at the output first
   std::vector<std::string> warnings;  ///< sentences: clip rates, ranges that are not used, bits that buy nothing
 
   bool ideal_is_ideal() const { return ideal_deviation < 1e-4; }

@@ -44,6 +44,7 @@ struct PointIndex {
 struct PointResult {
   PointIndex index;
   TaskScore score;                  ///< empty without labels
+  ErrorMeasures output;             ///< of the network against float32; empty where no statistics are recorded
   std::vector<LayerResult> layers;  ///< by Executor::layers(); error and counts empty unless statistics are recorded
   std::vector<SpikeCounts> spikes;  ///< by SpikingNetwork::spiking(); empty without spiking neurons
 };
@@ -55,6 +56,13 @@ struct EvaluationSink {
   /// Natural (ONNX) order, batch first.
   std::function<void(const PointIndex& point, std::size_t layer, std::int64_t first_sample, const Tensor& output)>
       output;
+  /// The outputs of the network named in EvaluationRequest::record_network_outputs, and those of the float32 network.
+  std::function<void(const PointIndex& point, std::int64_t first_sample, std::span<const Tensor> outputs)>
+      network_outputs;
+  std::function<void(std::int64_t first_sample, std::span<const Tensor> outputs)> reference_outputs;
+  /// Of each sample the fraction of its positions that are right: that have their label, or with Task::agreement the
+  /// class of the float32 network. For tasks that compare classes.
+  std::function<void(const PointIndex& point, std::int64_t first_sample, std::span<const float> right)> right;
   /// The classes and the score of the float32 network.
   std::function<void(std::int64_t first_sample, std::span<const std::int32_t> classes)> reference_predictions;
   std::function<void(const TaskScore&)> reference;
@@ -76,6 +84,8 @@ struct EvaluationRequest {
   LayerResolver resolve;
   bool statistics = true;
   std::vector<bool> record_output;  ///< by layer; may be empty
+  std::vector<std::size_t> record_network_outputs =
+      {};  ///< indices of nn::Graph::outputs; none without spiking neurons
   /// The float32 score, if it is known already: without statistics the float32 pass is then left out.
   std::optional<TaskScore> known_reference = std::nullopt;
   std::int64_t memory_bytes = std::int64_t{2} << 30;  ///< for chips held at the same time; at least one is
@@ -128,9 +138,16 @@ struct EvaluationTask {
 std::vector<EvaluationResult> evaluate_together(std::span<const EvaluationTask> tasks, Parallel parallel,
                                                 const Environment& environment);
 
-/// What the request's outputs are compared with; automatic only where there is nothing to compare with. InputError
-/// where data and network do not fit the task: labels or targets missing, too many classes, shapes that differ.
+/// What the request's outputs are compared with; never automatic. InputError where data and network do not fit the
+/// task: labels or targets missing, too many classes, shapes that differ.
 Task task_of(const EvaluationRequest& request);
+
+/// How the evaluated output of a sample holds classes, for tasks that compare classes: labels of a sample, of shape L,
+/// belong to outputs of shape [L..., classes] or [classes, L...], extents of 1 aside. With EvaluationParameters::
+/// class_axis as that says; without labels classes lie along the last axis. InputError where nothing or both fit.
+ClassLayout class_layout(const EvaluationRequest& request, Task task);
+/// Extents of the positions of a sample that have a class each; empty for one.
+Shape class_positions(const EvaluationRequest& request, Task task);
 
 /// How the outputs of a network are to be read: probabilities after a final Softmax, else logits.
 OutputKind output_kind(const nn::Graph& graph);

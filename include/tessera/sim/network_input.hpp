@@ -13,12 +13,24 @@ namespace tessera::sim {
 
 /// The shape of one sample that the network wants, for this data: the network's own extents where they are fixed, the
 /// data's where they are free. InputError, with both shapes and what can be done, if they do not match; for networks of
-/// several inputs.
+/// several inputs that are not packed.
 Shape fitted_sample_shape(const nn::Graph& graph, const io::DataSet& data);
+
+/// For a data set of inputs by name: makes the network one of a single input that takes its samples (nn/packing.hpp).
+/// InputError with every input that is missing, unknown, or of another shape.
+void pack_inputs(nn::Graph& graph, const io::DataSet& data);
 
 /// Samples [first, first + count) as [count, sample...], for a shape from fitted_sample_shape().
 Tensor read_samples(const io::DataSet& data, std::int64_t first, std::int64_t count, const Shape& sample,
                     Parallel parallel = {});
+
+/// The values [begin, begin + size) of a sample that are tokens of a sequence of `length`: of the input called
+/// input_ids, else of the first input of as many values. InputError if there is none.
+struct TokenInput {
+  std::int64_t begin = 0;
+  std::int64_t mask = -1;  ///< where attention_mask lies, 0 for tokens that do not count; -1: none
+};
+TokenInput token_input(const io::DataSet& data, std::int64_t length);
 
 /// The order in which the axes of a data set's samples become those of `sample`; empty: as they are.
 std::vector<std::int64_t> sample_order(const io::DataSet& data, const Shape& sample);

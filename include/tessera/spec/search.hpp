@@ -15,6 +15,7 @@
 ///         - rpu_config.pre_post.periph_quant.n_bits                       # any key of rpu_config that is a bit width
 ///         - {key: rpu_config.forward.out_res, bits: [4, 5, 6, 7]}         # b bits are 2^b - 2 levels
 ///         - {key: rpu_config.forward.inp_res, levels: [14, 30, 62, 126]}
+///         - analog                                                        # alone: which layers go on tiles
 ///       bits: {range: [2, 8]}          # of keys that name none
 ///       layers: ["*"]
 ///       budget: 0.5 %                  # percentage points
@@ -48,6 +49,9 @@ struct SearchPlan {
   RunConfig config;       ///< of it
   SearchSection section;
   std::vector<SearchKey> keys;
+
+  /// The one key is `analog`: layers begin digital, and go on tiles as long as the loss is within the budget.
+  bool chooses_layers() const { return keys.size() == 1 && keys.front().key == "analog"; }
 };
 
 /// Reads a configuration with a `search:` section and tries every value of every key on all layers. ConfigError with
