@@ -1,6 +1,7 @@
 #pragma once
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "sim/written_layer.hpp"
@@ -19,8 +20,13 @@ class AnalogOperator final : public nn::LinearOperator,
   /// `written`: the devices into which the matrices of a product of two activations are programmed; null for exact
   /// ones.
   AnalogOperator(std::string name, std::shared_ptr<const tile::AnalogLayer> layer, std::uint32_t event,
-                 std::shared_ptr<const device::DeviceParameters> written = nullptr)
-      : name_(std::move(name)), layer_(std::move(layer)), event_(event), written_(std::move(written)) {}
+                 std::shared_ptr<const device::DeviceParameters> written = nullptr,
+                 std::optional<device::RetentionParameters> retention = std::nullopt)
+      : name_(std::move(name)),
+        layer_(std::move(layer)),
+        event_(event),
+        written_(std::move(written)),
+        retention_(retention) {}
 
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const override {
     counted(first_vector, parallel, [&](const tile::ForwardCall& call) { layer_->forward(x, y, call); });
@@ -69,7 +75,15 @@ class AnalogOperator final : public nn::LinearOperator,
   void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
                 std::uint64_t written, Parallel parallel) const override {
     const tile::AnalogLayer layer = written_layer(*layer_, weight, written_.get(), written);
-    counted(first_vector, parallel, [&](const tile::ForwardCall& call) { layer.forward(x, y, call); });
+    if (!retention_)
+      return counted(first_vector, parallel, [&](const tile::ForwardCall& call) { layer.forward(x, y, call); });
+    const auto part_of = [](auto view, std::int64_t first, std::int64_t count) { return view.rows_from(first, count); };
+    read_leaking(
+        layer, *retention_, written, x.rows, [&](const tile::AnalogLayer& now, std::int64_t first, std::int64_t count) {
+          counted(first_vector + static_cast<std::uint64_t>(first), parallel, [&](const tile::ForwardCall& call) {
+            now.forward(part_of(x, first, count), part_of(y, first, count), call);
+          });
+        });
   }
 
   tile::ForwardCall converted(std::uint64_t first_vector, Parallel parallel) const {
@@ -94,6 +108,7 @@ class AnalogOperator final : public nn::LinearOperator,
   std::shared_ptr<const tile::AnalogLayer> layer_;
   std::uint32_t event_;
   std::shared_ptr<const device::DeviceParameters> written_;
+  std::optional<device::RetentionParameters> retention_;
   bool count_ = true;
   bool activity_ = false;
   tile::LayerStatistics blank_;

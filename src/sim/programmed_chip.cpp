@@ -23,6 +23,7 @@ struct ProgrammedChip::Part {
   tile::AnalogLayer layer;
   std::shared_ptr<const Devices> devices;  ///< null without a device model; shared between chips that are alike
   std::shared_ptr<const device::DeviceParameters> written = nullptr;  ///< of a product of two activations
+  std::optional<device::RetentionParameters> retention = {};          ///< likewise
 };
 
 namespace {
@@ -144,6 +145,7 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
           expect_same_tiles(found, places_of(part.layer));
           part.layer.set_state(found.state);
         }
+        part.retention = parameters.retention;
         if (parameters.written_device)
           part.written = std::make_shared<const device::DeviceParameters>(*parameters.written_device);
         if (parameters.rpu.modifier.enable_during_test) tile::validate_learning(parameters.rpu);
@@ -231,7 +233,7 @@ AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t rea
         layer = std::make_shared<const tile::AnalogLayer>(time_s && part.devices ? drifted(part) : part.layer);
       }
       network.operators_[l].push_back(
-          std::make_unique<AnalogOperator>(part.name, std::move(layer), read, part.written));
+          std::make_unique<AnalogOperator>(part.name, std::move(layer), read, part.written, part.retention));
       network.overrides_[l].push_back(network.operators_[l].back().get());
     }
   }

@@ -349,4 +349,28 @@ Type<device::ProgramAndVerify> program_and_verify() {
       .field("read_noise", &P::read_noise, {.unit = "uS", .range = non_negative, .help = "error of a verifying read"});
 }
 
+config::Type<device::RetentionParameters> written_retention() {
+  using P = device::RetentionParameters;
+  using device::WrittenPositions;
+  return config::Section<P>("RetentionParameters",
+                            "What volatile cells still hold of a matrix that is written at run time when it is read: "
+                            "w exp(-t / tau) after a time t (docs/models/retention.md).")
+      .field("time_constant", &P::time_constant,
+             {.unit = "s", .range = config::Range::above(0.0), .help = "median of tau over cells"})
+      .field("spread", &P::spread,
+             {.range = config::Range::at_least(0.0), .help = "standard deviation of ln tau from cell to cell"})
+      .field("hold_time", &P::hold_time,
+             {.unit = "s", .range = config::Range::at_least(0.0), .help = "between the writes of two positions"})
+      .field("causal", &P::causal,
+             {.help = "vector t reads when position t has just been written, and finds 0 at later ones; false: all are "
+                      "read after the last was written"})
+      .field(
+          "positions", &P::positions,
+          config::choice<WrittenPositions>({{"automatic", WrittenPositions::automatic},
+                                            {"outputs", WrittenPositions::outputs},
+                                            {"inputs", WrittenPositions::inputs}}),
+          {.help = "axis of the written weight that counts positions: outputs of queries x keys, inputs of attention x "
+                   "values; automatic: the one that is as long as there are vectors"});
+}
+
 }  // namespace tessera::spec

@@ -2,6 +2,7 @@
 #include "tessera/config/type.hpp"
 #include "tessera/device/drift_compensation.hpp"
 #include "tessera/device/parameters.hpp"
+#include "tessera/device/retention.hpp"
 
 /// Key tables of module device's parameters.
 namespace tessera::spec {
@@ -13,5 +14,7 @@ config::Type<device::NoiseModel> noise_model();
 config::Type<device::DriftCompensation> drift_compensation();
 config::Type<device::DriftFrom> drift_from();
 config::Type<device::ProgramAndVerify> program_and_verify();
+
+config::Type<device::RetentionParameters> written_retention();
 
 }  // namespace tessera::spec

@@ -154,6 +154,7 @@ sim::LayerResolver layer_resolver(const RunConfig& config, const std::vector<std
                                      .fault_map = layer.rpu_config.fault_map},
                                     layer.analog};
     if (product) {
+      parameters.retention = layer.rpu_config.written_retention;
       parameters.written_device = std::move(parameters.device);
       parameters.device.reset();
       parameters.drift_compensation.reset();

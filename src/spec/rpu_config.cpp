@@ -88,6 +88,8 @@ config::Section<RpuConfig> rpu_config_table() {
              {.help = "devices: each device drifts (physical); weights: the peer's two-stage conversion"})
       .field("program_and_verify", &RpuConfig::program_and_verify, config::optional(program_and_verify()),
              {.help = "closed-loop programming; null: one pulse"})
+      .field("written_retention", &RpuConfig::written_retention, config::optional(written_retention()),
+             {.help = "leakage of what products of two activations (attention) write at run time; null: it stays"})
       .group("faults", fault_keys())
       .unused("backward", training)
       .unused("update", training)
@@ -145,6 +147,14 @@ void validate(const RpuConfig& config) {
   };
   collect([&] { tile::validate(config.tile); });
   if (const auto device = device_parameters(config)) collect([&] { device::validate(*device); });
+  if (config.written_retention)
+    collect([&] {
+      try {
+        device::validate(*config.written_retention);
+      } catch (const ConfigError& error) {
+        throw ConfigError("written_retention." + error.problems().front().key, error.problems().front().message);
+      }
+    });
   if (!config.fault_map.empty() && config.noise_model && config.drift_from == device::DriftFrom::weights)
     collect([] {
       throw ConfigError("faults.map", "has no meaning with drift_from: weights, which forgets the individual devices");

@@ -59,6 +59,17 @@ nn::Graph dense_network(const Shape& image, std::int64_t inputs, std::int64_t ou
   return net.graph;
 }
 
+/// A product of two activations in front of a dense layer.
+nn::Graph gram_network() {
+  Network net;
+  const nn::ValueId x = net.input({-1, 1, 6, 6});
+  const nn::ValueId t = net.node("Transpose", {x}, {{"perm", std::vector<std::int64_t>{0, 1, 3, 2}}}, "turned");
+  const nn::ValueId f = net.node("Flatten", {net.node("MatMul", {x, t}, {}, "gram")}, {}, "flat");
+  net.output(
+      net.node("Gemm", {f, net.constant(random_tensor({3, 36}, 71, 0.1F))}, {{"transB", std::int64_t{1}}}, "fc"));
+  return net.graph;
+}
+
 /// A state of three values beside the image.
 nn::Graph stateful_network() {
   Network net;
@@ -153,6 +164,7 @@ class EveryKey : public CommandTest {
     two.values[static_cast<std::size_t>(two.outputs.back())].name = "second";
     io::save_model(two, path("two.h5"));
     io::save_model(stateful_network(), path("stream.h5"));
+    io::save_model(gram_network(), path("gram.h5"));
     write_floats("initial.npy", random_tensor({1, 3}, 62));
     const std::vector<std::int64_t> lengths = {15, 9};
     write("lengths.npy", npy({2}, lengths.data(), lengths.size() * sizeof lengths[0], "<i8"));

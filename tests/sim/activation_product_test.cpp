@@ -243,5 +243,72 @@ TEST(ActivationProduct, WhatCannotBeOneIsRefused) {
   EXPECT_THROW(nn::Executor(turned.graph, {.sample_shapes = {}, .transforms = {}, .products = {"mixed"}}), InputError);
 }
 
+/// q (N x 4 x 5) times the transpose of k (N x 4 x 5): scores of four positions.
+nn::Executor scores_executor() {
+  Network net;
+  const nn::ValueId q = net.input({-1, 2, 4, 5});
+  const nn::ValueId k = net.node("Gather", {q, net.integer_tensor({{}, {1}})}, {{"axis", std::int64_t{1}}});
+  const nn::ValueId first = net.node("Gather", {q, net.integer_tensor({{}, {0}})}, {{"axis", std::int64_t{1}}});
+  const nn::ValueId t = net.node("Transpose", {k}, {{"perm", std::vector<std::int64_t>{0, 2, 1}}});
+  net.output(net.node("MatMul", {first, t}, {}, "scores"));
+  return nn::Executor(net.graph, {.sample_shapes = {}, .transforms = {}, .products = {"scores"}});
+}
+
+LayerResolver leaking(const device::RetentionParameters& retention) {
+  return [retention](const std::string& name, const std::string& op) {
+    LayerParameters layer = ideal(name, op);
+    layer.retention = retention;
+    return layer;
+  };
+}
+
+TEST(ActivationProduct, WhatIsWrittenLeaksUntilItIsRead) {
+  const nn::Executor executor = scores_executor();
+  const Tensor x = random_tensor({6, 2, 4, 5}, 11);
+  const Tensor exact = executor.run(x);
+  device::RetentionParameters retention{.time_constant = 2.0, .spread = 0.0, .hold_time = 0.5};
+  for (const bool causal : {true, false}) {
+    retention.causal = causal;
+    const ProgrammedChip chip(executor, leaking(retention), 3, 0, Parallel{1});
+    const AnalogNetwork network = chip.at(std::nullopt, 0, Parallel{1});
+    const Tensor seen = run(executor, network, x);
+    for (std::int64_t n = 0; n < 6; ++n)
+      for (std::int64_t t = 0; t < 4; ++t)
+        for (std::int64_t s = 0; s < 4; ++s) {
+          const std::int64_t at = (n * 4 + t) * 4 + s, steps = causal ? t - s : 4 - s;
+          const double factor = steps < 0 ? 0.0 : std::exp(-0.5 * static_cast<double>(steps) / 2.0);
+          EXPECT_NEAR(seen.data()[at], factor * static_cast<double>(exact.data()[at]), 1e-5) << causal << at;
+        }
+    expect_same(run(executor, network, rows(x, 2, 4), 2, 2), rows(seen, 2, 4));
+  }
+}
+
+TEST(ActivationProduct, TimeConstantsAreLognormalFromCellToCell) {
+  const device::RetentionParameters retention{.time_constant = 2.0, .spread = 0.3};
+  Moments logs;
+  for (std::uint32_t chip = 0; chip < 4; ++chip) {
+    const Matrix tau = device::time_constants(retention, 100, 100, {.seed = 5, .repeat = chip});
+    for (std::int64_t o = 0; o < 100; ++o)
+      for (std::int64_t k = 0; k < 100; ++k) logs.add(std::log(static_cast<double>(tau(o, k)) / 2.0));
+  }
+  // 40,000 draws; five standard errors: false alarm below 1e-6.
+  EXPECT_NEAR(logs.mean(), 0.0, 5.0 * 0.3 / 200.0);
+  EXPECT_NEAR(logs.standard_deviation(), 0.3, 5.0 * 0.3 / std::sqrt(80000.0));
+  const device::RetentionParameters other{.time_constant = 2.0, .spread = 0.32};
+  EXPECT_GT(std::fabs(other.spread - logs.standard_deviation()), 5.0 * 0.3 / std::sqrt(80000.0)) << "it would be seen";
+}
+
+TEST(ActivationProduct, ItMustBeClearWhichAxisCountsPositions) {
+  const nn::Executor executor = scores_executor();
+  device::RetentionParameters retention{.time_constant = 2.0, .hold_time = 0.5};
+  retention.positions = device::WrittenPositions::inputs;  // five of them, read by four vectors: as it is said
+  const ProgrammedChip chip(executor, leaking(retention), 3, 0, Parallel{1});
+  const AnalogNetwork network = chip.at(std::nullopt, 0, Parallel{1});
+  EXPECT_NO_THROW(run(executor, network, random_tensor({2, 2, 4, 5}, 1)));
+  const nn::Executor square = gram_executor();  // 3 x 5: outputs are as many as vectors
+  const ProgrammedChip clear(square, leaking({.time_constant = 2.0, .hold_time = 0.5}), 3, 0, Parallel{1});
+  EXPECT_NO_THROW(run(square, clear.at(std::nullopt, 0, Parallel{1}), random_tensor({2, 2, 3, 5}, 1)));
+}
+
 }  // namespace
 }  // namespace tessera::sim

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "tessera/device/retention.hpp"
 #include "tessera/tile/effects.hpp"
 
 /// What a simulation is asked to do. Plain values, filled by module spec from YAML or by hand.
@@ -82,6 +83,8 @@ struct ReplacedParameters {
 /// What one layer is simulated as: on tiles with its devices, or digital.
 struct LayerParameters : tile::AnalogParameters {
   bool analog = true;
+  /// Leakage of what is written at run time, for products of two activations; none: it stays.
+  std::optional<device::RetentionParameters> retention = {};
   /// Ranges found by calibration or training (layer_calibration.hpp); null: those of `rpu`.
   std::shared_ptr<const LayerCalibration> calibration = {};
   /// What a forced calibration replaced in `rpu`; none: nothing.

@@ -8,6 +8,7 @@
 #include "tessera/config/type.hpp"
 #include "tessera/device/drift_compensation.hpp"
 #include "tessera/device/parameters.hpp"
+#include "tessera/device/retention.hpp"
 #include "tessera/tile/parameters.hpp"
 
 /// An `rpu_config` in YAML: keys of our own files and dumps of aihwkit configurations alike
@@ -24,6 +25,8 @@ struct RpuConfig {
   device::DriftFrom drift_from = device::DriftFrom::devices;
   std::optional<device::ProgramAndVerify> program_and_verify;
   device::FaultParameters faults;
+  /// Of matrices that are written at run time: products of two activations.
+  std::optional<device::RetentionParameters> written_retention;
   std::string fault_map;  ///< file of stuck devices (sim::read_fault_maps) instead of drawn ones; empty: none
 
   bool operator==(const RpuConfig&) const = default;
