@@ -23,6 +23,8 @@ struct LayerState {
   std::vector<TileState> tiles;
   quant::UniformQuantizerState bias_quantizer;    ///< empty: follows the current values
   quant::UniformQuantizerState output_quantizer;  ///< after accumulation (arrays of several tiles)
+  float output_range = 0.0F;                      ///< of the fixed-point periphery's output code; 0: none yet
+  float output_quantile = 1.0F;                   ///< of the magnitudes, that output_range was taken at
   std::int64_t periphery_updates = 0;             ///< training forwards seen by the periphery's ranges; beyond
                                                   ///< init_learning_after they are learned (and it stays there)
 
