@@ -59,6 +59,9 @@ class PartWriter {
     put("noise_management_average", averages);
     put_learned("bias_quantizer", part.state.bias_quantizer);
     put("output_quantizer", part.state.output_quantizer);
+    if (part.state.output_range > 0.0F)
+      put("output_range",
+          Numbers{static_cast<double>(part.state.output_range), static_cast<double>(part.state.output_quantile)});
     put("periphery_updates", Numbers{static_cast<double>(part.state.periphery_updates)});
   }
 
@@ -108,6 +111,11 @@ class PartReader {
     }
     part.state.bias_quantizer = quantizer("bias_quantizer");
     part.state.output_quantizer = quantizer("output_quantizer");
+    if (const Numbers* const range = find("output_range")) {
+      expect(range->size() == 2 && std::isfinite((*range)[0]) && (*range)[0] > 0.0, "output_range");
+      part.state.output_range = static_cast<float>((*range)[0]);
+      part.state.output_quantile = static_cast<float>((*range)[1]);
+    }
     part.state.periphery_updates = whole(per_tile("periphery_updates", 1)[0], "periphery_updates");
     return part;
   }
