@@ -65,6 +65,14 @@ RpuParameters hardware() {
   return p;
 }
 
+// The same with the periphery in integers.
+RpuParameters fixed_point() {
+  RpuParameters p = hardware();
+  p.pre_post.periph_quant.n_bits = 0;
+  p.pre_post.fixed_point.emplace().output.range = 100.0;
+  return p;
+}
+
 RpuParameters dynamic_scale() {
   RpuParameters p = output_noise();
   p.forward.noise_management = tile::NoiseManagementType::ABS_MAX;
@@ -102,6 +110,7 @@ const std::vector<Configuration> configurations{{"ideal", ideal},
                                                 {"dac_adc", converters},
                                                 {"output_noise", output_noise},
                                                 {"hardware", hardware},
+                                                {"fixed_point", fixed_point},
                                                 {"abs_max", dynamic_scale},
                                                 {"bound_management_0", [] { return bound_management(100.0); }},
                                                 {"bound_management_1", [] { return bound_management(33.0); }},

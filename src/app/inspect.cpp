@@ -8,7 +8,9 @@
 #include "tessera/core/error.hpp"
 #include "tessera/h5/file.hpp"
 #include "tessera/nn/passes.hpp"
+#include "tessera/sim/analog_network.hpp"
 #include "tessera/tile/crossbar_engine.hpp"
+#include "tessera/tile/mapping.hpp"
 
 namespace tessera::app {
 
@@ -97,6 +99,65 @@ std::vector<LayerSize> layer_sizes(const Setup& setup) {
         layers[l].analog ? std::optional(layers[l].rpu_config.tile.mapping) : std::optional<tile::MappingParameter>(),
         layers[l].rpu_config.tile.crossbar));
   return sizes;
+}
+
+namespace {
+
+FixedPointFormats formats_of(const std::vector<nn::LinearLayer>& layers, const sim::ProgrammedChip& chip,
+                             std::size_t l) {
+  const tile::AnalogLayer& tiles = chip.layer(l, 0);
+  const tile::FixedPointParameter& p = *tiles.parameters().pre_post.fixed_point;
+  const sim::LayerLink& link = chip.link(l);
+  FixedPointFormats row;
+  row.layer = layers[l].name;
+  const bool half = p.arithmetic == tile::PeripheryArithmetic::binary16;
+  const auto or_exact = [&](bool exact, std::string text) {
+    return exact ? "real" : (half ? "binary16" : std::move(text));
+  };
+  const char* const exponent = p.scale.exponent == tile::ScaleExponent::none       ? ""
+                               : p.scale.exponent == tile::ScaleExponent::per_tile ? ", e per tile"
+                                                                                   : ", e per column";
+  row.scale = or_exact(p.scale.exact, tile::format_of(p.scale).text() + exponent);
+  row.bias = or_exact(p.bias.exact, tile::format_of(p.bias).text());
+  row.accumulator = or_exact(p.accumulator.exact,
+                             fmt::format("{} bits, F = {}", p.accumulator.bits, tile::accumulator_fraction_bits(p)));
+  row.output = p.output.exact || p.output.bits == 0
+                   ? std::string("real")
+                   : fmt::format("{}{}", link.output_signed ? "s" : "u", p.output.bits);
+  if (link.fused_relu) row.output += ", ReLU";
+  row.output_step = static_cast<double>(tiles.output_step());
+  const sim::ProgrammedChip::InputCodes& codes = chip.input_codes(l);
+  std::vector<std::string> sources;
+  for (const std::size_t source : link.sources) sources.push_back("'" + layers[source].name + "'");
+  row.chained = codes.chained;
+  row.input = fmt::format("codes of {}", fmt::join(sources, ", "));
+  if (!link.broken.empty())
+    row.input = link.broken;
+  else if (!codes.broken.empty())
+    row.input = codes.broken;
+  else if (!codes.chained && sources.size() > 1)
+    row.input += fmt::format(", where steps are equal at {} (ranges are not known yet)", link.meets_at);
+  return row;
+}
+
+}  // namespace
+
+std::vector<FixedPointFormats> fixed_point_formats(const Setup& setup) {
+  const auto resolve = [&](const std::string& name, const std::string& op) {
+    sim::LayerParameters layer = setup.request.resolve(name, op);
+    layer.device.reset();
+    layer.written_device.reset();
+    layer.drift_compensation.reset();
+    layer.fault_map.clear();
+    return layer;
+  };
+  const std::vector<sim::LayerParameters> parameters = sim::layer_parameters(setup.executor, resolve);
+  if (std::ranges::none_of(parameters, [](const auto& p) { return p.analog && p.rpu.pre_post.fixed_point; })) return {};
+  const sim::ProgrammedChip chip(setup.executor, resolve, setup.request.seed, 0, Parallel{1});
+  std::vector<FixedPointFormats> rows;
+  for (std::size_t l = 0; l < parameters.size(); ++l)
+    if (chip.link(l).fixed_point) rows.push_back(formats_of(setup.executor.layers(), chip, l));
+  return rows;
 }
 
 ModelInspection inspect_model(const std::string& path, const std::vector<InputShape>& shapes,

@@ -112,7 +112,10 @@ io::Model load_prepared_model(const sim::ModelParameters& model, std::span<const
   choose_outputs(loaded.graph, model, environment);
   if (model.fold_batchnorm) {
     const int folded = model.use_calibration ? sim::fold_batchnorm(loaded) : nn::fold_batchnorm(loaded.graph);
-    environment.note(fmt::format("{} batch normalizations folded into the layers before them", folded));
+    const bool left =
+        std::ranges::any_of(loaded.graph.nodes, [](const nn::Node& node) { return node.op == "BatchNormalization"; });
+    if (folded > 0 || left)
+      environment.note(fmt::format("{} batch normalizations folded into the layers before them", folded));
   }
   return loaded;
 }

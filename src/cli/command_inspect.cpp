@@ -44,7 +44,7 @@ void inspect(const InspectOptions& options, const Console& console) {
   std::string filetype;
   switch (app::kind_of(options.file, &filetype)) {
     case app::FileKind::configuration:
-      return inspect_config(options.file, console.out, environment);
+      return inspect_config(options.file, options.common.overrides(), console.out, environment);
     case app::FileKind::onnx:
     case app::FileKind::model:
       return inspect_model(options.file, shapes, console.out, environment);
@@ -69,6 +69,11 @@ void add_inspect_command(CLI::App& app, Invocation& invocation) {
           "sequence of 20 steps), in the order of the inputs; or that of an input by name, with the batch: "
           "NAME=1x3x224x224. Once for each input")
       ->type_name("[NAME=]AxBxC")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--set", options->common.set,
+                   "Override one key of a configuration: --set model.file=calibrated.h5 (repeatable)")
+      ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   command->add_flag("-v,--verbose", options->common.verbose, "Say more");
   command->add_flag("-q,--quiet", options->common.quiet, "No notes");

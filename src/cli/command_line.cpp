@@ -79,6 +79,7 @@ int run_command_line(const std::vector<std::string>& arguments, const Console& c
   add_merge_command(app, invocation);
   add_doctor_command(app, invocation);
   add_cost_command(app, invocation);
+  add_export_command(app, invocation);
   add_report_command(app, invocation);
   add_inspect_command(app, invocation);
   add_config_command(app, invocation);

@@ -14,6 +14,7 @@ void inspect_model(const std::string& path, const std::vector<app::InputShape>& 
 /// Provenance, axes, scores and layers of a result file.
 void inspect_results(const std::string& path, std::ostream& out);
 /// What a configuration simulates: model, data, and one line per layer.
-void inspect_config(const std::string& path, std::ostream& out, const Environment& environment);
+void inspect_config(const std::string& path, const std::vector<std::string>& overrides, std::ostream& out,
+                    const Environment& environment);
 
 }  // namespace tessera::cli

@@ -82,6 +82,28 @@ void print_other_nodes(const nn::Executor& executor, std::ostream& out) {
   if (any) out << "\nDigital float32:\n\n" << table.text();
 }
 
+/// Formats by layer, and where codes pass from layer to layer.
+void print_fixed_point(const std::vector<app::FixedPointFormats>& rows, std::ostream& out) {
+  if (rows.empty()) return;
+  TextTable table;
+  for (const char* heading : {"layer", "scale", "bias", "accumulator", "output"})
+    table.add_column(heading, TextTable::Align::left);
+  table.add_column("step");
+  table.add_column("input", TextTable::Align::left);
+  std::size_t chained = 0;
+  for (const app::FixedPointFormats& row : rows) {
+    table.add_row({row.layer, row.scale, row.bias, row.accumulator, row.output,
+                   row.output_step > 0.0 ? fmt::format("{:.4g}", row.output_step) : "from data",
+                   row.chained ? row.input + ", unconverted" : row.input});
+    chained += row.chained ? 1 : 0;
+  }
+  out << "\nFixed-point periphery:\n\n" << table.text();
+  if (std::ranges::any_of(rows, [](const auto& row) { return row.output_step <= 0.0; }))
+    out << "\nranges of output codes are not known yet: tessera calibrate finds them, or the first samples of a run\n";
+  else
+    out << fmt::format("\n{} of {} layers take codes unconverted\n", chained, rows.size());
+}
+
 }  // namespace
 
 void inspect_model(const std::string& path, const std::vector<app::InputShape>& shapes, std::ostream& out,
@@ -110,8 +132,9 @@ void inspect_model(const std::string& path, const std::vector<app::InputShape>& 
     out << "\nRanges for analog layers:\n\n" << calibration_table(executor.layers(), model.calibration);
 }
 
-void inspect_config(const std::string& path, std::ostream& out, const Environment& environment) {
-  const auto setup = app::Simulation::load(path).open(environment);
+void inspect_config(const std::string& path, const std::vector<std::string>& overrides, std::ostream& out,
+                    const Environment& environment) {
+  const auto setup = app::Simulation::load(path, overrides).open(environment);
   const io::DataSet& data = setup->data;
   out << path << ": '" << setup->config.name << "', seed " << setup->config.seed << "\n  model "
       << setup->config.model.file << "\n  data  " << data.name() << ": " << format_count(data.size()) << " samples of "
@@ -121,6 +144,7 @@ void inspect_config(const std::string& path, std::ostream& out, const Environmen
                                : ", without labels")
       << "\n\n";
   print_layers(setup->executor, app::layer_sizes(*setup), out);
+  print_fixed_point(app::fixed_point_formats(*setup), out);
 }
 
 }  // namespace tessera::cli

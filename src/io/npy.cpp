@@ -201,6 +201,10 @@ void write_npy(const std::string& path, const Shape& shape, std::span<const std:
   write_array(path, shape, values, "<i4");
 }
 
+void write_npy(const std::string& path, const Shape& shape, std::span<const std::int64_t> values) {
+  write_array(path, shape, values, "<i8");
+}
+
 void write_npy(const std::string& path, const Tensor& tensor) {
   write_npy(path, tensor.shape(), tensor.values());
 }

@@ -82,6 +82,10 @@ bool is_present(Presence presence, const Header& header, const LayerHeader* laye
       return header.hardware && layer->analog;
     case Presence::periphery:
       return header.hardware && layer->analog && layer->periphery_codes;
+    case Presence::fixed_point:
+      return header.hardware && layer->analog && layer->fixed_point;
+    case Presence::fixed_point_counts:
+      return header.statistics && layer->analog && layer->fixed_point && !header.isolated;
     case Presence::devices:
       return layer->devices;
     case Presence::device_statistics:

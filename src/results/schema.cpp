@@ -13,6 +13,7 @@ using h5::ElementType;
 constexpr double no_number = std::numeric_limits<double>::quiet_NaN();
 constexpr double no_count = -1;
 constexpr double no_code = std::numeric_limits<std::int32_t>::min();
+constexpr double no_wide_code = static_cast<double>(std::numeric_limits<std::int64_t>::min());
 
 std::vector<Variable> make_variables() {
   const std::vector<Dim> point{Dim::swept, Dim::time, Dim::repeat};
@@ -161,6 +162,16 @@ std::vector<Variable> make_variables() {
        "fraction of the current of a place in the arrays that is lost in the wires",
        P::crossbar_wires,
        no_number},
+      {layer, "sum_overflow_fraction", point, f64, "1", "overflows of the accumulator per output",
+       P::fixed_point_counts, no_number},
+      {layer, "output_overflow_fraction", point, f64, "1", "fraction of outputs beyond their code",
+       P::fixed_point_counts, no_number},
+      {layer, "product_effective_bits", point, f64, "bit", "bits that the largest product uses", P::fixed_point_counts,
+       no_number},
+      {layer, "sum_effective_bits", point, f64, "bit", "bits of the accumulator that the largest sum uses",
+       P::fixed_point_counts, no_number},
+      {layer, "output_effective_bits", point, f64, "bit", "bits of the output code that the largest output uses",
+       P::fixed_point_counts, no_number},
       {layer,
        "output",
        {Dim::swept, Dim::time, Dim::repeat, Dim::sample, Dim::feature},
@@ -195,6 +206,16 @@ std::vector<Variable> make_variables() {
        no_code},
       {layer, "periphery_scale_sqnr_db", per_tile, f64, "dB", "scale to its quantization error: the cost of that alone",
        P::periphery, no_number},
+      {layer, "fixed_point_scale_code", per_column, i64, "1", "stored multiplier M of the fixed-point periphery",
+       P::fixed_point, no_count},
+      {layer, "fixed_point_exponent", per_column, i32, "1", "exponent e of the stored multiplier", P::fixed_point,
+       no_code},
+      {layer, "fixed_point_bias_code", per_output, i64, "1", "stored bias B of the fixed-point periphery",
+       P::fixed_point, no_wide_code},
+      {layer, "fixed_point_output_step", per_swept, f64, "1", "what an output code stands for", P::fixed_point,
+       no_number},
+      {layer, "fixed_point_saturated_scales", per_swept, i64, "1", "multipliers that did not fit their format",
+       P::fixed_point, no_count},
       {layer, "bias_float", per_output, f32, "1", "digital bias before quantization", P::hardware, no_number},
       {layer, "bias", per_output, f32, "1", "digital bias as used", P::hardware, no_number},
       {layer, "bias_code", per_output, i32, "1", "integer code of the bias", P::periphery, no_code},
@@ -392,6 +413,10 @@ std::string_view to_string(Presence presence) {
       return "analog layers";
     case Presence::periphery:
       return "analog layers with a quantized periphery";
+    case Presence::fixed_point:
+      return "analog layers with a fixed-point periphery";
+    case Presence::fixed_point_counts:
+      return "analog layers with a fixed-point periphery, if statistics are recorded, but for isolated sweeps";
     case Presence::devices:
       return "layers with a noise model";
     case Presence::device_statistics:

@@ -93,6 +93,13 @@ void Writer::Impl::put_layer_point(std::size_t i, const Shape& at, const LayerPo
   put(group, "bound_management_failed_fraction", at, layer.bound_management_failed_fraction);
   put(group, "dac_effective_bits", at, layer.dac_effective_bits);
   put(group, "adc_effective_bits", at, layer.adc_effective_bits);
+  if (header.layers[i].fixed_point) {
+    put(group, "sum_overflow_fraction", at, layer.sum_overflow_fraction);
+    put(group, "output_overflow_fraction", at, layer.output_overflow_fraction);
+    put(group, "product_effective_bits", at, layer.product_effective_bits);
+    put(group, "sum_effective_bits", at, layer.sum_effective_bits);
+    put(group, "output_effective_bits", at, layer.output_effective_bits);
+  }
   if (!is_present(Presence::crossbar_statistics, header, &header.layers[i])) return;
   const auto by_slice = [&](const char* name, double SliceCounts::*member) {
     std::vector<double> values(static_cast<std::size_t>(header.layers[i].weight_slices), missing);
@@ -203,6 +210,22 @@ void Writer::Impl::put_hardware(const Shape& at, std::size_t i, const LayerHardw
   put(group, "bias", at,
       spread(hardware.quantized_bias.empty() ? hardware.bias : hardware.quantized_bias, layer.outputs, no_float,
              "quantized_bias"));
+  if (layer.fixed_point) {
+    constexpr std::int64_t no_count = -1, no_wide_code = std::numeric_limits<std::int64_t>::min();
+    constexpr std::int32_t no_code = std::numeric_limits<std::int32_t>::min();
+    std::vector<std::int64_t> codes;
+    std::vector<std::int32_t> exponents;
+    for (const TileHardware& tile : hardware.tiles) {
+      append(codes, spread(tile.fixed_point_codes, tile.outputs, no_count, "fixed_point_codes"));
+      append(exponents, spread(tile.fixed_point_exponents, tile.outputs, no_code, "fixed_point_exponents"));
+    }
+    put(group, "fixed_point_scale_code", at, codes);
+    put(group, "fixed_point_exponent", at, exponents);
+    put(group, "fixed_point_bias_code", at,
+        spread(hardware.fixed_point_bias, layer.outputs, no_wide_code, "fixed_point_bias"));
+    put(group, "fixed_point_output_step", at, hardware.output_step);
+    put(group, "fixed_point_saturated_scales", at, hardware.saturated_scales);
+  }
   if (!layer.periphery_codes) return;
   put(group, "periphery_scale_code", at, scale_code);
   put(group, "periphery_scale_step", at, scale_step);

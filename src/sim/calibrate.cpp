@@ -127,9 +127,10 @@ class Calibration {
       range.enable = true;
       p.rpu.forward.noise_management = tile::NoiseManagementType::NONE;
     }
-    // Ranges of activation quantizers come later.
+    // Ranges of activation quantizers and output codes come later.
     p.rpu.act_quant_config.reset();
     p = without_converters(std::move(p));
+    p.rpu.pre_post.fixed_point.reset();
     if (parameters_.type == CalibrationType::MAX || parameters_.type == CalibrationType::CACHE_QUANTILE)
       p.rpu.forward.is_perfect = true;
     open.most_updates = range.init_from_data;
@@ -180,6 +181,7 @@ class Calibration {
     tile::LayerState state = known.state;
     state.output_quantizer = {};
     state.converters.clear();
+    state.output_range = 0.0F;
     for (tile::TileState& tile : state.tiles) {
       tile.scale_quantizer = {};  // of the scales that the old input ranges made
       tile.input_range = static_cast<float>(init_value);
@@ -322,12 +324,16 @@ class Calibration {
     }
   }
 
-  void find_activation_ranges(NetworkCalibration& found) {
-    ProgrammedChip estimated = chip(resolver(found));
-    if (!estimated.needs_activation_ranges()) return;
+  void estimate(ProgrammedChip& estimated) {
     std::vector<Tensor> batches;
     for_each_batch("samples", [&](Tensor batch, std::uint64_t) { batches.push_back(std::move(batch)); });
     estimated.estimate_activation_ranges(request_.executor, batches);
+  }
+
+  void find_activation_ranges(NetworkCalibration& found) {
+    ProgrammedChip estimated = chip(resolver(found));
+    if (!estimated.needs_activation_ranges()) return;
+    estimate(estimated);
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       const auto at = found.find(name_of(l));
       if (at == found.end()) continue;
@@ -339,7 +345,9 @@ class Calibration {
 
   /// Counts of one pass of all samples over the calibrated tiles.
   std::vector<tile::LayerStatistics> counts(const LayerResolver& resolve) {
-    const AnalogNetwork network = chip(resolve).at(std::nullopt, calibration_event, parallel_);
+    ProgrammedChip ready = chip(resolve);
+    if (ready.needs_activation_ranges()) estimate(ready);  // of layers that are not calibrated
+    const AnalogNetwork network = ready.at(std::nullopt, calibration_event, parallel_);
     pass_all(network);
     std::vector<tile::LayerStatistics> result;
     for (std::size_t l = 0; l < layers_.size(); ++l) result.push_back(network.statistics(l));
@@ -353,6 +361,7 @@ class Calibration {
           LayerParameters parameters = without_converters(resolve(name, op));
           parameters.rpu.forward.out_bound = 0.0;
           parameters.rpu.forward.out_res = -1.0;
+          parameters.rpu.pre_post.fixed_point.reset();
           parameters.rpu.forward.bound_management = tile::BoundManagementType::NONE;
           return parameters;
         });

@@ -196,7 +196,8 @@ void Evaluation::estimate_activation_ranges(Job& task) {
   }
   task.chip->estimate_activation_ranges(simulated(task), batches);
   if (task.program == task.request.first_program)
-    environment_.note(fmt::format("ranges of the activation quantizers estimated from the first {} samples", samples));
+    environment_.note(fmt::format("ranges of the activation quantizers{} estimated from the first {} samples",
+                                  task.chip->has_output_codes() ? " and output codes" : "", samples));
 }
 
 nn::LinearOverrides Evaluation::overrides_of(std::size_t t, const AnalogNetwork& network) const {
@@ -230,6 +231,9 @@ void Evaluation::program_chip(const Point& point) {
   task.chip.emplace(simulated(task), task.request.resolve, task.request.seed, static_cast<std::uint32_t>(task.program),
                     parallel_, task.faults, like, task.stored);
   if (task.chip->needs_activation_ranges()) estimate_activation_ranges(task);
+  if (task.program == task.request.first_program && task.chip->has_output_codes())
+    for (LayerWarning& warning : scale_warnings(common_.executor.layers(), *task.chip))
+      task.result.warnings.push_back(std::move(warning));
   if (task.sink.programmed) task.sink.programmed(task.program - task.request.first_program, *task.chip);
 }
 

@@ -35,6 +35,20 @@ const nn::Executor& Evaluation::simulated(const Job& task) const {
   return quantized ? quantized->executor() : common_.executor;
 }
 
+namespace {
+
+/// Whether the output of a layer has a ReLU already.
+bool fuses_relu(const AnalogNetwork& network, std::size_t layer) {
+  return network.is_analog(layer) && network.part(layer, 0).fused_relu();
+}
+
+nn::Activation rectified(nn::Activation activation) {
+  for (float& v : activation.values.values()) v = std::max(v, 0.0F);
+  return activation;
+}
+
+}  // namespace
+
 void Evaluation::add_error(ErrorMeasures& error, const nn::Activation& reference, const nn::Activation& seen) const {
   if (reference.layout == seen.layout) return add_batch(error, reference, seen, parallel_);
   const auto natural = [](const nn::Activation& activation) {
@@ -161,7 +175,10 @@ void Evaluation::measure_isolated(PointGroup& group, const nn::LinearRecord& rec
       const std::size_t leader = leaders[b];
       group.networks[leader].count_statistics(statistics_);
       ErrorMeasures& error = group.results[leader].layers[layer].isolated;
-      add_error(error, record.output, alone[b]);
+      if (fuses_relu(group.networks[leader], layer))
+        add_error(error, rectified(record.output), alone[b]);
+      else
+        add_error(error, record.output, alone[b]);
       for (std::size_t m = leader; m < group.points.size(); ++m) {
         if (group.same_layer[m][layer] != group.same_layer[leader][layer] ||
             simulated_of(group, m) != simulated_of(group, leader))
@@ -250,7 +267,13 @@ void Evaluation::observe(PointGroup& group, const std::vector<std::size_t>& memb
                          std::span<const std::size_t> networks, const nn::LinearRecord& seen, std::int64_t first) {
   const std::size_t leader = members[networks.front()];
   ErrorMeasures error = group.results[leader].layers[seen.layer].cumulative;
-  if (statistics_) add_cumulative_error(error, reference_outputs_[seen.layer], seen.output);
+  if (statistics_) {
+    const nn::Activation& reference = reference_outputs_[seen.layer];
+    if (fuses_relu(group.networks[leader], seen.layer))
+      add_cumulative_error(error, rectified(reference), seen.output);
+    else
+      add_cumulative_error(error, reference, seen.output);
+  }
   for (const std::size_t i : networks) {
     const std::size_t n = members[i];
     const Job& task = tasks_[group.points[n].task];

@@ -66,6 +66,9 @@ class PartWriter {
       if (!setting.levels.empty()) put(fmt::format("slice{}.levels", s), setting.levels);
     }
     if (!ranges_of_converters.empty()) put("calibrated_range", std::move(ranges_of_converters));
+    if (part.state.output_range > 0.0F)
+      put("output_range",
+          Numbers{static_cast<double>(part.state.output_range), static_cast<double>(part.state.output_quantile)});
     put("periphery_updates", Numbers{static_cast<double>(part.state.periphery_updates)});
   }
 
@@ -116,6 +119,11 @@ class PartReader {
     part.state.bias_quantizer = quantizer("bias_quantizer");
     part.state.output_quantizer = quantizer("output_quantizer");
     part.state.converters = converters();
+    if (const Numbers* const range = find("output_range")) {
+      expect(range->size() == 2 && std::isfinite((*range)[0]) && (*range)[0] > 0.0, "output_range");
+      part.state.output_range = static_cast<float>((*range)[0]);
+      part.state.output_quantile = static_cast<float>((*range)[1]);
+    }
     part.state.periphery_updates = whole(per_tile("periphery_updates", 1)[0], "periphery_updates");
     return part;
   }

@@ -15,10 +15,12 @@ LayerParameters without_periphery(LayerParameters layer) {
   return layer;
 }
 
-/// Ranges of activation quantizers are estimated on the network as it is, so that a layer depends on all others.
+/// Ranges of activation quantizers and output codes are estimated on the network as it is, and codes pass from layer to
+/// layer, so that a layer depends on all others.
 bool estimates_ranges(const std::vector<LayerParameters>& layers) {
   return std::any_of(layers.begin(), layers.end(), [](const LayerParameters& layer) {
-    return layer.analog && layer.rpu.act_quant_config && layer.rpu.act_quant_config->n_bits > 0;
+    return layer.analog &&
+           (layer.rpu.pre_post.fixed_point || (layer.rpu.act_quant_config && layer.rpu.act_quant_config->n_bits > 0));
   });
 }
 

@@ -61,6 +61,46 @@ std::vector<LayerWarning> layer_warnings(const std::string& layer, const LayerPa
                      "rpu_config.forward.out_bound, lower rpu_config.mapping.weight_scaling_omega, or repeat "
                      "such vectors (rpu_config.forward.bound_management: ITERATIVE)",
                      layer, percent(saturated), parameters.rpu.forward.out_bound)});
+  if (const double overflow = counts.sum_overflow_fraction(); overflow >= saturation_share)
+    warnings.push_back({LayerTrouble::overflowing_sums, layer, overflow,
+                        fmt::format("layer '{}': {} overflows of the fixed-point accumulator per output; raise "
+                                    "rpu_config.pre_post.fixed_point.accumulator.bits",
+                                    layer, percent(overflow))});
+  if (const double overflow = counts.output_overflow_fraction(); overflow >= saturation_share)
+    warnings.push_back({LayerTrouble::overflowing_outputs, layer, overflow,
+                        fmt::format("layer '{}': {} of its outputs are beyond their fixed-point code; calibrate again, "
+                                    "or raise rpu_config.pre_post.fixed_point.output.range",
+                                    layer, percent(overflow))});
+  return warnings;
+}
+
+std::vector<LayerWarning> scale_warnings(const std::vector<nn::LinearLayer>& layers, const ProgrammedChip& chip) {
+  std::vector<LayerWarning> warnings;
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    std::int64_t saturated = 0, columns = 0;
+    double accepted = 1.0;
+    std::string format;
+    for (std::size_t p = 0; p < chip.part_count(l); ++p) {
+      const tile::AnalogLayer& part = chip.layer(l, p);
+      if (!(part.output_step() > 0.0F)) continue;
+      const tile::ScaleFormat& scale = part.parameters().pre_post.fixed_point->scale;
+      if (scale.exact || part.parameters().pre_post.fixed_point->arithmetic == tile::PeripheryArithmetic::binary16)
+        continue;
+      accepted = scale.saturation_warning;
+      format = tile::format_of(scale).text();
+      for (std::int64_t t = 0; t < part.tile_count(); ++t) {
+        saturated += part.fixed_point_report(t).scale.saturated;
+        columns += part.place(t).outputs;
+      }
+    }
+    const double share = columns > 0 ? static_cast<double>(saturated) / static_cast<double>(columns) : 0.0;
+    if (share <= accepted) continue;
+    warnings.push_back({LayerTrouble::saturated_scales, layers[l].name, share,
+                        fmt::format("layer '{}': {} of its multipliers do not fit {}; give "
+                                    "rpu_config.pre_post.fixed_point.scale more integer_bits, an exponent, or a larger "
+                                    "output.range",
+                                    layers[l].name, percent(share), format)});
+  }
   return warnings;
 }
 

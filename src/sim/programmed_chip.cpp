@@ -35,7 +35,10 @@ auto with_layer_name(const std::string& name, Work&& work) {
     return work();
   } catch (const ConfigError& error) {
     std::vector<Problem> problems = error.problems();
-    for (Problem& problem : problems) problem.message += fmt::format(" (layer '{}')", name);
+    for (Problem& problem : problems) {
+      problem.message += fmt::format(" (layer '{}')", name);
+      if (problem.key.starts_with("pre_post.fixed_point.")) problem.key = "rpu_config." + problem.key;
+    }
     throw ConfigError(std::move(problems));
   } catch (const InputError& error) {
     throw InputError(fmt::format("layer '{}': {}", name, error.what()));
@@ -183,6 +186,44 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
     }
   }
   expect_calibrated_converters(without_range);
+  links_ = layer_links(executor.graph(), executor.layers(), layer_parameters(executor, resolve));
+  for (std::size_t l = 0; l < layers_.size(); ++l)
+    for (Part& part : layers_[l])
+      if (links_[l].fixed_point)
+        with_layer_name(part.name, [&] { part.layer.set_output_code(links_[l].fused_relu, links_[l].output_signed); });
+  connect_codes();
+}
+
+void ProgrammedChip::connect_codes() {
+  input_codes_.assign(layers_.size(), {});
+  if (needs_activation_ranges()) return;
+  for (std::vector<Part>& parts : layers_) {
+    float range = 0.0F;
+    for (const Part& part : parts) range = std::max(range, part.layer.state().output_range);
+    for (Part& part : parts)
+      if (part.layer.output_step() > 0.0F && range > 0.0F && part.layer.state().output_range != range)
+        part.layer.set_output_range(range);
+  }
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    InputCodes& codes = input_codes_[l];
+    codes.broken = links_[l].broken;
+    codes.sources = links_[l].sources;
+    if (!links_[l].fixed_point || !codes.broken.empty() || codes.sources.empty()) continue;
+    const auto step_of = [&](std::size_t source) { return layers_[source].front().layer.output_step(); };
+    const float step = step_of(codes.sources.front());
+    for (const std::size_t source : codes.sources)
+      if (step_of(source) != step)
+        codes.broken = fmt::format("{} meets codes of different steps ({:.4g} and {:.4g})", links_[l].meets_at,
+                                   static_cast<double>(step), static_cast<double>(step_of(source)));
+    if (!codes.broken.empty()) continue;
+    codes.chained = true;
+    for (Part& part : layers_[l])
+      for (std::int64_t t = 0; t < part.layer.tile_count(); ++t) {
+        const double range = static_cast<double>(part.layer.state().tiles[static_cast<std::size_t>(t)].input_range);
+        part.layer.set_input_range(
+            t, static_cast<float>(range * static_cast<double>(step) / part.layer.input_code_step(t)));
+      }
+  }
 }
 
 ProgrammedChip::~ProgrammedChip() = default;
@@ -285,8 +326,9 @@ class EstimatingOperator final : public nn::LinearOperator, private nn::TakesWei
   mutable std::int64_t rows_ = 0;
 };
 
-/// Whether the layer has an activation quantizer, and any of them has no range yet.
+/// Whether the layer has an activation quantizer or an output code, and any of them has no range yet.
 bool needs_activation_range(const tile::AnalogLayer& layer) {
+  if (layer.needs_output_range()) return true;
   const auto& quantizer = layer.parameters().act_quant_config;
   if (!quantizer || quantizer->n_bits <= 0) return false;
   const tile::LayerState& state = layer.state();
@@ -304,6 +346,10 @@ bool ProgrammedChip::needs_activation_ranges() const {
   return false;
 }
 
+bool ProgrammedChip::has_output_codes() const {
+  return std::ranges::any_of(links_, &LayerLink::fixed_point);
+}
+
 void ProgrammedChip::estimate_activation_ranges(const nn::Executor& executor, std::span<const Tensor> batches) {
   std::vector<std::unique_ptr<EstimatingOperator>> operators;
   nn::LinearOverrides overrides(layers_.size());
@@ -319,6 +365,7 @@ void ProgrammedChip::estimate_activation_ranges(const nn::Executor& executor, st
     executor.run(batch, {.first_sample = first, .parallel = Parallel{1}, .overrides = &overrides, .observer = {}});
     first += static_cast<std::uint64_t>(batch.dim(0));
   }
+  connect_codes();
 }
 
 const tile::AnalogLayer& ProgrammedChip::layer(std::size_t layer, std::size_t part) const {

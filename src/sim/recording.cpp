@@ -84,6 +84,14 @@ results::LayerPoint layer_point(const LayerResult& layer, const tile::IOParamete
     point.dac_effective_bits = effective_bits_or_missing(counts.dac_peak, parameters.inp_res, parameters.inp_bound);
     point.adc_effective_bits = effective_bits_or_missing(counts.adc_peak, parameters.out_res, parameters.out_bound);
   }
+  if (counts.fixed_point_outputs > 0) {
+    const auto bits = [](std::int64_t peak) { return tile::effective_bits(static_cast<double>(peak), 1.0); };
+    point.sum_overflow_fraction = counts.sum_overflow_fraction();
+    point.output_overflow_fraction = counts.output_overflow_fraction();
+    point.product_effective_bits = bits(counts.fixed_point.product_peak);
+    point.sum_effective_bits = bits(counts.fixed_point.sum_peak);
+    point.output_effective_bits = bits(counts.fixed_point.output_peak);
+  }
   return point;
 }
 
@@ -147,6 +155,14 @@ results::LayerHardware hardware_record(const AnalogNetwork& network, std::size_t
       tile.scale_codes = report.scale_codes;
       tile.scale_zero_point = report.scale_zero_point;
       if (!report.scale.empty()) tile.scale_sqnr_db = report.scale_sqnr_db;
+      if (part.output_step() > 0.0F) {
+        const tile::FixedPointReport fixed = part.fixed_point_report(t);
+        tile.fixed_point_codes = fixed.scale.mantissa;
+        tile.fixed_point_exponents = fixed.scale.exponent;
+        record.output_step = static_cast<double>(fixed.output_step);
+        record.saturated_scales += fixed.scale.saturated;
+        if (report.place.first_input == 0) append(record.fixed_point_bias, fixed.bias.code);
+      }
       record.tiles.push_back(std::move(tile));
     }
     const tile::BiasReport bias = part.bias_report();
@@ -264,6 +280,7 @@ void describe_run(results::Header& header, const EvaluationRequest& request, con
     layer.compensation = parameters.drift_compensation.has_value();
     layer.column_compensation = layer.compensation && std::holds_alternative<device::PerColumnDriftCompensation>(
                                                           *parameters.drift_compensation);
+    layer.fixed_point = parameters.analog && parameters.rpu.pre_post.fixed_point.has_value();
     layer.periphery_codes = parameters.analog && parameters.rpu.pre_post.periph_quant.n_bits > 0;
     if (parameters.analog) describe_crossbar(layer, source, parameters.rpu);
     header.layers.push_back(std::move(layer));

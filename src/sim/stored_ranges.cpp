@@ -97,6 +97,7 @@ class Fitting {
       fit_periphery(p);
       fit_activation_ranges(p);
       fit_converters(p);
+      fit_output_range(p);
     }
     if (!problems_.empty()) throw ConfigError(std::move(problems_));
     return changed_ ? std::make_shared<const LayerCalibration>(std::move(*changed_)) : stored_;
@@ -248,6 +249,18 @@ class Fitting {
           state.tiles[t].output_quantizer, [t](tile::LayerState & s) -> auto& { return s.tiles[t].output_quantizer; });
     fit(
         state.output_quantizer, [](tile::LayerState & s) -> auto& { return s.output_quantizer; });
+  }
+
+  // The range of the fixed-point periphery's output code knows the quantile that it is.
+  void fit_output_range(std::size_t p) {
+    const auto& fixed = rpu_.pre_post.fixed_point;
+    const tile::LayerState& state = stored_->parts[p].state;
+    if (!fixed || fixed->output.range || !(state.output_range > 0.0F)) return;
+    if (state.output_quantile != static_cast<float>(fixed->output.quantile))
+      problem("pre_post.fixed_point.output.quantile",
+              fmt::format("the stored range of its output is the quantile {} of the magnitudes, the configuration asks "
+                          "for {}; {} calibrate again",
+                          static_cast<double>(state.output_quantile), fixed->output.quantile, way_out));
   }
 
   const std::shared_ptr<const LayerCalibration>& stored_;

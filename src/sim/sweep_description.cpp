@@ -50,6 +50,7 @@ void join(results::Header& header, const results::Header& point, const std::stri
     whole.analog |= part.analog;
     whole.record_output |= part.record_output;
     whole.periphery_codes |= part.periphery_codes;
+    whole.fixed_point |= part.fixed_point;
     whole.devices |= part.devices;
     whole.compensation |= part.compensation;
     whole.column_compensation |= part.column_compensation;

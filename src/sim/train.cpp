@@ -17,6 +17,7 @@
 #include "tessera/nn/training.hpp"
 #include "tessera/sim/analog_network.hpp"
 #include "tessera/sim/evaluate.hpp"
+#include "tessera/sim/integer_chain.hpp"
 #include "tessera/sim/layer_calibration.hpp"
 #include "tessera/sim/quantized_network.hpp"
 
@@ -124,15 +125,19 @@ class Trainer {
     const LayerResolver resolve = with_calibration(request_.resolve, known);
     analog_.resize(layers.size());
     forced_.assign(layers.size(), false);
+    std::vector<LayerParameters> all;
+    for (const nn::LinearLayer& layer : layers)
+      all.push_back(resolve(layer.name, graph.nodes[static_cast<std::size_t>(layer.node)].op));
+    const std::vector<LayerLink> links = layer_links(network_->graph(), layers, all);
     for (std::size_t l = 0; l < layers.size(); ++l) {
-      const std::string& op = graph.nodes[static_cast<std::size_t>(layers[l].node)].op;
-      const LayerParameters parameters = resolve(layers[l].name, op);
+      const LayerParameters& parameters = all[l];
       if (!parameters.analog) continue;
       forced_[l] = parameters.calibration && parameters.calibration->forced;
       for (std::size_t p = 0; p < layers[l].parts.size(); ++p) {
         const nn::LinearPart& part = layers[l].parts[p];
         const random::Address address = part_address(request_.seed, l, p, training_repeat);
         tile::LearningLayer learning(parameters.rpu, part.weight.view(), part.bias, address);
+        if (links[l].fixed_point) learning.set_output_code(links[l].fused_relu, links[l].output_signed);
         if (parameters.calibration) learning.set_state(parameters.calibration->parts.at(p).state);
         auto trainable =
             std::make_shared<AnalogTrainable>(layers[l].part_name(p), std::move(learning), learn_ranges_from());

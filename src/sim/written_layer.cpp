@@ -35,6 +35,9 @@ tile::AnalogLayer written_layer(const tile::AnalogLayer& layer, ConstMatrixView 
   }
   state.output_quantizer = known.output_quantizer;
   state.converters = known.converters;
+  state.output_range = known.output_range;
+  state.output_quantile = known.output_quantile;
+  result.set_output_code(layer.fused_relu(), layer.output_signed());
   result.set_state(state);
   if (device == nullptr) return result;
   chip.seed = seed_of(layer.address(), written);

@@ -233,6 +233,9 @@ RunConfig read_run_config(const Node& root, Report* report) {
   check_quantization(root, config, used);
   if (config.spiking) config::detail::run_check(root, {}, used, [&] { sim::validate(*config.spiking); });
   used.throw_if_any();
+  // Scale and bias of a fixed-point periphery take batch normalization over.
+  if (const auto& fixed = config.rpu_config.tile.pre_post.fixed_point; fixed && fixed->fold_batch_normalization)
+    config.model.fold_batchnorm = true;
   report_ineffective_keys(root, config, used);
   if (config.name.empty()) config.name = std::filesystem::path(root.position.file()).stem().string();
   return config;

@@ -29,6 +29,12 @@ bool is_resolution(const std::string& key) {
   return key.ends_with("inp_res") || key.ends_with("out_res");
 }
 
+/// Widths of the fixed-point periphery, by the sections that hold them.
+bool is_fixed_point_width(const std::string& section, const std::string& key) {
+  if (section == "ScaleFormat" || section == "BiasFormat") return key == "fraction_bits";
+  return (section == "AccumulatorFormat" || section == "OutputFormat") && key == "bits";
+}
+
 /// Every key of rpu_config that is a bit width or a resolution.
 void add_keys(const config::TypeInfo& info, const std::string& path, std::vector<std::string>& keys) {
   for (const config::KeyInfo& key : info.keys) {
@@ -37,7 +43,8 @@ void add_keys(const config::TypeInfo& info, const std::string& path, std::vector
     using Kind = config::TypeInfo::Kind;
     const bool of_crossbar = name.starts_with(prefix + "crossbar.") && key.name.ends_with("bits");
     if ((key.type->kind == Kind::integer || key.type->kind == Kind::real) &&
-        (key.name == "n_bits" || key.name == "inp_res" || key.name == "out_res" || of_crossbar))
+        (key.name == "n_bits" || key.name == "inp_res" || key.name == "out_res" || of_crossbar ||
+         is_fixed_point_width(info.name, key.name)))
       keys.push_back(name);
     else if (key.type->kind == Kind::section)
       add_keys(*key.type, name + ".", keys);
@@ -130,8 +137,9 @@ SearchKey read_key(const Node& node, const SearchSection& section, std::size_t i
       rung.bits = bits_of(key.key, rung.value);
     } else {
       // One bit is no level at all (2^1 - 2), and one sign of a symmetric quantizer has no step.
-      rung.bits =
-          read_value(item, value_key, config::integer<int>(config::Range::between(is_resolution(key.key) ? 2 : 1, 24)));
+      const double most = key.key.ends_with("accumulator.bits") ? 62 : 24;
+      rung.bits = read_value(item, value_key,
+                             config::integer<int>(config::Range::between(is_resolution(key.key) ? 2 : 1, most)));
       rung.value = value_with(key.key, rung.bits);
     }
     key.rungs.push_back(rung);

@@ -214,7 +214,9 @@ Type<tile::PrePostProcessingParameter> pre_post_parameter() {
   using P = tile::PrePostProcessingParameter;
   return Section<P>("PrePostProcessingParameter", "Digital processing in front of and behind a tile.")
       .field("input_range", &P::input_range, input_range_parameter())
-      .field("periph_quant", &P::periph_quant, periphery_quantization_parameter());
+      .field("periph_quant", &P::periph_quant, periphery_quantization_parameter())
+      .field("fixed_point", &P::fixed_point, config::optional(fixed_point_parameter()),
+             {.help = "the periphery in integers; null: scales and sums in float32"});
 }
 
 Type<tile::ActivationQuantConfig> activation_quant_config() {

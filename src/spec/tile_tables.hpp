@@ -9,6 +9,7 @@ config::Type<tile::IOParameters> io_parameters();
 config::Type<tile::MappingParameter> mapping_parameter();
 config::Type<tile::PrePostProcessingParameter> pre_post_parameter();
 config::Type<tile::ActivationQuantConfig> activation_quant_config();
+config::Type<tile::FixedPointParameter> fixed_point_parameter();
 // What only training uses (learning_tables.cpp).
 config::Type<tile::WeightModifierParameter> weight_modifier_parameter();
 config::Type<tile::WeightClipParameter> weight_clip_parameter();

@@ -146,10 +146,15 @@ void AnalogLayer::periphery(ConstMatrixView v, MatrixView y, Parallel parallel) 
   require<InputError>(v.cols == product_columns() && y.cols == layer.outputs && v.rows == y.rows,
                       "the periphery of an analog layer of {} outputs cannot take {}x{} products to {}x{}",
                       layer.outputs, v.rows, v.cols, y.rows, y.cols);
+  const auto& fixed = layer.parameters.pre_post.fixed_point;
+  require<InputError>(!fixed || (fixed->product.rounding != FixedPointRounding::stochastic &&
+                                 fixed->output.rounding != FixedPointRounding::stochastic),
+                      "stochastic rounding of the fixed-point periphery is addressed by vector: use forward()");
   if (v.rows == 0) return;
   for_each_block(layer, v.rows, parallel, nullptr,
                  [&](std::int64_t part, std::int64_t first, std::int64_t count, LayerStatistics*, BlockMemory& memory) {
-                   layer.periphery_block(part, v.rows_from(first, count), y.rows_from(first, count), memory.partial);
+                   layer.periphery_block(part, v.rows_from(first, count), y.rows_from(first, count), memory.scratch,
+                                         memory.partial);
                  });
 }
 
@@ -318,6 +323,7 @@ void AnalogLayer::set_alpha(std::int64_t t, std::span<const float> alpha) {
   LayerTile& tile = impl_->tile(t);
   tile.alpha = checked_factor(alpha, tile.place.outputs, "drift compensation");
   if (tile.alpha.size() == 1) tile.alpha.assign(static_cast<std::size_t>(tile.place.outputs), alpha[0]);
+  if (impl_->fixed_point) impl_->refresh_fixed_point(t);
 }
 
 void AnalogLayer::set_input_range(std::int64_t t, float range) {
@@ -374,6 +380,7 @@ void AnalogLayer::set_state(const LayerState& state) {
   if (impl_->output_quantizer && !state.output_quantizer.delta.empty())
     impl_->output_quantizer->set_quantizer_state(state.output_quantizer);
   impl_->refresh_bias();
+  impl_->refresh_fixed_point();
 }
 
 std::int64_t AnalogLayer::bytes() const {

@@ -146,8 +146,11 @@ AnalogLayer::Impl::Impl(const RpuParameters& given, ConstMatrixView weight, std:
       s.output_scale.assign(rpu.mapping.out_scaling_columnwise ? static_cast<std::size_t>(place.outputs) : 1, 1.0F);
     state.tiles.push_back(std::move(s));
   }
+  output_code.is_signed =
+      rpu.pre_post.fixed_point && rpu.pre_post.fixed_point->output.is_signed != Signedness::is_unsigned;
   for (std::int64_t t = 0; t < static_cast<std::int64_t>(tiles.size()); ++t) refresh(t);
   refresh_bias();
+  refresh_fixed_point();
 }
 
 LayerTile& AnalogLayer::Impl::tile(std::int64_t t) {
@@ -181,10 +184,12 @@ void AnalogLayer::Impl::refresh(std::int64_t t) {
     if (!all_ones(s.output_scale)) tile.late_scale = spread(s.output_scale, n);
   }
   if (all_ones(tile.scale)) tile.scale.clear();
+  if (fixed_point) refresh_fixed_point(t);
 }
 
 void AnalogLayer::Impl::refresh_bias() {
   quantized_bias = {};
+  if (fixed_point) refresh_fixed_point_bias();
   if (bias.empty() || !quantized_periphery() || !parameters.pre_post.periph_quant.bias) return;
   const auto quantizer = periphery_quantizer(parameters.pre_post.periph_quant, bias, state.bias_quantizer, "bias");
   quantized_bias = quantize_periphery(quantizer, bias);
@@ -242,6 +247,7 @@ void AnalogLayer::Impl::run_block(std::int64_t output_part, ConstMatrixView x, M
                                   AlignedVector<float>& partial) const {
   const TilePlace& place = tiles[static_cast<std::size_t>(output_part)].place;
   const MatrixView part = y.cols_from(place.first_output, place.outputs);
+  if (has_fixed_point()) return fixed_point_block(output_part, x, part, call, first_vector, statistics, scratch);
   for (std::int64_t i = 0; i < input_parts; ++i) {
     const std::int64_t t = i * output_parts + output_part;
     const LayerTile& tile = tiles[static_cast<std::size_t>(t)];
@@ -314,9 +320,15 @@ void scale_and_add(ConstMatrixView v, MatrixView y, std::span<const float> scale
 
 // The steps of run_block behind the product, in the same order, each rounded alike.
 void AnalogLayer::Impl::periphery_block(std::int64_t output_part, ConstMatrixView v, MatrixView y,
-                                        AlignedVector<float>& partial) const {
+                                        ProductScratch& scratch, AlignedVector<float>& partial) const {
   const TilePlace& place = tiles[static_cast<std::size_t>(output_part)].place;
   const MatrixView part = y.cols_from(place.first_output, place.outputs);
+  if (has_fixed_point()) {
+    for (std::int64_t i = 0; i < input_parts; ++i)
+      fixed_point_pass(output_part, i, v.cols_from(first_column(i * output_parts + output_part), place.outputs), part,
+                       0, 0, nullptr, scratch);
+    return;
+  }
   if (const LayerTile& only = tiles[static_cast<std::size_t>(output_part)];
       input_parts == 1 && !bias.empty() && !only.needs_late_steps(true) && !(array() && output_quantizer)) {
     const auto terms =

@@ -5,6 +5,7 @@
 #include "tessera/quant/quantization_manager.hpp"
 #include "tessera/tile/analog_layer.hpp"
 #include "tile/analog_product.hpp"
+#include "tile/fixed_point_periphery.hpp"
 #include "tile/periphery.hpp"
 
 /// Private: what an AnalogLayer holds.
@@ -44,6 +45,8 @@ struct AnalogLayer::Impl {
   std::vector<LayerTile> tiles;                                // input part by input part
   std::optional<quant::QuantizationManager> output_quantizer;  // of the sum over several tiles
   LayerState state;
+  OutputCode output_code;
+  std::optional<FixedPointPeriphery> fixed_point;  // once the output's range is known
 
   Impl() = default;
   Impl(const RpuParameters& rpu, ConstMatrixView weight, std::span<const float> layer_bias, random::Address where,
@@ -60,6 +63,24 @@ struct AnalogLayer::Impl {
   /// Recomputes what a tile, or the bias, derives from the state.
   void refresh(std::int64_t t);
   void refresh_bias();
+  /// The fixed-point periphery's integers: all, after the range of its output changed, or one tile's.
+  void refresh_fixed_point();
+  void refresh_fixed_point(std::int64_t t);
+  void refresh_fixed_point_bias();
+  bool has_fixed_point() const { return parameters.pre_post.fixed_point.has_value(); }
+  /// ConfigError without a range of the output.
+  const FixedPointPeriphery& ready_fixed_point() const;
+  /// Codes of the tiles of an output part to outputs; `v` by tile: views of products before any scale.
+  void fixed_point_pass(std::int64_t output_part, std::int64_t k, ConstMatrixView v, MatrixView y,
+                        std::uint64_t first_vector, std::uint32_t event, LayerStatistics* statistics,
+                        ProductScratch& scratch) const;
+  /// run_block() of a layer with a fixed-point periphery; `y`: the output part.
+  void fixed_point_block(std::int64_t output_part, ConstMatrixView x, MatrixView y, const ForwardCall& call,
+                         std::uint64_t first_vector, LayerStatistics* statistics, ProductScratch& scratch) const;
+  /// Takes the range of the output from the magnitudes of a batch, if it comes from data: the larger of it and before,
+  /// or a running average.
+  void observe_output_range(ConstMatrixView y, bool average);
+  void fixed_point_training(const AnalogLayer& self, ConstMatrixView x, MatrixView y, const ForwardCall& call);
 
   void check_call(ConstMatrixView x, MatrixView y, const ForwardCall& call) const;
   /// One task: block of vectors, one output part, all input parts in order.
@@ -69,7 +90,10 @@ struct AnalogLayer::Impl {
   /// The same in two halves: the products of an output part's tiles, each in its columns of v, and what follows them.
   void product_block(std::int64_t output_part, ConstMatrixView x, MatrixView v, const ForwardCall& call,
                      std::uint64_t first_vector, LayerStatistics* statistics, ProductScratch& scratch) const;
-  void periphery_block(std::int64_t output_part, ConstMatrixView v, MatrixView y, AlignedVector<float>& partial) const;
+  void periphery_block(std::int64_t output_part, ConstMatrixView v, MatrixView y, ProductScratch& scratch,
+                       AlignedVector<float>& partial) const;
+  /// The same with scales and bias in float32, without alpha.
+  void float_periphery(ConstMatrixView v, MatrixView y) const;
   /// Drive of the line of tile t's analog bias: 1, behind an input range 1 / r; 0 without an analog bias.
   float bias_line(std::int64_t t) const;
   /// Where the product of tile t starts in v.

@@ -258,6 +258,10 @@ AnalogLayer LearningLayer::analog_layer() const {
   return copy;
 }
 
+void LearningLayer::set_output_code(bool relu, bool is_signed) {
+  impl_->layer.set_output_code(relu, is_signed);
+}
+
 void LearningLayer::set_state(const LayerState& state) {
   impl_->layer.set_state(state);
   for (std::size_t t = 0; t < impl_->tiles.size(); ++t) {

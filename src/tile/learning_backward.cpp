@@ -1,6 +1,7 @@
 #include "tile/learning_backward.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "tile/blocks.hpp"
 
@@ -11,6 +12,25 @@ namespace tessera::tile {
 namespace {
 
 constexpr std::int64_t block_vectors = 4096;
+
+// Straight through the integers of a fixed-point periphery: no gradient where the output is beyond its codes or a fused
+// ReLU gives 0.
+void clip_gradient(const FixedPointPeriphery& periphery, ConstMatrixView sum, MatrixView g) {
+  const kernels::FixedPointDatapath& path = periphery.datapath;
+  float low = -std::numeric_limits<float>::infinity(), high = -low;
+  if (path.output_bits > 0 && !periphery.parameters.output.exact) {
+    const kernels::CodeRange codes = kernels::code_range(path.output_bits, path.output_signed);
+    low = (static_cast<float>(codes.low) - 0.5F) * periphery.step;
+    high = (static_cast<float>(codes.high) + 0.5F) * periphery.step;
+  }
+  if (path.relu) low = std::max(low, 0.0F);
+  for (std::int64_t r = 0; r < g.rows; ++r) {
+    const float* value = sum.row(r);
+    float* gradient = g.row(r);
+    for (std::int64_t i = 0; i < g.cols; ++i)
+      if (value[i] < low || value[i] > high) gradient[i] = 0.0F;
+  }
+}
 
 }  // namespace
 
@@ -64,7 +84,7 @@ void LearningLayer::Impl::begin_sums() {
 // Whether the gradient needs the tile's outputs: for its scale, or to know what a quantizer behind it did.
 bool LearningLayer::Impl::needs_outputs(std::int64_t t) const {
   const LayerTile& tile = analog().tiles[static_cast<std::size_t>(t)];
-  if (tile.output_quantizer || analog().output_quantizer) return true;
+  if (tile.output_quantizer || analog().output_quantizer || analog().fixed_point) return true;
   if (!analog().state.tiles[static_cast<std::size_t>(t)].output_scale.empty()) return true;
   if (!tile.quantized.values.empty()) return true;  // its range, and the ranges behind the scale
   return rpu().pre_post.input_range.enable && exact() && !tile.product.perfect();
@@ -103,7 +123,7 @@ Matrix LearningLayer::Impl::output_gradient(const BlockCall& call) {
   Matrix g(call.dy);
   AnalogLayer::Impl& a = analog();
   std::optional<quant::QuantizationManager>& last = a.array() ? a.output_quantizer : a.tiles[0].output_quantizer;
-  if (last) {
+  if (last || a.fixed_point) {
     Matrix sum(g.rows(), g.cols());
     for (std::int64_t t = 0; t < tile_count(); ++t) {
       const LayerTile& from = a.tiles[static_cast<std::size_t>(t)];
@@ -117,7 +137,10 @@ Matrix LearningLayer::Impl::output_gradient(const BlockCall& call) {
         }
     }
     if (!a.bias.empty()) add_columns(sum.view(), a.bias_in_use());
-    quantizer_backward(*last, a.array() ? output_range : tiles[0].output_range, sum.view(), g.view());
+    if (a.fixed_point)
+      clip_gradient(*a.fixed_point, sum.view(), g.view());
+    else
+      quantizer_backward(*last, a.array() ? output_range : tiles[0].output_range, sum.view(), g.view());
   }
   return g;
 }

@@ -113,6 +113,31 @@ void note_mapping(Notes& notes, const MappingParameter& m) {
                "digital_bias is true");
 }
 
+void note_fixed_point(Notes& notes, const RpuParameters& p) {
+  if (!p.pre_post.fixed_point) return;
+  const FixedPointParameter& f = *p.pre_post.fixed_point;
+  const FixedPointParameter d{};
+  const std::string key = "pre_post.fixed_point.";
+  const auto unless = [&](bool effective, const char* name, auto value, auto default_value, const char* why) {
+    notes.unless(effective, (key + name).c_str(), value, default_value, why);
+  };
+  unless(f.scale.exponent != ScaleExponent::none, "scale.exponent_bits", f.scale.exponent_bits, d.scale.exponent_bits,
+         "scale.exponent is none");
+  unless(!f.recompute_on_drift, "alpha.integer_bits", f.alpha.integer_bits, d.alpha.integer_bits,
+         "recompute_on_drift is true: the factor is part of the scale");
+  unless(!f.recompute_on_drift, "alpha.fraction_bits", f.alpha.fraction_bits, d.alpha.fraction_bits,
+         "recompute_on_drift is true: the factor is part of the scale");
+  unless(!f.output.range, "output.quantile", f.output.quantile, d.output.quantile, "output.range is a number");
+  if (f.arithmetic != PeripheryArithmetic::binary16) return;
+  const char* half = "arithmetic is binary16: scale, bias and sums have no widths of their own";
+  unless(false, "scale.fraction_bits", f.scale.fraction_bits, d.scale.fraction_bits, half);
+  unless(false, "scale.integer_bits", f.scale.integer_bits, d.scale.integer_bits, half);
+  unless(false, "bias.fraction_bits", f.bias.fraction_bits, d.bias.fraction_bits, half);
+  unless(false, "bias.integer_bits", f.bias.integer_bits, d.bias.integer_bits, half);
+  unless(false, "accumulator.bits", f.accumulator.bits, d.accumulator.bits, half);
+  unless(false, "product.cut", f.product.cut, d.product.cut, half);
+}
+
 void note_periphery(Notes& notes, const RpuParameters& p) {
   const InputRangeParameter& range = p.pre_post.input_range;
   notes.unless(range.enable, "pre_post.input_range.init_value", range.init_value,
@@ -164,6 +189,7 @@ std::vector<ParameterNote> notes(const RpuParameters& parameters) {
   }
   note_mapping(notes, parameters.mapping);
   note_periphery(notes, parameters);
+  note_fixed_point(notes, parameters);
   return notes.take();
 }
 

@@ -4,6 +4,7 @@
 
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/converter.hpp"
+#include "tessera/kernels/fixed_point.hpp"
 #include "tessera/random/stream.hpp"
 #include "tessera/tile/engine.hpp"
 #include "tessera/tile/frozen.hpp"
@@ -52,6 +53,10 @@ struct ProductScratch {
   AlignedVector<float> result;    // of repeated vectors
   AlignedVector<float> draws;     // noise of the DAC, then of the ADC
   AlignedVector<float> dither;
+  AlignedVector<std::int32_t> narrow_sums;  // of the fixed-point periphery, over tiles
+  AlignedVector<std::int64_t> wide_sums;
+  AlignedVector<double> real_sums;
+  std::vector<kernels::FixedPointWords> words;
   std::vector<float> largest;  // per vector of the block
   std::vector<float> a;        // noise-management scale
   std::vector<float> g;        // bound-management reduction

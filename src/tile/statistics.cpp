@@ -33,6 +33,8 @@ LayerStatistics& LayerStatistics::operator+=(const LayerStatistics& other) {
   activity = activity || other.activity;
   dac_code_sum += other.dac_code_sum;
   dac_bit_sum += other.dac_bit_sum;
+  fixed_point_outputs += other.fixed_point_outputs;
+  fixed_point += other.fixed_point;
   dac_peak = std::max(dac_peak, other.dac_peak);
   adc_peak = std::max(adc_peak, other.adc_peak);
   line_clipped += other.line_clipped;
@@ -49,6 +51,12 @@ double LayerStatistics::dac_clip_fraction() const {
 }
 double LayerStatistics::adc_saturation_fraction() const {
   return fraction(adc_saturated, adc_conversions);
+}
+double LayerStatistics::sum_overflow_fraction() const {
+  return fraction(fixed_point.sums_overflowed, fixed_point_outputs);
+}
+double LayerStatistics::output_overflow_fraction() const {
+  return fraction(fixed_point.outputs_overflowed, fixed_point_outputs);
 }
 double LayerStatistics::mean_bound_management_rounds() const {
   return fraction(bound_management_rounds, tile_vectors);

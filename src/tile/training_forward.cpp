@@ -96,6 +96,7 @@ void AnalogLayer::forward_training(ConstMatrixView x, MatrixView y, const Forwar
   layer.observe_periphery();
   for (std::int64_t t = 0; t < tile_count(); ++t) layer.refresh(t);
   layer.refresh_bias();
+  if (layer.has_fixed_point()) return layer.fixed_point_training(*this, x, y, call);
   const bool compensated =
       std::any_of(layer.tiles.begin(), layer.tiles.end(), [](const LayerTile& tile) { return !tile.alpha.empty(); });
   if (!compensated && !layer.output_quantizer && !layer.tiles[0].output_quantizer) return forward(x, y, call);
@@ -141,6 +142,7 @@ void AnalogLayer::estimate_activation_ranges(std::span<const MatrixView> parts, 
   }
   if (!layer.bias.empty()) add_columns(y, layer.bias_in_use());
   auto& manager = layer.array() ? layer.output_quantizer : layer.tiles[0].output_quantizer;
+  if (layer.has_fixed_point()) layer.observe_output_range(y, false);
   observe(manager, y, layer.array() ? layer.state.output_quantizer : layer.state.tiles[0].output_quantizer);
   if (manager) quantize_rows(*manager, y);
 }

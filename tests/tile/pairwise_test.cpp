@@ -41,6 +41,12 @@ std::vector<Option> options() {
     p.act_quant_config = ActivationQuantConfig{
         .n_bits = 3, .range_estimator = RangeEstimator::MSE, .num_candidates = 8, .golden_section = false};
   });
+  add("fixed_point=1", [](RpuParameters& p) {
+    p.forward.noise_management = NoiseManagementType::NONE;
+    p.pre_post.fixed_point.emplace();
+    p.pre_post.fixed_point->scale.integer_bits = 4;
+    p.pre_post.fixed_point->scale.is_signed = true;
+  });
   return all;
 }
 
@@ -95,7 +101,11 @@ TEST(Pairwise, EveryPairWorksOrIsRefusedWithAReason) {
     EXPECT_TRUE(has("forward.bound_management=3") ||                                     // SHIFT
                 ((has(split) || has(bits)) && (has("forward.inp_bound=-1") || has("forward.inp_res=-1"))) ||
                 (has(split) && (has("split_mode_bit_shift=4") || has("forward.inp_res=14"))) ||
-                (has("manage_output_clipping") && has("input_range.enable")) || has("periph_quant.n_bits=1"))
+                (has("manage_output_clipping") && has("input_range.enable")) || has("periph_quant.n_bits=1") ||
+                // No codes to multiply, codes that are no integers, too large ones, or two quantizers of one thing.
+                (has("fixed_point=1") && (has("forward.out_res=") || has("forward.out_bound=0") || has("is_perfect") ||
+                                          has(mode + "0") || has(split) || has(bits) || has("bound_management=2") ||
+                                          has("periph_quant.n_bits") || has("act_quant"))))
         << pair;
   }
   EXPECT_GT(worked, 1500);
@@ -113,6 +123,7 @@ TEST(Pairwise, NoOptionDependsOnTheThreadCount) {
     p.forward.out_bound = 1.5;
     option.set(p);
     if (p.forward.bound_management == BoundManagementType::SHIFT || p.act_quant_config) continue;
+    if (p.pre_post.fixed_point) p.pre_post.fixed_point->output.range = 4.0;
     const AnalogLayer layer(p, w.view(), {}, {.seed = 3});
     const Matrix one = testing::run(layer, x);
     for (const int threads : {2, 3}) {

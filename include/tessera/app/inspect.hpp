@@ -34,6 +34,21 @@ LayerSize layer_size(const nn::Executor& executor, std::size_t layer,
 /// By layer, as a configuration has them.
 std::vector<LayerSize> layer_sizes(const Setup& setup);
 
+/// One layer with a fixed-point periphery, in words.
+struct FixedPointFormats {
+  std::string layer;
+  std::string scale;         ///< "Q(u,1,7)", with "e per column" where there is an exponent
+  std::string bias;          ///< "Q(s,7,1)"
+  std::string accumulator;   ///< "24 bits, F = 7"
+  std::string output;        ///< "s8, ReLU"
+  double output_step = 0.0;  ///< 0: its range is not known before data has been seen
+  bool chained = false;      ///< its inputs are codes of layers in front, unconverted
+  std::string input;         ///< of which layers; or why not
+};
+
+/// Of a configuration: the layers that have one, in their order. Nothing is programmed.
+std::vector<FixedPointFormats> fixed_point_formats(const Setup& setup);
+
 /// What is in a model file.
 struct ModelInspection {
   nn::Executor executor;

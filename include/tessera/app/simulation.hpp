@@ -7,6 +7,7 @@
 #include "tessera/app/cost.hpp"
 #include "tessera/app/diagnosis.hpp"
 #include "tessera/app/execution.hpp"
+#include "tessera/app/export.hpp"
 #include "tessera/app/run.hpp"
 #include "tessera/app/search.hpp"
 #include "tessera/app/setup.hpp"
@@ -62,6 +63,8 @@ class Simulation {
   /// `tessera cost`: energy, latency and area with assumed activity; a configuration without `cost:` is counted with the
   /// default hardware.
   CostEstimate estimate_cost(const CostOptions& options = {}, const Execution& execution = {}) const;
+  /// `tessera export --codes`: what the fixed-point periphery stores, and golden vectors of the first samples.
+  CodeExport export_codes(const CodeExportOptions& options, const Execution& execution = {}) const;
   /// `tessera train`: the `training:` section.
   TrainingResult train(const TrainingOptions& options = {}, const Execution& execution = {}) const;
 

@@ -13,6 +13,7 @@ namespace tessera::io {
 void write_npy(const std::string& path, const Shape& shape, std::span<const float> values);
 void write_npy(const std::string& path, const Shape& shape, std::span<const std::uint8_t> values);
 void write_npy(const std::string& path, const Shape& shape, std::span<const std::int32_t> values);
+void write_npy(const std::string& path, const Shape& shape, std::span<const std::int64_t> values);
 void write_npy(const std::string& path, const Tensor& tensor);
 
 /// A whole array as float32 (integers and float64 are rounded), of any type that the data sets read. InputError as for

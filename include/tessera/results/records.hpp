@@ -40,6 +40,7 @@ struct LayerHeader {
   Shape output_shape = {};           ///< of one sample
   bool record_output = false;        ///< store the output of every sample
   bool periphery_codes = false;      ///< its periphery is quantized
+  bool fixed_point = false;          ///< its periphery computes with integers
   bool devices = false;              ///< it has a noise model: chips are programmed and followed over time
   bool compensation = false;         ///< drift compensation gives every tile a factor
   bool column_compensation = false;  ///< ... and every output of a tile its own
@@ -157,7 +158,12 @@ struct LayerPoint {
   double bound_management_failed_fraction = missing;
   double dac_effective_bits = missing;
   double adc_effective_bits = missing;
-  std::vector<SliceCounts> slices = {};  ///< of crossbars, least significant weight slice first
+  std::vector<SliceCounts> slices = {};    ///< of crossbars, least significant weight slice first
+  double sum_overflow_fraction = missing;  ///< these five of a fixed-point periphery
+  double output_overflow_fraction = missing;
+  double product_effective_bits = missing;
+  double sum_effective_bits = missing;
+  double output_effective_bits = missing;
 
   bool operator==(const LayerPoint&) const = default;
 };
@@ -232,7 +238,9 @@ struct TileHardware {
   std::vector<float> scale_step = {};
   std::vector<std::int32_t> scale_codes = {};
   std::int32_t scale_zero_point = 0;
-  double scale_sqnr_db = missing;  ///< cost of quantizing the scale alone
+  double scale_sqnr_db = missing;                        ///< cost of quantizing the scale alone
+  std::vector<std::int64_t> fixed_point_codes = {};      ///< stored multipliers; empty: no fixed-point periphery
+  std::vector<std::int32_t> fixed_point_exponents = {};  ///< of them
 };
 
 /// The tiles of one layer and its bias.
@@ -253,6 +261,9 @@ struct LayerHardware {
   double ir_drop_db = missing;  ///< weights to what the wires alone make of them
   std::int64_t map_outputs = 0, map_inputs = 0;
   std::vector<float> ir_drop_map = {};  ///< [map_outputs, map_inputs]: lost over carried current, by place in an array
+  std::vector<std::int64_t> fixed_point_bias = {};  ///< stored bias; empty: none
+  double output_step = missing;                     ///< of the fixed-point output code
+  std::int64_t saturated_scales = 0;                ///< multipliers that did not fit their format
 };
 
 /// Bins of conductance histograms over [0, g_max]; what lies beyond an end counts in the end bin.

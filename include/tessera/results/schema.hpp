@@ -65,6 +65,8 @@ enum class Presence {
   stopped,
   hardware,
   periphery,
+  fixed_point,
+  fixed_point_counts,
   devices,
   device_statistics,
   compensation,

@@ -8,6 +8,7 @@
 
 #include "tessera/device/life_cycle.hpp"
 #include "tessera/nn/executor.hpp"
+#include "tessera/sim/integer_chain.hpp"
 #include "tessera/sim/run_parameters.hpp"
 #include "tessera/tile/analog_layer.hpp"
 
@@ -99,14 +100,27 @@ class ProgrammedChip {
   AnalogNetwork at(std::optional<double> time_s, std::uint32_t read, Parallel parallel,
                    std::span<const AnalogNetwork* const> like) const;
 
-  /// Whether any layer has an activation quantizer (act_quant_config) without a range, which must be estimated before
-  /// use.
+  /// Whether any layer has an activation quantizer (act_quant_config) or a fixed-point output code without a range,
+  /// which must be estimated before use.
   bool needs_activation_ranges() const;
+  /// Whether any layer has a fixed-point periphery.
+  bool has_output_codes() const;
   /// Estimates those ranges (quantization reference C.6): the network runs over the batches in float32 but for the
   /// layers in question, on one thread, so that the order of the vectors is fixed. An estimator sees each batch once,
   /// as one tensor: all positions of all images of a convolution, all matrices of a product of two activations; a
   /// recurrent layer, one time step at a time. Input ranges and periphery are used as they are.
   void estimate_activation_ranges(const nn::Executor& executor, std::span<const Tensor> batches);
+
+  /// Whether the codes at the input of a layer are those of the layers in front, unconverted: pre_post.fixed_point.chain
+  /// has set its input ranges. Else `broken` says why not (empty where no fixed-point periphery is).
+  struct InputCodes {
+    bool chained = false;
+    std::vector<std::size_t> sources;  ///< layers whose codes they are
+    std::string broken;
+  };
+  const InputCodes& input_codes(std::size_t layer) const { return input_codes_[layer]; }
+  /// The layer with its surroundings, whether ranges are known or not.
+  const LayerLink& link(std::size_t layer) const { return links_[layer]; }
 
   /// The tiles of a layer's part as they were programmed.
   const tile::AnalogLayer& layer(std::size_t layer, std::size_t part) const;
@@ -126,7 +140,11 @@ class ProgrammedChip {
  private:
   struct Devices;
   struct Part;
+  /// One step for all parts of a layer, then the input ranges of the layers behind, once all ranges are known.
+  void connect_codes();
   std::vector<std::vector<Part>> layers_;
+  std::vector<LayerLink> links_;
+  std::vector<InputCodes> input_codes_;
 };
 
 }  // namespace tessera::sim

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "tessera/sim/analog_network.hpp"
 #include "tessera/sim/run_parameters.hpp"
 #include "tessera/tile/statistics.hpp"
 
@@ -19,7 +20,14 @@ inline constexpr double saturation_share = 0.1;           ///< of the ADC conver
 /// Samples that are counted where statistics are off: the first ones, on the first chip at the first time.
 inline constexpr std::int64_t watched_samples = 64;
 
-enum class LayerTrouble { initial_range, clipped_inputs, saturated_outputs };
+enum class LayerTrouble {
+  initial_range,
+  clipped_inputs,
+  saturated_outputs,
+  overflowing_sums,     ///< of a fixed-point periphery, from saturation_share on
+  overflowing_outputs,  ///< likewise
+  saturated_scales      ///< more than scale.saturation_warning says
+};
 
 struct LayerWarning {
   LayerTrouble trouble = LayerTrouble::clipped_inputs;
@@ -28,8 +36,11 @@ struct LayerWarning {
   std::string text;  ///< layer, figure, remedy
 };
 
-/// At most one about inputs and one about outputs. Digital layers, and counts of nothing, give none.
+/// At most one about inputs, one about outputs and two about the fixed-point periphery. Digital layers, and counts of nothing, give none.
 std::vector<LayerWarning> layer_warnings(const std::string& layer, const LayerParameters& parameters,
                                          const tile::LayerStatistics& counts);
+
+/// Layers of a chip whose stored multipliers saturate in more columns than pre_post.fixed_point.scale.saturation_warning.
+std::vector<LayerWarning> scale_warnings(const std::vector<nn::LinearLayer>& layers, const ProgrammedChip& chip);
 
 }  // namespace tessera::sim

@@ -21,7 +21,8 @@
 ///       budget: 0.5 %                  # percentage points
 ///       confidence: 0.95
 ///
-/// Keys end with `n_bits` (periphery, activation quantizer; 0 is off) or with `inp_res` or `out_res`. A resolution r >
+/// Keys end with `n_bits` (periphery, activation quantizer; 0 is off), are widths of the fixed-point periphery
+/// (fraction_bits of its scale and bias, bits of its accumulator and output) or end with `inp_res` or `out_res`. A resolution r >
 /// 1 counts levels: a converter of b bits has 2^b - 2 of them (both signs and zero, without the most negative code); r
 /// between 0 and 1 is a step, r <= 0 off. What is off is float32 and counts as 32 bits.
 namespace tessera::spec {

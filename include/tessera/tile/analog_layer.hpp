@@ -11,6 +11,8 @@
 #include "tessera/quant/quantization_manager.hpp"
 #include "tessera/random/stream.hpp"
 #include "tessera/tile/engine.hpp"
+#include "tessera/tile/fixed_point.hpp"
+#include "tessera/tile/fixed_point_trace.hpp"
 #include "tessera/tile/frozen.hpp"
 #include "tessera/tile/mapping.hpp"
 #include "tessera/tile/parameters.hpp"
@@ -57,6 +59,17 @@ struct BiasReport {
   double sqnr_db = 0.0;
 };
 
+/// The integers of a tile's fixed-point periphery.
+struct FixedPointReport {
+  TilePlace place;
+  AdcCodes adc;
+  StoredScale scale;
+  StoredBias bias;  ///< of the outputs of the tile, whole (bias.at array) or the tile's part; empty: none
+  kernels::FixedPointDatapath datapath;
+  float output_step = 0.0F;  ///< u
+  std::string scale_format, bias_format;
+};
+
 /// What AnalogLayer::read_weights found.
 struct ReadWeights {
   Matrix weight;            ///< [outputs, inputs]
@@ -72,6 +85,7 @@ struct ReadWeights {
 ///     v  = analog product of x' (DAC, non-idealities, noise, ADC, bound management; section 4)
 ///     without periphery quantization:  y = ((v * fl(r m)) * alpha) * s
 ///     with:                            y = (v * Q(fl(fl(r m) s))) * alpha
+/// With pre_post.fixed_point what follows the product is the integer datapath of docs/models/tile_fixed_point.md.
 /// y = Q_out(y) per tile if an activation quantizer is configured; partial results of the input parts are added in
 /// their order; the bias (quantized apart) is added; with several tiles the sum passes a second activation quantizer.
 ///
@@ -139,6 +153,8 @@ class AnalogLayer {
   TilePlace place(std::int64_t t) const;
   TileReport tile_report(std::int64_t t) const;
   BiasReport bias_report() const;
+  /// ConfigError without a fixed-point periphery, or before its output has a range.
+  FixedPointReport fixed_point_report(std::int64_t t) const;
 
   /// Weights of tile t in use, in tile units [outputs, inputs (+1 with an analog bias)].
   Matrix tile_weights(std::int64_t t) const;
@@ -179,6 +195,27 @@ class AnalogLayer {
   void set_output_scale(std::int64_t t, std::span<const float> scale);
   /// Replaces the digital bias (requantized on its existing range, if fixed).
   void set_bias(std::span<const float> bias);
+
+  /// Every integer that forward() computes for these vectors. ConfigError without a fixed-point periphery, before its
+  /// output has a range, where a stage computes in real numbers, and for stochastic rounding.
+  FixedPointTrace trace_fixed_point(ConstMatrixView x, const ForwardCall& call) const;
+
+  /// What follows the layer in its network: whether a ReLU is part of its fixed-point output, and whether its codes have
+  /// a sign. Nothing happens without a fixed-point periphery.
+  void set_output_code(bool relu, bool is_signed);
+  bool fused_relu() const;
+  bool output_signed() const;
+  /// u, what an output code of the fixed-point periphery stands for; 0 without one, or before its output has a range.
+  float output_step() const;
+  /// Whether the range of the output comes from data and is not known yet.
+  bool needs_output_range() const;
+  /// Range of the output of the fixed-point periphery; InputError unless it is a positive number.
+  void set_output_range(float range);
+  /// What a DAC code of tile t stands for at the input of the layer; 0 without a DAC of levels, or where the scale
+  /// varies from vector to vector.
+  double input_code_step(std::int64_t t) const;
+  /// Largest DAC code; 0 likewise.
+  std::int64_t largest_input_code() const;
 
   const LayerState& state() const;
   /// Restores what state() returned for a layer of the same shape; InputError otherwise.

@@ -88,6 +88,9 @@ class LearningLayer {
   /// Restores ranges and counters (a checkpoint); InputError if they do not fit.
   void set_state(const LayerState& state);
 
+  /// As AnalogLayer::set_output_code.
+  void set_output_code(bool relu, bool is_signed);
+
   /// Draws the weight modifiers of batch `batch` (its low 32 bits) at the next pass.
   void begin_batch(std::uint64_t batch);
 

@@ -7,6 +7,7 @@
 #include "tessera/circuit/parameters.hpp"
 #include "tessera/quant/range_estimator.hpp"
 #include "tessera/tile/effect_numbers.hpp"
+#include "tessera/tile/fixed_point_parameters.hpp"
 
 /// Parameters of an analog tile and its digital periphery. Names and defaults are those of aihwkit 1.1
 /// (reference sections 2 and 14; quantization section E); units: weights, inputs and outputs are normalised ("1" is the
@@ -98,6 +99,7 @@ struct PeripheryQuantizationParameter {
 struct PrePostProcessingParameter {
   InputRangeParameter input_range;
   PeripheryQuantizationParameter periph_quant;
+  std::optional<FixedPointParameter> fixed_point = {};  ///< none: scales, bias and sums in float32
 
   bool operator==(const PrePostProcessingParameter&) const = default;
 };

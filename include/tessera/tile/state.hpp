@@ -26,6 +26,8 @@ struct LayerState {
   quant::UniformQuantizerState output_quantizer;  ///< after accumulation (arrays of several tiles)
   /// Of crossbars, by weight slice: what calibration found for their converters; empty: nothing.
   std::vector<circuit::ConverterSetting> converters;
+  float output_range = 0.0F;           ///< of the fixed-point periphery's output code; 0: none yet
+  float output_quantile = 1.0F;        ///< of the magnitudes, that output_range was taken at
   std::int64_t periphery_updates = 0;  ///< training forwards seen by the periphery's ranges; beyond
                                        ///< init_learning_after they are learned (and it stays there)
 

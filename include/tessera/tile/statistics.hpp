@@ -4,6 +4,8 @@
 
 #include "tessera/circuit/converters.hpp"
 
+#include "tessera/kernels/fixed_point.hpp"
+
 /// What happened inside a layer during forward passes. Integer counts and maxima only, so that adding up pieces in any
 /// order or any split of the data gives the same numbers.
 namespace tessera::tile {
@@ -25,9 +27,11 @@ struct LayerStatistics {
   std::int64_t dac_bit_sum = 0;              ///< sum of the ones in |n|
   /// Of crossbars, by weight slice: what their converters met, or would meet where there are none.
   std::vector<circuit::ConversionCounts> converters = {};
-  std::int64_t line_clipped = 0;  ///< currents of crossbar lines beyond Icol_max
-  float dac_peak = 0.0F;          ///< largest |DAC output| before noise, in DAC units (full scale = inp_bound)
-  float adc_peak = 0.0F;          ///< largest |ADC output|, in ADC units (full scale = out_bound)
+  std::int64_t line_clipped = 0;         ///< currents of crossbar lines beyond Icol_max
+  std::int64_t fixed_point_outputs = 0;  ///< values that left the fixed-point periphery
+  kernels::FixedPointCounts fixed_point = {};
+  float dac_peak = 0.0F;  ///< largest |DAC output| before noise, in DAC units (full scale = inp_bound)
+  float adc_peak = 0.0F;  ///< largest |ADC output|, in ADC units (full scale = out_bound)
 
   /// Nothing counted yet, counting the same.
   LayerStatistics blank() const;
@@ -38,7 +42,9 @@ struct LayerStatistics {
   double input_clip_fraction() const;
   double dac_clip_fraction() const;
   double adc_saturation_fraction() const;
-  double mean_bound_management_rounds() const;            ///< 1 = no vector was repeated
+  double sum_overflow_fraction() const;         ///< additions of the fixed-point periphery that overflowed, per output
+  double output_overflow_fraction() const;      ///< outputs beyond their code
+  double mean_bound_management_rounds() const;  ///< 1 = no vector was repeated
   double mean_dac_code(std::int64_t largest_code) const;  ///< mean |n| over the largest code
   double mean_dac_bits(int planes) const;                 ///< mean fraction of ones in the planes of |n|
 };

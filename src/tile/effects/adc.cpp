@@ -35,6 +35,7 @@ std::vector<Effect> adc() {
           [](AnalogParameters& p) {
             p.rpu.forward.out_res = -1.0;
             p.rpu.forward.out_sto_round = false;
+            p.rpu.pre_post.fixed_point.reset();  // its codes are what that multiplies
           },
       .check =
           [](const RpuParameters& p, EffectProblems& problems) {
@@ -58,6 +59,7 @@ std::vector<Effect> adc() {
                [](AnalogParameters& p) {
                  p.rpu.forward.out_bound = 0.0;
                  p.rpu.forward.bound_management = BoundManagementType::NONE;
+                 p.rpu.pre_post.fixed_point.reset();
                },
            .check =
                [](const RpuParameters& p, EffectProblems& problems) {
