@@ -11,7 +11,7 @@ namespace {
 using circuit::CoreStyle;
 using circuit::CrossbarParameters;
 
-ConfigError not_built(const char* converter, const char* key) {
+ConfigError crossbar_without(const char* converter, const char* key) {
   return ConfigError(fmt::format("assume.{}", key),
                      fmt::format("rpu_config.crossbar.xbar.{}.mvm has no bits, and what is not there has no cost; set "
                                  "its model and bits, or say with cost.assume.{} how many bits stand for it",
@@ -28,11 +28,11 @@ int converted_lines(const CrossbarParameters& crossbar) {
 ConverterCodes crossbar_codes(const HardwareParameters& hardware, const CrossbarParameters& crossbar) {
   ConverterCodes codes;
   const circuit::DacParameters& dac = crossbar.dac;
-  if (!dac.quantizes() && !hardware.assume.inp_bits) throw not_built("dac", "inp_bits");
+  if (!dac.quantizes() && !hardware.assume.inp_bits) throw crossbar_without("dac", "inp_bits");
   const int magnitude = dac.quantizes() ? dac.magnitude_bits() : *hardware.assume.inp_bits - 1;
   codes.input = (std::int64_t{1} << std::max(magnitude, 1)) - 1;
   const circuit::AdcParameters& adc = crossbar.adc;
-  if (!adc.converts() && !hardware.assume.out_bits) throw not_built("adc", "out_bits");
+  if (!adc.converts() && !hardware.assume.out_bits) throw crossbar_without("adc", "out_bits");
   codes.output_bits = adc.converts() ? adc.bits : *hardware.assume.out_bits;
   if (adc.model == circuit::AdcModel::SignMagnitudeADC)
     codes.output_bits = std::log2(std::exp2(codes.output_bits) - 1.0);
