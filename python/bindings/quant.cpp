@@ -93,6 +93,11 @@ void bind_numbers(nb::module_& m) {
       .def_ro("fl", &FixedPoint::fl)
       .def_ro("clamp", &FixedPoint::clamp)
       .def_ro("symmetric", &FixedPoint::symmetric)
+      .def("__reduce__",
+           [](nb::handle self) {
+             const auto& n = nb::cast<const FixedPoint&>(self);
+             return nb::make_tuple(self.type(), nb::make_tuple(n.wl, n.fl, n.clamp, n.symmetric, n.double_rounding));
+           })
       .def("__repr__", [](const FixedPoint& number) { return quant::to_string(number); });
   nb::class_<BlockFloatingPoint>(m, "BlockFloatingPoint")
       .def(
@@ -105,6 +110,11 @@ void bind_numbers(nb::module_& m) {
           "wl"_a, "dim"_a = -1, "double_rounding"_a = false)
       .def_ro("wl", &BlockFloatingPoint::wl)
       .def_ro("dim", &BlockFloatingPoint::dim)
+      .def("__reduce__",
+           [](nb::handle self) {
+             const auto& n = nb::cast<const BlockFloatingPoint&>(self);
+             return nb::make_tuple(self.type(), nb::make_tuple(n.wl, n.dim, n.double_rounding));
+           })
       .def("__repr__", [](const BlockFloatingPoint& number) { return quant::to_string(number); });
   nb::class_<FloatingPoint>(m, "FloatingPoint")
       .def(
@@ -117,6 +127,11 @@ void bind_numbers(nb::module_& m) {
           "exp"_a, "man"_a, "double_rounding"_a = false)
       .def_ro("exp", &FloatingPoint::exp)
       .def_ro("man", &FloatingPoint::man)
+      .def("__reduce__",
+           [](nb::handle self) {
+             const auto& n = nb::cast<const FloatingPoint&>(self);
+             return nb::make_tuple(self.type(), nb::make_tuple(n.exp, n.man, n.double_rounding));
+           })
       .def("__repr__", [](const FloatingPoint& number) { return quant::to_string(number); });
   nb::class_<quant::HardwareFloat>(m, "HardwareFloat");
   nb::class_<quant::IntegerNumber>(m, "IntegerNumber");

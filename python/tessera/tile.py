@@ -86,6 +86,8 @@ class Tile:
         values = np.asarray(x) if not hasattr(x, "detach") else float32(x)
         if values.ndim not in (1, 2) or values.shape[0] != self.shape[1]:
             raise InputError(f"x has shape {values.shape}; tile @ x takes [{self.shape[1]}] or [{self.shape[1]}, n]")
+        if values.ndim == 2 and values.flags.c_contiguous:
+            return self._core.forward_columns(float32(values)).T
         return self(values.T).T
 
     def resolved(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
+import pickle
 from typing import Any
 
 import numpy as np
@@ -163,6 +165,14 @@ def test_gradients_of_formats() -> None:
             quant.quantizer(bad, clamping_grad_zero=True)
     with pytest.raises(tessera.ConfigError, match="did you mean 'nearest'"):
         quant.quantizer(quant.FixedPoint(4, 2), forward_rounding="neares")
+
+
+def test_formats_are_copied() -> None:
+    x = np.linspace(-3, 3, 31, dtype=np.float32)
+    for number in (quant.FixedPoint(5, 2, True, True), quant.BlockFloatingPoint(4, 0), quant.FloatingPoint(4, 3)):
+        again = pickle.loads(pickle.dumps(copy.deepcopy(number)))
+        assert repr(again) == repr(number)
+        assert np.array_equal(quant.quantize(x, again, "nearest"), quant.quantize(x, number, "nearest"))
 
 
 def test_modules_are_quantized_by_a_map() -> None:
