@@ -120,8 +120,9 @@ TEST(TileMoments, AgreeInMeanAndStandardDeviation) {
     compared += outcome.compared;
     exempt += outcome.exempt;
     // Only what S3 and S4 name is left out: all of a case with bound management, else one vector of zeros in six.
-    if (c.parameters.forward.bound_management == tile::BoundManagementType::NONE)
+    if (c.parameters.forward.bound_management == tile::BoundManagementType::NONE) {
       EXPECT_LE(5 * outcome.exempt, outcome.compared) << c.path;
+    }
   }
   EXPECT_GE(compared, 800);
   EXPECT_LE(5 * exempt, compared) << exempt << " of " << compared + exempt << " are left out";

@@ -36,7 +36,9 @@ TEST(Effects, EveryFieldOfIOParametersBelongsToOne) {
   std::set<std::string> numbers;
   for (const Effect& effect : effects())
     for (const EffectKey& key : effect.keys) {
-      if (!key.number.empty()) EXPECT_TRUE(numbers.insert(key.number).second) << key.number << " belongs to two";
+      if (!key.number.empty()) {
+        EXPECT_TRUE(numbers.insert(key.number).second) << key.number << " belongs to two";
+      }
       if (key.member == nullptr) continue;
       EXPECT_TRUE(owners.emplace(key.member(io), effect.name).second)
           << key.key << " belongs to " << owners[key.member(io)] << " and " << effect.name;
