@@ -156,6 +156,8 @@ inline LayerHardware hardware(std::int32_t tiles = 2) {
     tile.scale_step = {0.5F};
     tile.scale_codes = {2, 4, 6, 9};
     tile.scale_sqnr_db = 20.0;
+    tile.fixed_point_codes = {20, 40, 60, 90};
+    tile.fixed_point_exponents = {3};
     layer.tiles.push_back(tile);
   }
   layer.bias = {0.1F, 0.2F, 0.3F, 0.4F};
@@ -163,6 +165,8 @@ inline LayerHardware hardware(std::int32_t tiles = 2) {
   layer.bias_step = {0.25F};
   layer.bias_codes = {0, 1, 1, 2};
   layer.bias_sqnr_db = 15.0;
+  layer.fixed_point_bias = {0, 16, 16, 32};
+  layer.output_step = 0.125;
   layer.arrays = 4 * tiles;
   layer.converters = 8 * tiles;
   layer.ir_drop_db = 30.0;

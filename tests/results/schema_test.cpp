@@ -45,6 +45,8 @@ TEST_F(ResultSchema, EveryRowIsWritten) {
   language.task = Task::language_model;
   Header outputs = sample::run_header();
   outputs.outputs = {{"logits", {3}}};
+  Header integers = sample::run_header();
+  integers.layers[0].fixed_point = true;
   std::set<std::string> written;
   const auto file_group = [](const Variable& row) {
     constexpr std::string_view layer = "/layers/<layer>";
@@ -52,7 +54,7 @@ TEST_F(ResultSchema, EveryRowIsWritten) {
     if (!row.group.starts_with(layer)) return std::string(row.group == "/" ? "" : row.group);
     return "/layers/conv1" + std::string(row.group.substr(layer.size()));
   };
-  for (const Header& header : {sample::run_header(), isolated, stopped, anomaly, language, outputs,
+  for (const Header& header : {sample::run_header(), isolated, stopped, anomaly, language, outputs, integers,
                                sample::with_costs(sample::run_header()), sample::with_costs(sample::sweep_header())}) {
     sample::write_file(path_, header);
     const h5::File file = h5::File::open(path_);
