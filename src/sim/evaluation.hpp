@@ -124,7 +124,8 @@ class Evaluation {
   void add_score(TaskScore& score, const Tensor& output, const Tensor& reference, const Tensor& input,
                  std::int64_t first, std::vector<float>* right = nullptr) const;
   /// The class of every position of a batch: its label, the next token, or what the float32 network says.
-  std::vector<std::int32_t> expected_classes(const Tensor& reference, const Tensor& input, std::int64_t first) const;
+  std::vector<std::int32_t> expected_classes(const Tensor& reference, const Tensor& input, std::int64_t first,
+                                             std::int64_t count) const;
   std::vector<std::int32_t> predicted(const Tensor& output) const;
   bool compares_classes() const {
     return compared_with_ == sim::Task::classification || compared_with_ == sim::Task::language_model ||

@@ -291,10 +291,10 @@ std::vector<std::int32_t> Evaluation::predicted(const Tensor& output) const {
   return predicted_classes(rows_of(rows));
 }
 
-std::vector<std::int32_t> Evaluation::expected_classes(const Tensor& reference, const Tensor& input,
-                                                       std::int64_t first) const {
+std::vector<std::int32_t> Evaluation::expected_classes(const Tensor& reference, const Tensor& input, std::int64_t first,
+                                                       std::int64_t count) const {
   if (compared_with_ == sim::Task::agreement) return predicted(reference);
-  const std::int64_t count = reference.dim(0), each = layout_.positions;
+  const std::int64_t each = layout_.positions;
   const io::DataSet& data = common_.data;
   std::vector<std::int32_t> labels;
   if (data.has_labels()) {
@@ -332,7 +332,7 @@ void Evaluation::add_score(TaskScore& score, const Tensor& output, const Tensor&
   const io::DataSet& data = common_.data;
   if (compares_classes()) {
     const Tensor rows = class_rows(output, layout_);
-    const std::vector<std::int32_t> expected = expected_classes(reference, input, first);
+    const std::vector<std::int32_t> expected = expected_classes(reference, input, first, count);
     std::optional<std::int32_t> ignored = common_.evaluation.ignore_index;
     if (compared_with_ == sim::Task::language_model && !ignored) ignored = no_token;
     if (compares_with_float32())

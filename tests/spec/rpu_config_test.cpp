@@ -17,6 +17,7 @@ namespace tessera::spec {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 std::string error_of(const auto& action) {
   try {
@@ -158,7 +159,11 @@ TEST(RpuConfig, RangesEndWhereTheySayTheyEnd) {
         EXPECT_THAT(read_value(path, *key.type, open ? end : end + step), HasSubstr("is out of range")) << path;
         ++refused;
         if (open) continue;
-        EXPECT_EQ(read_value(path, *key.type, end), "no error") << path;
+        const std::string told = read_value(path, *key.type, end);
+        if (path.starts_with("pre_post.fixed_point."))  // formats that are legal alone may not go together
+          EXPECT_THAT(told, Not(HasSubstr("is out of range"))) << path;
+        else
+          EXPECT_EQ(told, "no error") << path;
         ++accepted;
       }
     }
