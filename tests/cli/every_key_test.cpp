@@ -133,7 +133,8 @@ struct KeyPath {
 
   explicit KeyPath(const std::string& key) {
     for (const std::string& part : config::split_path(key)) {
-      if (part.size() > 3 && part[0] >= 'A' && part[0] <= 'Z')
+      // CrossSim's own keys may begin with a capital: Rmin, Icol_max.
+      if (!key.starts_with("rpu_config.crossbar.") && part.size() > 3 && part[0] >= 'A' && part[0] <= 'Z')
         types.emplace_back(path, part);
       else
         path += (path.empty() ? "" : ".") + part;

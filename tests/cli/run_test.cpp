@@ -56,9 +56,12 @@ TEST_F(RunTest, EveryShippedConfigurationRuns) {
     EXPECT_THAT(result.out, HasSubstr("float32")) << name;
     // Input ranges that another command is to find first.
     const bool ranges_missing = name == "calibrate.yaml" || name.find("train_hwa") != std::string::npos;
-    EXPECT_THAT(result.err, ranges_missing ? Matcher<std::string>(HasSubstr("find ranges with tessera calibrate"))
-                                           : Matcher<std::string>(Not(HasSubstr("warning"))))
-        << name;
+    if (name.find("fixed_point") != std::string::npos)  // likewise: codes that are chained have other input ranges
+      EXPECT_THAT(result.err, HasSubstr("calibrate again")) << name;
+    else
+      EXPECT_THAT(result.err, ranges_missing ? Matcher<std::string>(HasSubstr("find ranges with tessera calibrate"))
+                                             : Matcher<std::string>(Not(HasSubstr("warning"))))
+          << name;
     ASSERT_TRUE(std::filesystem::exists(path(name + ".h5"))) << name;
     EXPECT_THAT(results::check_schema(h5::File::open(path(name + ".h5"))), IsEmpty()) << name;
     ++ran;

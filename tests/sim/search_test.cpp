@@ -207,17 +207,6 @@ TEST(SearchTest, RefusesWhatCannotBeSearched) {
   parameters.budget = -1.0;
   EXPECT_THROW(search({request, Fixture::knobs(), resolver}, parameters, {}, {1}, {}), ConfigError);
 
-  const io::DataSet unlabelled(fixture.data.read(0, 30));
-  EvaluationRequest no_labels = request;
-  EXPECT_THROW(search({EvaluationRequest{.executor = fixture.executor,
-                                         .data = unlabelled,
-                                         .evaluation = {},
-                                         .resolve = request.resolve,
-                                         .record_output = {}},
-                       Fixture::knobs(), resolver},
-                      {}, {}, {1}, {}),
-               InputError);
-
   std::vector<std::int32_t> wrong;
   for (const std::int32_t label : fixture.data.labels()) wrong.push_back((label + 1) % 3);
   const io::DataSet guessing(fixture.data.read(0, fixture.data.size()), wrong);

@@ -158,7 +158,11 @@ void turn_on_fixed_point(const Effect& effect, RpuParameters& p) {
   f.bias = {.integer_bits = 7, .fraction_bits = 0, .exact = effect.name != "bias format"};
   f.product = {.cut = 5, .exact = effect.name != "product cut"};
   f.accumulator = {.bits = 18, .exact = effect.name != "accumulator"};
-  if (effect.name == "accumulator") f.accumulator.bits = 10, f.scale.integer_bits = 1;
+  // Sums of digits have wider codes, and an accumulator is no narrower than a product.
+  const int narrowest = p.forward.mv_type == AnalogMVType::BIT_WISE     ? 17
+                        : p.forward.mv_type == AnalogMVType::SPLIT_MODE ? 14
+                                                                        : 10;
+  if (effect.name == "accumulator") f.accumulator.bits = narrowest, f.scale.integer_bits = 1;
   f.output.range = 4.0;
   f.output.exact = effect.name != "output code";
 }

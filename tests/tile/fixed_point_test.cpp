@@ -330,7 +330,8 @@ TEST(FixedPointLayer, OutputsThatAreAllZeroHaveARange) {
   Matrix y(40, 9);
   layer.forward_training(inputs().view(), y.view(), {});
   EXPECT_FALSE(layer.needs_output_range());
-  for (const float v : testing::run(layer, inputs()).values()) EXPECT_EQ(v, 0.0F);
+  const Matrix zeros = testing::run(layer, inputs());
+  for (const float v : zeros.values()) EXPECT_EQ(v, 0.0F);
 }
 
 TEST(FixedPointLayer, CodesHaveAStepInFrontAndBehind) {
