@@ -206,7 +206,8 @@ TEST(IntegerChain, RangesOfCodesAreKeptInModelFiles) {
 TEST(IntegerChain, MultipliersThatSaturateAreWarnedOf) {
   const nn::Executor executor(chained_network());
   LayerParameters layer = coded();
-  layer.rpu.pre_post.fixed_point->output.range = 50.0;  // a step of the output above half a step of the ADC
+  layer.rpu.pre_post.fixed_point->chain = false;  // chained, a wider range would widen the next layer's input, too
+  layer.rpu.pre_post.fixed_point->output.range = 50.0;  // a step of the output above half a step of the product
   EXPECT_TRUE(scale_warnings(executor.layers(), ProgrammedChip(executor, all_alike(layer), 1, 0, {})).empty());
   layer.rpu.pre_post.fixed_point->output.range = 0.01;
   const auto warnings = scale_warnings(executor.layers(), ProgrammedChip(executor, all_alike(layer), 1, 0, {}));
