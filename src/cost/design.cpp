@@ -174,9 +174,8 @@ double most_rounds(const tile::IOParameters& forward) {
     const double step = 2.0 * forward.inp_bound * (forward.inp_res > 1.0 ? 1.0 / forward.inp_res : forward.inp_res);
     if (step > 0.0) limit = std::min(limit, forward.max_bm_res / step);
   }
-  double rounds = 1.0;
-  for (double scale = 1.0; scale <= limit; scale *= 2.0) rounds += 1.0;
-  return rounds;
+  // One, and one for every power of two from 1 up to the limit.
+  return limit >= 1.0 ? 2.0 + static_cast<double>(std::ilogb(limit)) : 1.0;
 }
 
 }  // namespace tessera::cost

@@ -122,7 +122,7 @@ NetworkCost network_cost(const NetworkDesign& design, const ComponentValues& val
     slowest = std::max(slowest, made.latency_ns);
     cost.operations += layer.operations;
     cost.bit_operations += layer.bit_operations;
-    cost.layers.push_back(std::move(made));
+    cost.layers.push_back(made);
   }
   cost.interval_ns = design.pipeline == Pipeline::layers ? slowest : cost.latency_ns;
   for (std::size_t i = 0; i < cost.layers.size(); ++i) {

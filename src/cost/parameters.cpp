@@ -98,7 +98,7 @@ void validate(const HardwareParameters& p) {
 void validate(const ComponentRows& rows, const std::string& prefix) {
   Problems problems;
   for (const auto& [key, coefficient] : rows) {
-    const std::string full = prefix + "." + key;
+    const std::string full = fmt::format("{}.{}", prefix, key);
     if (!find_component(key)) {
       const std::string near = nearest_word(key, component_keys());
       problems.require(false, full,
