@@ -57,7 +57,8 @@ class Networks : public testing::TestWithParam<Case> {};
 TEST_P(Networks, CountAndOutputsAreThePublishedOnes) {
   const Case& c = GetParam();
   const std::string root = data_folder();
-  if (!std::filesystem::exists(root + "/" + c.model)) GTEST_SKIP() << root << " has no " << c.model << "; set TESSERA_DATA_DIR";
+  if (!std::filesystem::exists(root + "/" + c.model))
+    GTEST_SKIP() << root << " has no " << c.model << "; set TESSERA_DATA_DIR";
   const nn::Executor executor(import_onnx(root + "/" + c.model, {}));
   const DataSet data = open(c);
   const Tensor wanted = read_npy(root + "/" + c.outputs);
