@@ -18,6 +18,11 @@ namespace {
 using config::Node;
 
 const std::string prefix = "rpu_config.";
+/// Bits behind the point, of which there may be none; for other keys 0 is "off".
+bool counts_fraction(const std::string& key) {
+  return key.ends_with(".fraction_bits");
+}
+
 /// Which layers are on tiles: digital costs, analog does not.
 const std::string analog_key = "analog";
 
@@ -137,9 +142,9 @@ SearchKey read_key(const Node& node, const SearchSection& section, std::size_t i
       rung.bits = bits_of(key.key, rung.value);
     } else {
       // One bit is no level at all (2^1 - 2), and one sign of a symmetric quantizer has no step.
+      const double least = is_resolution(key.key) ? 2 : counts_fraction(key.key) ? 0 : 1;
       const double most = key.key.ends_with("accumulator.bits") ? 62 : 24;
-      rung.bits = read_value(item, value_key,
-                             config::integer<int>(config::Range::between(is_resolution(key.key) ? 2 : 1, most)));
+      rung.bits = read_value(item, value_key, config::integer<int>(config::Range::between(least, most)));
       rung.value = value_with(key.key, rung.bits);
     }
     key.rungs.push_back(rung);
@@ -181,6 +186,7 @@ std::string bits_text(double bits) {
 }  // namespace
 
 double bits_of(const std::string& key, double value) {
+  if (counts_fraction(key)) return value;
   if (value <= 0.0) return float_bits;
   if (!is_resolution(key)) return value;
   return std::log2((value < 1.0 ? 1.0 / value : value) + 2.0);

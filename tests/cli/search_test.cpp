@@ -42,6 +42,20 @@ class SearchTest : public CommandTest {
 
 const char* const two_widths = "  keys: [rpu_config.pre_post.periph_quant.n_bits]\n  bits: [2, 4, 6]\n  budget: 4 %\n";
 
+TEST_F(SearchTest, EveryShippedSearchFindsWhatRuns) {
+  int searched = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(TESSERA_SOURCE_DIR + "/configs")) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("search_")) continue;
+    const CommandResult result = search(entry.path().string(), {"--limit", "40", "--set", "evaluation.repeats=1"});
+    ASSERT_EQ(result.code, 0) << name << "\n" << result.err;
+    EXPECT_GT(results::read_search_record(path("found.h5")).points.size(), 1U) << name;
+    EXPECT_EQ(run_command({"run", path("found.yaml"), "--limit", "40", "-o", path("r.h5")}).code, 0) << name;
+    ++searched;
+  }
+  EXPECT_GE(searched, 3);
+}
+
 TEST_F(SearchTest, TheFoundConfigurationRunsAndIsAsAccurateAsItSays) {
   const CommandResult result = search(with(two_widths));
   ASSERT_EQ(result.code, 0) << result.err;
