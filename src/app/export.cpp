@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <set>
 
 #include "app/positions.hpp"
 #include "app/reading.hpp"
@@ -53,45 +54,64 @@ const char* to_text(kernels::FixedPointOverflow overflow) {
   return overflow == kernels::FixedPointOverflow::saturate ? "saturate" : "wrap";
 }
 
-/// Writes the files of an export and notes their names.
+/// Writes the files of an export beside its directory and notes their names; all of them appear in it together.
 class Directory {
  public:
-  explicit Directory(const std::string& path) : path_(path) {
+  explicit Directory(const std::string& path)
+      : path_(std::filesystem::path(path + "/.").lexically_normal().parent_path()),
+        partial_(partial_path(path_.string())) {
     std::error_code error;
-    std::filesystem::create_directories(path_, error);
-    require<RunError>(!error, "{}: cannot be made: {}", path, error.message());
+    std::filesystem::remove_all(partial_, error);
+    std::filesystem::create_directories(partial_, error);
+    require<RunError>(!error, "cannot write '{}' (making '{}': {})", path, partial_.string(), error.message());
   }
+  ~Directory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(partial_, ignored);
+  }
+  Directory(const Directory&) = delete;
+  Directory& operator=(const Directory&) = delete;
+
   Node array(const std::string& name, const Shape& shape, std::span<const std::int64_t> values) {
-    const std::string file = plain(name) + ".npy";
-    io::write_npy((path_ / file).string(), shape, values);
-    ++files;
+    const std::string file = file_of(name);
+    io::write_npy((partial_ / file).string(), shape, values);
     return Node::text(file);
   }
   Node array(const std::string& name, const tile::CodeMatrix& codes) {
     return array(name, {codes.rows, codes.columns}, codes.values);
   }
   Node array(const std::string& name, const Matrix& values) {
-    const std::string file = plain(name) + ".npy";
-    io::write_npy((path_ / file).string(), {values.rows(), values.cols()}, values.values());
-    ++files;
+    const std::string file = file_of(name);
+    io::write_npy((partial_ / file).string(), {values.rows(), values.cols()}, values.values());
     return Node::text(file);
   }
-  void description(const Node& node) {
-    AtomicFile file((path_ / "codes.json").string());
-    file.write(config::to_json(node));
+  /// Writes the description, and puts everything in place, the description last. Returns the number of files.
+  std::int64_t commit(const Node& description) {
+    AtomicFile file((partial_ / description_).string());
+    file.write(config::to_json(description));
     file.commit();
-    ++files;
+    std::error_code error;
+    std::filesystem::create_directories(path_, error);
+    for (const std::string& name : files_)
+      if (!error) std::filesystem::rename(partial_ / name, path_ / name, error);
+    if (!error) std::filesystem::rename(partial_ / description_, path_ / description_, error);
+    require<RunError>(!error, "cannot write '{}' ({})", path_.string(), error.message());
+    return std::ssize(files_) + 1;
   }
-  std::int64_t files = 0;
 
  private:
-  /// Names of layers may hold what names of files may not.
-  static std::string plain(std::string name) {
+  /// Names of layers may hold what names of files may not; what then is alike gets a number.
+  std::string file_of(std::string name) {
     for (char& c : name)
       if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '.' && c != '_' && c != '-') c = '_';
-    return name;
+    std::string file = name + ".npy";
+    for (int n = 2; !files_.insert(file).second; ++n) file = fmt::format("{}_{}.npy", name, n);
+    return file;
   }
-  std::filesystem::path path_;
+
+  static constexpr const char* description_ = "codes.json";
+  std::filesystem::path path_, partial_;
+  std::set<std::string> files_;
 };
 
 std::vector<std::int64_t> as_wide(const std::vector<std::int32_t>& values) {
@@ -239,8 +259,7 @@ CodeExport export_codes(const Setup& setup, const CodeExportOptions& options, co
   require<InputError>(!result.layers.empty(),
                       "no layer has a fixed-point periphery (rpu_config.pre_post.fixed_point): there are no codes");
   description.set("layers", std::move(all));
-  to.description(description);
-  result.files = to.files;
+  result.files = to.commit(description);
   return result;
 }
 

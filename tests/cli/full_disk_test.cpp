@@ -43,6 +43,7 @@ const std::vector<WritingCommand>& writing_commands() {
       {"import", {"import", "{model}", "-o", "{}/i.h5"}, {"i.h5"}},
       {"report", {"report", "{in}/run.h5", "-o", "{}/r.html"}, {"r.html"}},
       {"doctor", {"doctor", "{in}/small.yaml", "-o", "{}/d.h5"}, {"d.h5"}},
+      {"export", {"export", "{in}/codes.yaml", "--codes", "{}/codes"}, {"codes/fc1.tile0.weights.npy"}},
   };
   return commands;
 }
@@ -56,12 +57,13 @@ class FullDiskTest : public CommandTest, public testing::WithParamInterface<Writ
         "rpu_config: {{forward: {{out_noise: 0.04}}, pre_post: {{input_range: {{enable: true}}}}}}\n",
         model("glyphs_cnn.onnx"));
     write("small.yaml", common);
+    write("codes.yaml", common + "base: " + config("fixed_point.yaml") + "\n");
     write("calibrate.yaml", common + "calibration: {}\n");
     write("sweep.yaml", common + "sweep: {mode: grid, axes: {rpu_config.forward.out_noise: [0.01, 0.02]}}\n");
     write("train.yaml", common +
                             "training: {data: {format: glyphs, glyphs: {split: train, count: 32}, scale: 0.0039}, "
                             "digital_epochs: 1, analog_epochs: 0, batch_size: 32}\n");
-    fs::create_directory(path("out"));
+    fs::create_directories(path("out/codes"));
   }
 
   void prepare_inputs() const {
@@ -123,6 +125,7 @@ class FullDiskTest : public CommandTest, public testing::WithParamInterface<Writ
       EXPECT_EQ(stream.is_open(), !earlier.empty()) << output;
       EXPECT_EQ(std::string(std::istreambuf_iterator<char>(stream), {}), earlier) << output;
       EXPECT_FALSE(fs::exists(path("out/" + output + ".partial")));
+      EXPECT_FALSE(fs::exists(path("out/codes.partial")));
     }
   }
 };
