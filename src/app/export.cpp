@@ -193,8 +193,9 @@ CodeExport export_codes(const Setup& setup, const CodeExportOptions& options, co
   require<UsageError>(options.samples > 0 && options.vectors > 0, "--samples and --vectors are at least 1");
   const nn::Executor& executor = setup.executor;
   const auto& layers = executor.layers();
-  sim::ProgrammedChip chip(executor, setup.request.resolve, setup.request.seed,
-                           static_cast<std::uint32_t>(setup.request.first_program), execution.parallel);
+  sim::ProgrammedChip chip(
+      executor, setup.request.resolve,
+      {setup.request.seed, static_cast<std::uint32_t>(setup.request.first_program), execution.parallel});
   const Shape sample = sim::fitted_sample_shape(executor.graph(), setup.data);
   const auto read = [&](std::int64_t first, std::int64_t count) {
     return sim::read_samples(setup.data, first, count, sample, execution.parallel);

@@ -153,7 +153,7 @@ std::vector<FixedPointFormats> fixed_point_formats(const Setup& setup) {
   };
   const std::vector<sim::LayerParameters> parameters = sim::layer_parameters(setup.executor, resolve);
   if (std::ranges::none_of(parameters, [](const auto& p) { return p.analog && p.rpu.pre_post.fixed_point; })) return {};
-  const sim::ProgrammedChip chip(setup.executor, resolve, setup.request.seed, 0, Parallel{1});
+  const sim::ProgrammedChip chip(setup.executor, resolve, {setup.request.seed, 0, Parallel{1}});
   std::vector<FixedPointFormats> rows;
   for (std::size_t l = 0; l < parameters.size(); ++l)
     if (chip.link(l).fixed_point) rows.push_back(formats_of(setup.executor.layers(), chip, l));

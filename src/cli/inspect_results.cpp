@@ -5,6 +5,7 @@
 #include "cli/text_table.hpp"
 #include "tessera/core/format.hpp"
 #include "tessera/core/statistics.hpp"
+#include "tessera/results/layer_statistics.hpp"
 #include "tessera/results/reader.hpp"
 
 namespace tessera::cli {
@@ -30,12 +31,20 @@ std::string values_text(const results::Axis& axis) {
   return std::visit(join, axis.values);
 }
 
+constexpr const char* layer_columns[] = {"sqnr_db", "sqnr_db_isolated", "input_clip_fraction",
+                                         "adc_saturation_fraction", "adc_effective_bits"};
+
+std::string statistic_text(const results::LayerStatistic& statistic, double value) {
+  if (statistic.format == results::StatisticFormat::decibel) return format_decibel(value);
+  if (statistic.format == results::StatisticFormat::fraction) return format_percent(value);
+  return std::isnan(value) ? "-" : fmt::format("{:.1f}", value);
+}
+
 void print_layers(const results::Reader& reader, std::ostream& out) {
   TextTable table;
   for (const char* heading : {"layer", "kind"}) table.add_column(heading, TextTable::Align::left);
-  for (const char* heading :
-       {"vector in", "out", "SQNR dB", "alone dB", "clipped in", "saturated out", "ADC bits used"})
-    table.add_column(heading);
+  for (const char* heading : {"vector in", "out"}) table.add_column(heading);
+  for (const char* name : layer_columns) table.add_column(std::string(results::layer_statistic(name).heading));
   const std::vector<results::LayerInfo> layers = reader.layers();
   const bool crossbars = std::any_of(layers.begin(), layers.end(), [&](const results::LayerInfo& layer) {
     return reader.has(layer.group + "/crossbar_arrays");
@@ -45,16 +54,9 @@ void print_layers(const results::Reader& reader, std::ostream& out) {
       table.add_column(heading);
   for (const results::LayerInfo& layer : layers) {
     const auto mean = [&](const char* name) { return mean_of(reader, layer.group + "/" + name); };
-    const double bits = mean("adc_effective_bits");
-    std::vector<std::string> row{layer.name,
-                                 layer.op + (layer.analog ? "" : " (digital)"),
-                                 format_count(layer.inputs),
-                                 format_count(layer.outputs),
-                                 format_decibel(mean("sqnr_db")),
-                                 format_decibel(mean("sqnr_db_isolated")),
-                                 format_percent(mean("input_clip_fraction")),
-                                 format_percent(mean("adc_saturation_fraction")),
-                                 std::isnan(bits) ? "-" : fmt::format("{:.1f}", bits)};
+    std::vector<std::string> row{layer.name, layer.op + (layer.analog ? "" : " (digital)"), format_count(layer.inputs),
+                                 format_count(layer.outputs)};
+    for (const char* name : layer_columns) row.push_back(statistic_text(results::layer_statistic(name), mean(name)));
     if (crossbars) {
       const auto count = [&](const char* name) {
         const double value = mean(name);

@@ -8,6 +8,7 @@
 #include "tessera/core/statistics.hpp"
 #include "tessera/core/version.hpp"
 #include "tessera/h5/file.hpp"
+#include "tessera/results/layer_statistics.hpp"
 
 namespace tessera::results {
 
@@ -16,27 +17,32 @@ namespace {
 constexpr std::string_view diagnosis_schema_version = "1.1";
 
 struct RunVariable {
-  const char* name;
-  const char* units;
-  const char* long_name;
+  std::string name, units, long_name;
   std::vector<double> DiagnosisRun::*member;
   bool by_chip;
 };
 
-const RunVariable run_variables[] = {
-    {"accuracy", "1",
-     "fraction of samples that get their label (without labels: the class of float32), at the last time",
-     &DiagnosisRun::accuracy, true},
-    {"sqnr_db", "dB", "signal to error of the layer in the network, mean over chips", &DiagnosisRun::sqnr_db, false},
-    {"sqnr_db_isolated", "dB", "signal to error of the layer fed with float32 inputs, mean over chips",
-     &DiagnosisRun::sqnr_db_isolated, false},
-    {"input_clip_fraction", "1", "fraction of the inputs outside the input range", &DiagnosisRun::input_clip_fraction,
-     false},
-    {"adc_saturation_fraction", "1", "fraction of the outputs beyond the ADC's bound",
-     &DiagnosisRun::adc_saturation_fraction, false},
-    {"adc_effective_bits", "1", "bits of the ADC that the largest output uses", &DiagnosisRun::adc_effective_bits,
-     false},
-};
+/// The accuracy by chip, and statistics of layers under their names.
+const std::vector<RunVariable>& run_variables() {
+  static const std::vector<RunVariable> table = [] {
+    std::vector<RunVariable> rows{
+        {"accuracy", "1",
+         "fraction of samples that get their label (without labels: the class of float32), at the last time",
+         &DiagnosisRun::accuracy, true}};
+    const auto add = [&](std::string_view name, std::vector<double> DiagnosisRun::*member) {
+      const LayerStatistic& row = layer_statistic(name);
+      rows.push_back(
+          {std::string(name), std::string(row.units), fmt::format("{}; mean over chips", row.meaning), member, false});
+    };
+    add("sqnr_db", &DiagnosisRun::sqnr_db);
+    add("sqnr_db_isolated", &DiagnosisRun::sqnr_db_isolated);
+    add("input_clip_fraction", &DiagnosisRun::input_clip_fraction);
+    add("adc_saturation_fraction", &DiagnosisRun::adc_saturation_fraction);
+    add("adc_effective_bits", &DiagnosisRun::adc_effective_bits);
+    return rows;
+  }();
+  return table;
+}
 
 constexpr const char* layer_output_meaning =
     "signal to error of the network's output with this layer alone as configured, all others digital";
@@ -122,7 +128,7 @@ void write_contents(h5::File& file, const DiagnosisRecord& record) {
   describe(right_set, "1", layer_accuracy_meaning);
   h5::attach_scale(right_set, 0, layer_scale);
   h5::attach_scale(right_set, 1, chip_scale);
-  for (const RunVariable& row : run_variables) {
+  for (const RunVariable& row : run_variables()) {
     const std::int64_t each = row.by_chip ? record.chips : layers;
     std::vector<double> values;
     for (const MechanismRecord& mechanism : record.mechanisms)
@@ -176,7 +182,7 @@ DiagnosisRecord read_diagnosis(const std::string& path) {
   for (std::size_t m = 0; m < names.size(); ++m)
     record.mechanisms.push_back({names[m], keys[m], removable[m] != 0, {}, {}});
   if (file.contains("warnings")) record.warnings = file.dataset("warnings").read<std::string>();
-  for (const RunVariable& row : run_variables) {
+  for (const RunVariable& row : run_variables()) {
     const h5::Dataset dataset = file.dataset(row.name);
     dataset.require_shape({std::ssize(names), 2, row.by_chip ? -1 : std::ssize(record.layers)});
     const std::int64_t each = dataset.shape()[2];
@@ -223,7 +229,7 @@ std::string diagnosis_page() {
       "| `keys` | mechanism | string |  | what configures the mechanism |\n"
       "| `removable` | mechanism | uint8 | 1 | 0: others stand on the mechanism, it cannot be left out alone |\n"
       "| `warnings` | warning | string |  | what stands out, in sentences; absent without any |\n";
-  for (const RunVariable& row : run_variables)
+  for (const RunVariable& row : run_variables())
     page += fmt::format("| `{}` | mechanism, variant, {} | float64 | {} | {} |\n", row.name,
                         row.by_chip ? "chip" : "layer", row.units, row.long_name);
   page += fmt::format(

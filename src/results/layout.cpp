@@ -218,7 +218,7 @@ void validate(const Header& header) {
   }
 }
 
-void describe(h5::Dataset& dataset, const char* units, const char* long_name) {
+void describe(h5::Dataset& dataset, std::string_view units, std::string_view long_name) {
   dataset.set_attribute("units", units);
   dataset.set_attribute("long_name", long_name);
 }

@@ -23,7 +23,7 @@ std::vector<NamedExtent> extents(Dim dim, const Header& header, const LayerHeade
 std::string schema_group(const std::string& group);
 
 /// Sets the attributes that every variable has.
-void describe(h5::Dataset& dataset, const char* units, const char* long_name);
+void describe(h5::Dataset& dataset, std::string_view units, std::string_view long_name);
 
 /// RunError unless the header describes a file that can be written: axis names, lengths, shapes.
 void validate(const Header& header);

@@ -4,40 +4,36 @@
 #include "results/report_charts.hpp"
 #include "results/report_markup.hpp"
 #include "results/report_sections.hpp"
+#include "tessera/results/layer_statistics.hpp"
 
 namespace tessera::results {
 namespace {
 
 /// One column of the table of layers.
 struct LayerColumn {
-  const char* variable;
-  const char* heading;
-  enum Kind { decibel, fraction, number } kind;
+  std::string_view variable;
+  std::string_view heading;
+  StatisticFormat format;
 };
 
-constexpr LayerColumn layer_columns[] = {
-    {"sqnr_db", "SQNR (dB)", LayerColumn::decibel},
-    {"sqnr_db_isolated", "SQNR alone (dB)", LayerColumn::decibel},
-    {"cosine", "cosine", LayerColumn::number},
-    {"input_clip_fraction", "inputs clipped", LayerColumn::fraction},
-    {"dac_clip_fraction", "DAC clipped", LayerColumn::fraction},
-    {"adc_saturation_fraction", "ADC saturated", LayerColumn::fraction},
-    {"bound_management_rounds", "rounds", LayerColumn::number},
-    {"bound_management_failed_fraction", "rounds failed", LayerColumn::fraction},
-    {"dac_effective_bits", "DAC bits used", LayerColumn::number},
-    {"adc_effective_bits", "ADC bits used", LayerColumn::number},
-    {"periphery_scale_sqnr_db", "periphery scale SQNR (dB)", LayerColumn::decibel},
-    {"bias_sqnr_db", "bias SQNR (dB)", LayerColumn::decibel},
-    {"weight_sqnr_db", "weight SQNR (dB)", LayerColumn::decibel},
-};
+std::vector<LayerColumn> layer_columns() {
+  std::vector<LayerColumn> columns;
+  for (const LayerStatistic& row : layer_statistics())
+    if (!row.heading.empty()) columns.push_back({row.name, row.heading, row.format});
+  columns.push_back({"periphery_scale_sqnr_db", "periphery scale SQNR (dB)", StatisticFormat::decibel});
+  columns.push_back({"bias_sqnr_db", "bias SQNR (dB)", StatisticFormat::decibel});
+  columns.push_back({"weight_sqnr_db", "weight SQNR (dB)", StatisticFormat::decibel});
+  return columns;
+}
 
 ReportCell cell(const LayerColumn& column, double value) {
-  switch (column.kind) {
-    case LayerColumn::decibel:
+  switch (column.format) {
+    case StatisticFormat::decibel:
       return decibel_cell(value);
-    case LayerColumn::fraction:
+    case StatisticFormat::fraction:
       return percent_cell(value);
-    case LayerColumn::number:
+    case StatisticFormat::number:
+    case StatisticFormat::none:
       break;
   }
   return number_cell(value);
@@ -69,24 +65,25 @@ ReportTable layer_table(const ReportSource& source) {
                     fmt::format("Layers in network order. Numbers are means over {}.", over_text(source)),
                     {"layer", "operator", "tiles (in × out)", "vector in", "vector out"},
                     {}};
+  const std::vector<LayerColumn> columns = layer_columns();
   std::vector<std::vector<double>> values;
   for (const LayerInfo& layer : source.layers()) {
     values.emplace_back();
-    for (const LayerColumn& column : layer_columns)
-      values.back().push_back(source.estimate(layer.group + "/" + column.variable).mean);
+    for (const LayerColumn& column : columns)
+      values.back().push_back(source.estimate(fmt::format("{}/{}", layer.group, column.variable)).mean);
   }
   std::vector<std::size_t> present;
-  for (std::size_t c = 0; c < std::size(layer_columns); ++c) {
+  for (std::size_t c = 0; c < columns.size(); ++c) {
     if (std::none_of(values.begin(), values.end(), [&](const auto& row) { return !std::isnan(row[c]); })) continue;
     present.push_back(c);
-    table.headings.emplace_back(layer_columns[c].heading);
+    table.headings.emplace_back(columns[c].heading);
   }
   for (std::size_t l = 0; l < source.layers().size(); ++l) {
     const LayerInfo& layer = source.layers()[l];
     std::vector<ReportCell> row{text_cell(layer.name), text_cell(layer.op),
                                 text_cell(layer.analog ? tiles_text(source, layer) : "digital"),
                                 count_cell(layer.inputs), count_cell(layer.outputs)};
-    for (const std::size_t c : present) row.push_back(cell(layer_columns[c], values[l][c]));
+    for (const std::size_t c : present) row.push_back(cell(columns[c], values[l][c]));
     table.rows.push_back(std::move(row));
   }
   return table;

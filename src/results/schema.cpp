@@ -1,9 +1,11 @@
 #include "tessera/results/schema.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <limits>
-#include <set>
 
 #include "results/schema_cost.hpp"
+#include "tessera/results/layer_statistics.hpp"
 
 namespace tessera::results {
 namespace {
@@ -25,7 +27,6 @@ std::vector<Variable> make_variables() {
   const std::vector<Dim> point_tile{Dim::swept, Dim::time, Dim::repeat, Dim::tile};
   const std::vector<Dim> point_column{Dim::swept, Dim::time, Dim::repeat, Dim::tile_column};
   const std::vector<Dim> point_population{Dim::swept, Dim::time, Dim::repeat, Dim::population};
-  const std::vector<Dim> point_slice{Dim::swept, Dim::time, Dim::repeat, Dim::weight_slice};
   const std::vector<Dim> per_tile{Dim::swept, Dim::tile};
   const std::vector<Dim> per_column{Dim::swept, Dim::tile_column};
   const std::vector<Dim> per_output{Dim::swept, Dim::output};
@@ -116,38 +117,6 @@ std::vector<Variable> make_variables() {
       {"/layers", "inputs", {Dim::layer}, i64, "1", "length of the input vectors of the layer's product", P::always},
       {"/layers", "outputs", {Dim::layer}, i64, "1", "length of the output vectors of the layer's product", P::always},
 
-      {layer, "sqnr_db", point, f64, "dB", "signal to error power of the output against float32", P::statistics,
-       no_number},
-      {layer, "mse", point, f64, "1", "mean squared error of the output against float32", P::statistics, no_number},
-      {layer, "cosine", point, f64, "1", "cosine similarity of the output to float32", P::statistics, no_number},
-      {layer, "sqnr_db_isolated", point, f64, "dB", "signal to error power with float32 inputs to this layer",
-       P::analog_statistics, no_number},
-      {layer, "mse_isolated", point, f64, "1", "mean squared error with float32 inputs to this layer",
-       P::analog_statistics, no_number},
-      {layer, "cosine_isolated", point, f64, "1", "cosine similarity with float32 inputs to this layer",
-       P::analog_statistics, no_number},
-      {layer, "input_clip_fraction", point, f64, "1", "fraction of inputs outside the input range", P::analog_counts,
-       no_number},
-      {layer, "dac_clip_fraction", point, f64, "1", "fraction of scaled inputs outside the DAC's range",
-       P::analog_counts, no_number},
-      {layer, "adc_saturation_fraction", point, f64, "1", "fraction of analog outputs beyond the ADC's bound",
-       P::analog_counts, no_number},
-      {layer, "bound_management_rounds", point, f64, "1", "mean number of products per vector and tile",
-       P::analog_counts, no_number},
-      {layer, "bound_management_failed_fraction", point, f64, "1", "fraction of products still saturated at the end",
-       P::analog_counts, no_number},
-      {layer, "dac_effective_bits", point, f64, "bit", "bits of the DAC that the largest input uses", P::analog_counts,
-       no_number},
-      {layer, "adc_effective_bits", point, f64, "bit", "bits of the ADC that the largest output uses", P::analog_counts,
-       no_number},
-      {layer, "slice_saturation_fraction", point_slice, f64, "1",
-       "fraction of the conversions of a weight slice beyond the converters' range", P::crossbar_statistics, no_number},
-      {layer, "slice_codes_used", point_slice, f64, "1", "converter codes that occurred over all codes",
-       P::crossbar_statistics, no_number},
-      {layer, "slice_current_lowest", point_slice, f64, "1",
-       "lowest current in front of the converters, in currents of a fully-on cell", P::crossbar_statistics, no_number},
-      {layer, "slice_current_highest", point_slice, f64, "1",
-       "highest current in front of the converters, in currents of a fully-on cell", P::crossbar_statistics, no_number},
       {layer, "crossbar_arrays", per_swept, i64, "1", "arrays of all tiles and weight slices, pairs counted twice",
        P::crossbar, no_count},
       {layer, "crossbar_converters", per_swept, i64, "1", "analog-to-digital converters, after sharing", P::crossbar,
@@ -162,16 +131,6 @@ std::vector<Variable> make_variables() {
        "fraction of the current of a place in the arrays that is lost in the wires",
        P::crossbar_wires,
        no_number},
-      {layer, "sum_overflow_fraction", point, f64, "1", "overflows of the accumulator per output",
-       P::fixed_point_counts, no_number},
-      {layer, "output_overflow_fraction", point, f64, "1", "fraction of outputs beyond their code",
-       P::fixed_point_counts, no_number},
-      {layer, "product_effective_bits", point, f64, "bit", "bits that the largest product uses", P::fixed_point_counts,
-       no_number},
-      {layer, "sum_effective_bits", point, f64, "bit", "bits of the accumulator that the largest sum uses",
-       P::fixed_point_counts, no_number},
-      {layer, "output_effective_bits", point, f64, "bit", "bits of the output code that the largest output uses",
-       P::fixed_point_counts, no_number},
       {layer,
        "output",
        {Dim::swept, Dim::time, Dim::repeat, Dim::sample, Dim::feature},
@@ -300,158 +259,38 @@ std::vector<Variable> make_variables() {
   };
 }
 
+/// The rows of the tables of statistics.
+std::vector<Variable> statistic_variables() {
+  std::vector<Variable> rows;
+  for (const LayerStatistic& row : layer_statistics())
+    rows.push_back({"/layers/<layer>",
+                    row.name,
+                    {Dim::swept, Dim::time, Dim::repeat},
+                    ElementType::float64,
+                    row.units,
+                    row.meaning,
+                    row.presence,
+                    no_number});
+  for (const SliceStatistic& row : slice_statistics())
+    rows.push_back({"/layers/<layer>",
+                    row.name,
+                    {Dim::swept, Dim::time, Dim::repeat, Dim::weight_slice},
+                    ElementType::float64,
+                    row.units,
+                    row.meaning,
+                    Presence::crossbar_statistics,
+                    no_number});
+  return rows;
+}
+
 }  // namespace
-
-std::string_view to_string(Dim dim) {
-  switch (dim) {
-    case Dim::swept:
-      return "<swept axes>";
-    case Dim::time:
-      return "time";
-    case Dim::repeat:
-      return "repeat";
-    case Dim::sample:
-      return "sample";
-    case Dim::position:
-      return "<positions>";
-    case Dim::layer:
-      return "layer";
-    case Dim::tile:
-      return "tile";
-    case Dim::tile_column:
-      return "tile_column";
-    case Dim::output:
-      return "output_index";
-    case Dim::conductance:
-      return "conductance";
-    case Dim::weight_slice:
-      return "weight_slice";
-    case Dim::array_output:
-      return "array_output";
-    case Dim::array_input:
-      return "array_input";
-    case Dim::population:
-      return "population";
-    case Dim::component:
-      return "component";
-    case Dim::area_component:
-      return "area_component";
-    case Dim::action:
-      return "action";
-    case Dim::coefficient:
-      return "coefficient";
-    case Dim::class_label:
-      return "class";
-    case Dim::predicted_class:
-      return "predicted_class";
-    case Dim::feature:
-      return "<features>";
-  }
-  return "";
-}
-
-std::vector<std::string> feature_names(const Shape& output_shape) {
-  switch (output_shape.size()) {
-    case 1:
-      return {"feature"};
-    case 2:
-      return {"position", "feature"};
-    case 3:
-      return {"channel", "height", "width"};
-    default:
-      break;
-  }
-  std::vector<std::string> names;
-  for (std::size_t i = 1; i <= output_shape.size(); ++i) names.push_back(fmt::format("axis_{}", i));
-  return names;
-}
-
-std::vector<std::string> position_names(const Shape& positions) {
-  if (positions.empty()) return {};
-  if (positions.size() == 1) return {"position"};
-  if (positions.size() == 2) return {"row", "column"};
-  std::vector<std::string> names;
-  for (std::size_t i = 1; i <= positions.size(); ++i) names.push_back(fmt::format("position_{}", i));
-  return names;
-}
-
-std::string_view to_string(Presence presence) {
-  switch (presence) {
-    case Presence::always:
-      return "always";
-    case Presence::labels:
-      return "classification, language model";
-    case Presence::language:
-      return "language model";
-    case Presence::agreement:
-      return "language model, agreement";
-    case Presence::scores:
-      return "with a task";
-    case Presence::top5:
-      return "classification into more than five classes";
-    case Presence::classes:
-      return "classification into at most 256 classes";
-    case Presence::errors:
-      return "regression, anomaly";
-    case Presence::anomalies:
-      return "anomaly, with labels";
-    case Presence::predictions:
-      return "if predictions are recorded";
-    case Presence::labelled_predictions:
-      return "with labels, if predictions are recorded";
-    case Presence::statistics:
-      return "if statistics are recorded, but for isolated sweeps";
-    case Presence::analog_statistics:
-      return "analog layers, if statistics are recorded";
-    case Presence::analog_counts:
-      return "analog layers, if statistics are recorded, but for isolated sweeps";
-    case Presence::isolated:
-      return "isolated sweeps";
-    case Presence::stopped:
-      return "sweeps with a stop rule";
-    case Presence::hardware:
-      return "analog layers";
-    case Presence::periphery:
-      return "analog layers with a quantized periphery";
-    case Presence::fixed_point:
-      return "analog layers with a fixed-point periphery";
-    case Presence::fixed_point_counts:
-      return "analog layers with a fixed-point periphery, if statistics are recorded, but for isolated sweeps";
-    case Presence::devices:
-      return "layers with a noise model";
-    case Presence::device_statistics:
-      return "layers with a noise model, if statistics are recorded";
-    case Presence::compensation:
-      return "layers with drift compensation";
-    case Presence::column_compensation:
-      return "layers with drift compensation by output";
-    case Presence::tensors:
-      return "layers whose tensors are recorded";
-    case Presence::crossbar:
-      return "layers on crossbars";
-    case Presence::crossbar_statistics:
-      return "layers on crossbars, if statistics are recorded, but for isolated sweeps";
-    case Presence::crossbar_wires:
-      return "layers on crossbars with wires and an input source, if statistics are recorded";
-    case Presence::spiking:
-      return "with spiking neurons";
-    case Presence::cost:
-      return "with a cost: section";
-    case Presence::normalised_cost:
-      return "with cost.weight_bits";
-    case Presence::relative_cost:
-      return "sweeps with a cost: section";
-    case Presence::analog_cost:
-      return "analog layers, with a cost: section";
-    case Presence::outputs:
-      return "if outputs are recorded";
-  }
-  return "";
-}
 
 const std::vector<Variable>& variables() {
   static const std::vector<Variable> table = [] {
     std::vector<Variable> rows = make_variables();
+    std::vector<Variable> statistics = statistic_variables();
+    const auto layers = std::ranges::find(rows, statistics.front().group, &Variable::group);
+    rows.insert(layers, std::make_move_iterator(statistics.begin()), std::make_move_iterator(statistics.end()));
     for (Variable& row : cost_variables()) rows.push_back(std::move(row));
     return rows;
   }();
@@ -485,31 +324,6 @@ const std::vector<FileAttribute>& attributes() {
       {"/layers/<layer>", "analog", ElementType::uint8, "1 if the layer is on analog tiles"},
   };
   return table;
-}
-
-std::vector<std::string> group_names(const std::vector<std::string>& layer_names) {
-  std::vector<std::string> names;
-  std::set<std::string> taken(layer_names.begin(), layer_names.end());
-  std::set<std::string> used;
-  for (const std::string& layer : layer_names) {
-    std::string name = layer;
-    name.erase(0, std::min(name.find_first_not_of('/'), name.size()));
-    for (char& c : name) {
-      if (c == '/') c = '.';
-      if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '_';
-    }
-    if (!name.empty() && name.back() == ' ') name.back() = '_';
-    if (!name.empty() && name.front() == ' ') name.front() = '_';
-    if (name.find_first_not_of('.') == std::string::npos) name = fmt::format("layer{}", name);
-    // A changed name gives way to a layer that is really called so.
-    std::string unique = name;
-    for (int i = 2; used.contains(unique) || (unique != layer && taken.contains(unique)); ++i) {
-      unique = fmt::format("{}~{}", name, i);
-    }
-    used.insert(unique);
-    names.push_back(unique);
-  }
-  return names;
 }
 
 }  // namespace tessera::results

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "results/writer_impl.hpp"
+#include "tessera/results/layer_statistics.hpp"
 
 // Records into variables.
 namespace tessera::results {
@@ -77,41 +78,16 @@ void Writer::Impl::put_score(const std::string& group, const Shape& at, const Sc
 
 void Writer::Impl::put_layer_point(std::size_t i, const Shape& at, const LayerPoint& layer) {
   const std::string& group = layer_groups[i];
-  const auto error = [&](const std::string& suffix, const ErrorNumbers& numbers) {
-    put(group, "sqnr_db" + suffix, at, numbers.sqnr_db);
-    put(group, "mse" + suffix, at, numbers.mse);
-    put(group, "cosine" + suffix, at, numbers.cosine);
-  };
-  if (!header.isolated) error("", layer.cumulative);
-  if (!header.layers[i].analog) return;
-  error("_isolated", layer.isolated);
-  if (header.isolated) return;
-  put(group, "input_clip_fraction", at, layer.input_clip_fraction);
-  put(group, "dac_clip_fraction", at, layer.dac_clip_fraction);
-  put(group, "adc_saturation_fraction", at, layer.adc_saturation_fraction);
-  put(group, "bound_management_rounds", at, layer.bound_management_rounds);
-  put(group, "bound_management_failed_fraction", at, layer.bound_management_failed_fraction);
-  put(group, "dac_effective_bits", at, layer.dac_effective_bits);
-  put(group, "adc_effective_bits", at, layer.adc_effective_bits);
-  if (header.layers[i].fixed_point) {
-    put(group, "sum_overflow_fraction", at, layer.sum_overflow_fraction);
-    put(group, "output_overflow_fraction", at, layer.output_overflow_fraction);
-    put(group, "product_effective_bits", at, layer.product_effective_bits);
-    put(group, "sum_effective_bits", at, layer.sum_effective_bits);
-    put(group, "output_effective_bits", at, layer.output_effective_bits);
-  }
+  for (const LayerStatistic& row : layer_statistics())
+    if (is_present(row.presence, header, &header.layers[i])) put(group, row.name, at, row.value(layer));
   if (!is_present(Presence::crossbar_statistics, header, &header.layers[i])) return;
-  const auto by_slice = [&](const char* name, double SliceCounts::*member) {
+  for (const SliceStatistic& row : slice_statistics()) {
     std::vector<double> values(static_cast<std::size_t>(header.layers[i].weight_slices), missing);
     require<RunError>(layer.slices.size() <= values.size(), "layer '{}' has {} weight slices, not {}",
                       header.layers[i].name, values.size(), layer.slices.size());
-    for (std::size_t s = 0; s < layer.slices.size(); ++s) values[s] = layer.slices[s].*member;
-    put(group, name, at, values);
-  };
-  by_slice("slice_saturation_fraction", &SliceCounts::saturation_fraction);
-  by_slice("slice_codes_used", &SliceCounts::codes_used);
-  by_slice("slice_current_lowest", &SliceCounts::current_lowest);
-  by_slice("slice_current_highest", &SliceCounts::current_highest);
+    for (std::size_t s = 0; s < layer.slices.size(); ++s) values[s] = layer.slices[s].*row.member;
+    put(group, row.name, at, values);
+  }
 }
 
 // A map of smaller arrays than the file has room for lies at its beginning.

@@ -271,7 +271,7 @@ class Calibration {
   }
 
   ProgrammedChip chip(const LayerResolver& resolve) const {
-    return {request_.executor, resolve, request_.seed, 0, parallel_};
+    return {request_.executor, resolve, {request_.seed, 0, parallel_}};
   }
 
   /// Passes all samples through the network.

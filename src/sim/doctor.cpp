@@ -94,7 +94,7 @@ void compare_ideal(Diagnosis& diagnosis, const EvaluationRequest& request, const
   const std::int64_t samples = std::min<std::int64_t>(256, request.data.size());
   const Shape sample = fitted_sample_shape(request.executor.graph(), request.data);
   const Tensor batch = read_samples(request.data, 0, samples, sample, parallel);
-  const ProgrammedChip chip(request.executor, ideal, request.seed, 0, parallel);
+  const ProgrammedChip chip(request.executor, ideal, {request.seed, 0, parallel});
   const AnalogNetwork network = chip.at(std::nullopt, 0, parallel);
   const Tensor expected = request.executor.run(batch, {.parallel = parallel});
   const Tensor seen = request.executor.run(batch, {.parallel = parallel, .overrides = &network.overrides()});

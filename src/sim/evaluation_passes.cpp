@@ -1,38 +1,12 @@
 #include <algorithm>
-#include <limits>
 
 #include "evaluation.hpp"
 
 /// Batches through the float32 network and the networks of a group, and what is measured on the way.
 namespace tessera::sim {
 
-namespace {
-
-/// Stands for positions without a next token.
-constexpr std::int32_t no_token = std::numeric_limits<std::int32_t>::min();
-
-}  // namespace
-
-std::int64_t Evaluation::program_of(const Point& point) const {
-  const EvaluationRequest& request = tasks_[point.task].request;
-  return request.first_program + point.index.repeat / request.evaluation.read_repeats;
-}
-
-std::optional<double> Evaluation::time_of(const Point& point) const {
-  const std::vector<double>& times = tasks_[point.task].request.evaluation.times;
-  return times.empty() ? std::nullopt : std::optional(times[static_cast<std::size_t>(point.index.time)]);
-}
-
 Tensor Evaluation::read_batch(std::int64_t first, std::int64_t count) const {
-  Tensor batch = read_samples(common_.data, first, count, input_shape_, parallel_);
-  if (!reference_network_) return batch;
-  return reference_network_->encode(batch, static_cast<std::uint64_t>(first), parallel_);
-}
-
-const nn::Executor& Evaluation::simulated(const Job& task) const {
-  if (spiking_[task.simulated]) return spiking_[task.simulated]->executor();
-  const std::optional<QuantizedNetwork>& quantized = quantized_[task.simulated];
-  return quantized ? quantized->executor() : common_.executor;
+  return networks_.encoded(read_samples(common_.data, first, count, input_shape_, parallel_), first);
 }
 
 namespace {
@@ -47,25 +21,45 @@ nn::Activation rectified(nn::Activation activation) {
   return activation;
 }
 
-}  // namespace
-
-void Evaluation::add_error(ErrorMeasures& error, const nn::Activation& reference, const nn::Activation& seen) const {
-  if (reference.layout == seen.layout) return add_batch(error, reference, seen, parallel_);
+/// The two networks may store a value in different order.
+void add_error(ErrorMeasures& error, const nn::Activation& reference, const nn::Activation& seen, Parallel parallel) {
+  if (reference.layout == seen.layout) return add_batch(error, reference, seen, parallel);
   const auto natural = [](const nn::Activation& activation) {
     return nn::Activation{.values = nn::to_natural(activation), .samples = activation.samples};
   };
-  add_batch(error, natural(reference), natural(seen), parallel_);
+  add_batch(error, natural(reference), natural(seen), parallel);
 }
+
+/// Those that a request records.
+std::vector<Tensor> recorded(const EvaluationRequest& request, std::span<const Tensor> outputs) {
+  std::vector<Tensor> chosen;
+  for (const std::size_t o : request.record_network_outputs) chosen.push_back(outputs[o]);
+  return chosen;
+}
+
+/// The spikes of a batch, by network and population.
+void count(const SpikingNetwork& network, std::span<const std::size_t> networks, const std::string& node,
+           const nn::TransformCall& call, std::vector<std::vector<SpikeCounts>>& spikes) {
+  const auto found = std::ranges::find(network.spiking(), node);
+  if (found == network.spiking().end()) return;
+  const SpikeCounts counts = count_spikes(call, network.steps());
+  for (const std::size_t i : networks) {
+    spikes[i].resize(network.spiking().size());
+    spikes[i][static_cast<std::size_t>(found - network.spiking().begin())] = counts;
+  }
+}
+
+}  // namespace
 
 void Evaluation::add_cumulative_error(ErrorMeasures& error, const nn::Activation& reference,
                                       const nn::Activation& seen) const {
-  if (!reference_network_) return add_error(error, reference, seen);
-  add_error(error, mean_over_steps(reference, steps_), mean_over_steps(seen, steps_));
+  if (!networks_.is_spiking()) return add_error(error, reference, seen, parallel_);
+  add_error(error, mean_over_steps(reference, networks_.steps()), mean_over_steps(seen, networks_.steps()), parallel_);
 }
 
 bool Evaluation::run_group(PointGroup& group, bool first_group) {
   const std::int64_t samples = common_.data.size();
-  const std::int64_t batch_size = std::max<std::int64_t>(1, common_.batch_size / steps_);
+  const std::int64_t batch_size = std::max<std::int64_t>(1, common_.batch_size / networks_.steps());
   for (std::int64_t first = 0, count = 0; first < samples; first += count) {
     if (environment_.cancelled()) return false;
     count = common_.data.batch_end(first, batch_size) - first;
@@ -77,7 +71,7 @@ bool Evaluation::run_group(PointGroup& group, bool first_group) {
     done_ += count * alone;
     if (alone > 0 && environment_.progress) environment_.progress(done_, total_, "samples");
     try {
-      for (std::size_t s = 0; s < quantized_.size(); ++s) run_networks(group, s, batch, first);
+      for (std::size_t s = 0; s < networks_.count(); ++s) run_networks(group, s, batch, first);
     } catch (const Cancelled&) {
       return false;
     }
@@ -127,23 +121,22 @@ void Evaluation::run_reference(PointGroup& group, const Tensor& batch, std::int6
       measure_isolated(group, record, first);
       observed_seconds += watch.seconds();
     };
-  } else if (!compares_with_float32() && (!count_score || known)) {
+  } else if (!scoring_.compares_with_float32() && (!count_score || known)) {
     return;
   }
   const Stopwatch watch;
-  const nn::Executor& reference = reference_network_ ? reference_network_->executor() : common_.executor;
-  std::vector<Tensor> outputs = reference.run({&batch, 1}, options);
+  std::vector<Tensor> outputs = networks_.reference().run({&batch, 1}, options);
   reference_seconds_ += watch.seconds() - observed_seconds;
-  reference_samples_ += batch.dim(0) / steps_;
+  reference_samples_ += batch.dim(0) / networks_.steps();
   if (count_score)
     for (const Job& task : tasks_)
       if (task.sink.reference_outputs && !task.request.record_network_outputs.empty())
         task.sink.reference_outputs(first, recorded(task.request, outputs));
-  reference_output_ = decoded(std::move(outputs.front()));
+  reference_output_ = networks_.decoded(std::move(outputs.front()));
   if (!count_score) return;
-  add_score(reference_, reference_output_, reference_output_, batch, first);
+  scoring_.add(reference_, reference_output_, reference_output_, batch, first);
   for (const Job& task : tasks_)
-    if (task.sink.reference_predictions) task.sink.reference_predictions(first, predicted(reference_output_));
+    if (task.sink.reference_predictions) task.sink.reference_predictions(first, scoring_.predicted(reference_output_));
 }
 
 void Evaluation::measure_isolated(PointGroup& group, const nn::LinearRecord& record, std::int64_t first) {
@@ -169,16 +162,16 @@ void Evaluation::measure_isolated(PointGroup& group, const nn::LinearRecord& rec
     }
     for (const std::size_t leader : leaders) group.networks[leader].count_statistics(false);
     const std::vector<nn::Activation> alone =
-        simulated(tasks_[group.points[n].task])
+        networks_.executor(simulated_of(group, n))
             .apply_branches(layer, branches, record.input, first_sample(first), parallel_);
     for (std::size_t b = 0; b < leaders.size(); ++b) {
       const std::size_t leader = leaders[b];
       group.networks[leader].count_statistics(statistics_);
       ErrorMeasures& error = group.results[leader].layers[layer].isolated;
       if (fuses_relu(group.networks[leader], layer))
-        add_error(error, rectified(record.output), alone[b]);
+        add_error(error, rectified(record.output), alone[b], parallel_);
       else
-        add_error(error, record.output, alone[b]);
+        add_error(error, record.output, alone[b], parallel_);
       for (std::size_t m = leader; m < group.points.size(); ++m) {
         if (group.same_layer[m][layer] != group.same_layer[leader][layer] ||
             simulated_of(group, m) != simulated_of(group, leader))
@@ -215,13 +208,12 @@ void Evaluation::run_networks(PointGroup& group, std::size_t simulated_index, co
       observed_seconds += watch.seconds();
     };
   std::vector<std::vector<SpikeCounts>> spikes(members.size());
-  if (spiking_[simulated_index])
+  const SpikingNetwork* const spiking = networks_.spiking(simulated_index);
+  if (spiking != nullptr)
     run.transform_observer = [&](std::span<const std::size_t> networks, const std::string& node,
-                                 const nn::TransformCall& call) {
-      count(*spiking_[simulated_index], networks, node, call, spikes);
-    };
+                                 const nn::TransformCall& call) { count(*spiking, networks, node, call, spikes); };
   run.output = [&](std::span<const std::size_t> networks, std::span<const Tensor> outputs) {
-    const Tensor output = decoded(outputs.front());
+    const Tensor output = networks_.decoded(outputs.front());
     for (const std::size_t i : networks) {
       const std::size_t n = members[i];
       group.results[n].spikes.resize(spikes[i].size());
@@ -229,10 +221,10 @@ void Evaluation::run_networks(PointGroup& group, std::size_t simulated_index, co
       const Job& task = tasks_[group.points[n].task];
       if (statistics_) add_batch(group.results[n].output, {.values = reference_output_}, {.values = output}, parallel_);
       std::vector<float> right;
-      const bool wanted = task.sink.right && compares_classes();
-      add_score(group.results[n].score, output, reference_output_, batch, first, wanted ? &right : nullptr);
+      const bool wanted = task.sink.right && scoring_.compares_classes();
+      scoring_.add(group.results[n].score, output, reference_output_, batch, first, wanted ? &right : nullptr);
       if (wanted) task.sink.right(group.points[n].index, first, right);
-      if (task.sink.predictions) task.sink.predictions(group.points[n].index, first, predicted(output));
+      if (task.sink.predictions) task.sink.predictions(group.points[n].index, first, scoring_.predicted(output));
       if (task.sink.network_outputs && !task.request.record_network_outputs.empty())
         task.sink.network_outputs(group.points[n].index, first, recorded(task.request, outputs));
     }
@@ -241,26 +233,10 @@ void Evaluation::run_networks(PointGroup& group, std::size_t simulated_index, co
     if (environment_.cancelled()) throw Cancelled{};
   };
   const Stopwatch watch;
-  simulated(tasks_[group.points[members.front()].task]).run_branched(batch, run);
+  networks_.executor(simulated_index).run_branched(batch, run);
   analog_seconds_ += watch.seconds() - observed_seconds;
-  for (const std::size_t n : members) tasks_[group.points[n].task].result.analog_samples += batch.dim(0) / steps_;
-}
-
-std::vector<Tensor> Evaluation::recorded(const EvaluationRequest& request, std::span<const Tensor> outputs) {
-  std::vector<Tensor> chosen;
-  for (const std::size_t o : request.record_network_outputs) chosen.push_back(outputs[o]);
-  return chosen;
-}
-
-void Evaluation::count(const SpikingNetwork& network, std::span<const std::size_t> networks, const std::string& node,
-                       const nn::TransformCall& call, std::vector<std::vector<SpikeCounts>>& spikes) {
-  const auto found = std::ranges::find(network.spiking(), node);
-  if (found == network.spiking().end()) return;
-  const SpikeCounts counts = count_spikes(call, network.steps());
-  for (const std::size_t i : networks) {
-    spikes[i].resize(network.spiking().size());
-    spikes[i][static_cast<std::size_t>(found - network.spiking().begin())] = counts;
-  }
+  for (const std::size_t n : members)
+    tasks_[group.points[n].task].result.analog_samples += batch.dim(0) / networks_.steps();
 }
 
 void Evaluation::observe(PointGroup& group, const std::vector<std::size_t>& members,
@@ -280,100 +256,10 @@ void Evaluation::observe(PointGroup& group, const std::vector<std::size_t>& memb
     group.results[n].layers[seen.layer].cumulative = error;
     const std::vector<bool>& record = task.request.record_output;
     if (task.sink.output && !record.empty() && record[seen.layer])
-      task.sink.output(group.points[n].index, seen.layer, first,
-                       nn::samples_first(reference_network_ ? mean_over_steps(seen.output, steps_) : seen.output));
+      task.sink.output(
+          group.points[n].index, seen.layer, first,
+          nn::samples_first(networks_.is_spiking() ? mean_over_steps(seen.output, networks_.steps()) : seen.output));
   }
-}
-
-std::vector<std::int32_t> Evaluation::predicted(const Tensor& output) const {
-  if (!compares_classes()) return predicted_classes(rows_of(output));
-  const Tensor rows = class_rows(output, layout_);
-  return predicted_classes(rows_of(rows));
-}
-
-std::vector<std::int32_t> Evaluation::expected_classes(const Tensor& reference, const Tensor& input, std::int64_t first,
-                                                       std::int64_t count) const {
-  if (compared_with_ == sim::Task::agreement) return predicted(reference);
-  const std::int64_t each = layout_.positions;
-  const io::DataSet& data = common_.data;
-  std::vector<std::int32_t> labels;
-  if (data.has_labels()) {
-    const auto own =
-        data.labels().subspan(static_cast<std::size_t>(first * each), static_cast<std::size_t>(count * each));
-    labels.assign(own.begin(), own.end());
-  }
-  if (compared_with_ == sim::Task::classification) return labels;
-  // The token of the next position; the last one has none.
-  const std::int32_t none = common_.evaluation.ignore_index.value_or(no_token);
-  std::vector<std::int32_t> next(static_cast<std::size_t>(count * each), none);
-  const std::int64_t size = count > 0 ? input.size() / count : 0;
-  for (std::int64_t s = 0; s < count; ++s)
-    for (std::int64_t p = 0; p + 1 < each; ++p) {
-      const auto to = static_cast<std::size_t>(s * each + p);
-      if (data.has_labels()) {
-        next[to] = labels[to + 1];
-        continue;
-      }
-      const float* const sample = input.data() + s * size;
-      if (tokens_.mask >= 0 && sample[tokens_.mask + p + 1] == 0.0F) continue;
-      const float token = sample[tokens_.begin + p + 1];
-      require<InputError>(token == static_cast<float>(static_cast<std::int32_t>(token)) && token >= 0.0F &&
-                              token < static_cast<float>(layout_.classes),
-                          "sample {}: {} is no token of the {} that the network has logits of; give data.labels",
-                          first + s, token, layout_.classes);
-      next[to] = static_cast<std::int32_t>(token);
-    }
-  return next;
-}
-
-void Evaluation::add_score(TaskScore& score, const Tensor& output, const Tensor& reference, const Tensor& input,
-                           std::int64_t first, std::vector<float>* right) const {
-  const std::int64_t count = output.dim(0);
-  const io::DataSet& data = common_.data;
-  if (compares_classes()) {
-    const Tensor rows = class_rows(output, layout_);
-    const std::vector<std::int32_t> expected = expected_classes(reference, input, first, count);
-    std::optional<std::int32_t> ignored = common_.evaluation.ignore_index;
-    if (compared_with_ == sim::Task::language_model && !ignored) ignored = no_token;
-    if (compares_with_float32())
-      score.add_agreement(rows_of(rows), rows_of(class_rows(reference, layout_)), kind_, layout_.positions);
-    if (compared_with_ == sim::Task::agreement) {
-      score.correct = score.agreed;
-      score.count = score.compared;
-      ignored.reset();
-    } else {
-      score.add(rows_of(rows), expected, kind_, ignored);
-    }
-    if (right == nullptr) return;
-    const std::vector<std::int32_t> seen = predicted_classes(rows_of(rows));
-    for (std::int64_t s = 0; s < count; ++s) {
-      std::int64_t hits = 0, counted = 0;
-      for (std::int64_t p = s * layout_.positions; p < (s + 1) * layout_.positions; ++p) {
-        const auto at = static_cast<std::size_t>(p);
-        if (ignored && expected[at] == *ignored) continue;
-        ++counted;
-        hits += seen[at] == expected[at] ? 1 : 0;
-      }
-      right->push_back(counted > 0 ? static_cast<float>(hits) / static_cast<float>(counted) : 1.0F);
-    }
-    return;
-  }
-  const auto labels = data.has_labels()
-                          ? data.labels().subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count))
-                          : std::span<const std::int32_t>();
-  if (compared_with_ == sim::Task::regression) {
-    const Tensor targets =
-        data.has_targets() ? data.read_targets(first, count) : Tensor(Shape{count, 1}, as_floats(labels));
-    score.add_targets(rows_of(output), rows_of(targets));
-  } else if (compared_with_ == sim::Task::anomaly) {
-    score.add_reconstructions(rows_of(output), rows_of(input), labels, common_.evaluation.normal_labels);
-  }
-}
-
-std::vector<float> Evaluation::as_floats(std::span<const std::int32_t> labels) {
-  std::vector<float> values;
-  for (const std::int32_t label : labels) values.push_back(static_cast<float>(label));
-  return values;
 }
 
 }  // namespace tessera::sim

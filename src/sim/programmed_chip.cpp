@@ -1,30 +1,12 @@
 #include <algorithm>
 
-#include "sim/analog_operator.hpp"
 #include "sim/part_address.hpp"
-#include "tessera/sim/analog_network.hpp"
+#include "sim/programmed_chip.hpp"
 #include "tessera/sim/chip_file.hpp"
 #include "tessera/sim/layer_calibration.hpp"
 #include "tessera/tile/modifier.hpp"
 
 namespace tessera::sim {
-
-/// What programming leaves in the devices of a part.
-struct ProgrammedChip::Devices {
-  device::DeviceParameters parameters;
-  std::optional<device::DriftCompensation> compensation;
-  std::vector<device::ProgrammedState> tiles;
-  std::vector<std::vector<double>> baseline;  ///< per tile; with drift compensation only
-  bool fault_map = false;
-};
-
-struct ProgrammedChip::Part {
-  std::string name;
-  tile::AnalogLayer layer;
-  std::shared_ptr<const Devices> devices;  ///< null without a device model; shared between chips that are alike
-  std::shared_ptr<const device::DeviceParameters> written = nullptr;  ///< of a product of two activations
-  std::optional<device::RetentionParameters> retention = {};          ///< likewise
-};
 
 namespace {
 
@@ -110,20 +92,56 @@ void expect_calibrated_converters(const std::vector<std::string>& layers) {
 
 }  // namespace
 
-ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed,
-                               std::uint32_t repeat, Parallel parallel)
-    : ProgrammedChip(executor, resolve, seed, repeat, parallel, read_fault_maps(executor, resolve)) {}
+ProgrammedChip::Part ProgrammedChip::programmed_part(const std::string& name, const nn::LinearPart& source,
+                                                     const LayerParameters& parameters, std::size_t p,
+                                                     const random::Address& address, const device::FaultMap* map,
+                                                     const ChipRequest& request) {
+  Part part{name, tile::AnalogLayer(parameters.rpu, source.weight.view(), source.bias, address), nullptr};
+  if (parameters.calibration) {
+    const PartCalibration& found = parameters.calibration->parts.at(p);
+    expect_same_tiles(found, places_of(part.layer));
+    part.layer.set_state(found.state);
+  }
+  part.retention = parameters.retention;
+  if (parameters.written_device)
+    part.written = std::make_shared<const device::DeviceParameters>(*parameters.written_device);
+  if (parameters.rpu.modifier.enable_during_test) tile::validate_learning(parameters.rpu);
+  if (!parameters.device) {
+    for (std::int64_t t = 0; t < part.layer.tile_count() && parameters.rpu.modifier.enable_during_test; ++t)
+      part.layer.set_tile_weights(t, weights_in_use(part.layer, t, part.layer.target_tile_weights(t), 0).view());
+    return part;
+  }
+  Devices devices{*parameters.device, parameters.drift_compensation, {}, {}, map != nullptr};
+  for (std::int64_t t = 0; t < part.layer.tile_count(); ++t) {
+    random::Address chip = address;
+    chip.tile = static_cast<std::uint32_t>(t);
+    const Matrix target = part.layer.device_targets(t);
+    const std::optional<device::FaultMap> faults =
+        on_devices(parameters.rpu, part_of(map, part.layer.place(t), target.cols()));
+    const device::FaultMap* const tile_map = faults ? &*faults : nullptr;
+    const bool stored = request.stored != nullptr && !request.stored->empty();
+    devices.tiles.push_back(
+        stored ? request.stored->state(name, chip.tile, request.repeat, devices.parameters, target, tile_map)
+               : device::program(devices.parameters, target.view(), chip, request.parallel, tile_map));
+    const Matrix programmed = device::programmed_weights(devices.parameters, devices.tiles.back(), request.parallel);
+    part.layer.set_devices(t, weights_in_use(part.layer, t, programmed, 0).view());
+    if (!devices.compensation) continue;
+    devices.baseline.push_back(
+        device::uses_exact_reference(*devices.compensation)
+            ? device::exact_readout_values(*devices.compensation, part.layer.target_tile_weights(t).view())
+            : read_out(part.layer, t, target.cols(), *devices.compensation, baseline_event, 0, request.parallel));
+  }
+  part.devices = std::make_shared<const Devices>(std::move(devices));
+  return part;
+}
 
-ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed,
-                               std::uint32_t repeat, Parallel parallel, const FaultMaps& faults)
-    : ProgrammedChip(executor, resolve, seed, repeat, parallel, faults, {}, StoredChips{}) {}
-
-ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed,
-                               std::uint32_t repeat, Parallel parallel, const FaultMaps& faults,
-                               std::span<const ProgrammedChip* const> like, const StoredChips& stored) {
+ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, const ChipRequest& request) {
   const std::vector<nn::LinearLayer>& layers = executor.layers();
   require<InputError>(layers.size() < most_layers, "the network has {} weighted layers; at most {} can be addressed",
                       layers.size(), most_layers - 1);
+  FaultMaps own_faults;
+  if (request.faults == nullptr) own_faults = read_fault_maps(executor, resolve);
+  const FaultMaps& faults = request.faults != nullptr ? *request.faults : own_faults;
   layers_.resize(layers.size());
   std::vector<std::string> without_range;
   for (std::size_t l = 0; l < layers.size(); ++l) {
@@ -131,55 +149,18 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
     const std::string& op = executor.graph().nodes[static_cast<std::size_t>(source.node)].op;
     const LayerParameters parameters = resolve(source.name, op);
     if (!parameters.analog) continue;
+    const ProgrammedChip* const like = request.like.empty() ? nullptr : request.like[l];
     for (std::size_t p = 0; p < source.parts.size(); ++p) {
-      const random::Address address = part_address(seed, l, p, repeat);
       const std::string name = source.part_name(p);
       layers_[l].push_back(with_layer_name(name, [&] {
-        if (!like.empty() && like[l] != nullptr) {
-          Part part = like[l]->layers_.at(l).at(p);
-          part.layer.set_periphery_quantization(parameters.rpu.pre_post.periph_quant);
-          if (parameters.calibration) part.layer.set_state(parameters.calibration->parts.at(p).state);
-          return part;
+        if (like == nullptr) {
+          const device::FaultMap* const map = faults.at(l).at(p).devices > 0 ? &faults[l][p] : nullptr;
+          return programmed_part(name, source.parts[p], parameters, p, part_address(request.seed, l, p, request.repeat),
+                                 map, request);
         }
-        Part part{name, tile::AnalogLayer(parameters.rpu, source.parts[p].weight.view(), source.parts[p].bias, address),
-                  nullptr};
-        if (parameters.calibration) {
-          const PartCalibration& found = parameters.calibration->parts.at(p);
-          expect_same_tiles(found, places_of(part.layer));
-          part.layer.set_state(found.state);
-        }
-        part.retention = parameters.retention;
-        if (parameters.written_device)
-          part.written = std::make_shared<const device::DeviceParameters>(*parameters.written_device);
-        if (parameters.rpu.modifier.enable_during_test) tile::validate_learning(parameters.rpu);
-        if (!parameters.device) {
-          for (std::int64_t t = 0; t < part.layer.tile_count() && parameters.rpu.modifier.enable_during_test; ++t)
-            part.layer.set_tile_weights(t, weights_in_use(part.layer, t, part.layer.target_tile_weights(t), 0).view());
-          return part;
-        }
-        const device::FaultMap* const map = faults.at(l).at(p).devices > 0 ? &faults[l][p] : nullptr;
-        Devices devices{*parameters.device, parameters.drift_compensation, {}, {}, map != nullptr};
-        for (std::int64_t t = 0; t < part.layer.tile_count(); ++t) {
-          random::Address chip = address;
-          chip.tile = static_cast<std::uint32_t>(t);
-          const Matrix target = part.layer.device_targets(t);
-          const std::optional<device::FaultMap> faults_here =
-              on_devices(parameters.rpu, part_of(map, part.layer.place(t), target.cols()));
-          const device::FaultMap* const tile_map = faults_here ? &*faults_here : nullptr;
-          devices.tiles.push_back(stored.empty()
-                                      ? device::program(devices.parameters, target.view(), chip, parallel, tile_map)
-                                      : stored.state(name, chip.tile, repeat, devices.parameters, target, tile_map));
-          part.layer.set_devices(
-              t, weights_in_use(part.layer, t,
-                                device::programmed_weights(devices.parameters, devices.tiles.back(), parallel), 0)
-                     .view());
-          if (!devices.compensation) continue;
-          devices.baseline.push_back(
-              device::uses_exact_reference(*devices.compensation)
-                  ? device::exact_readout_values(*devices.compensation, part.layer.target_tile_weights(t).view())
-                  : read_out(part.layer, t, target.cols(), *devices.compensation, baseline_event, 0, parallel));
-        }
-        part.devices = std::make_shared<const Devices>(std::move(devices));
+        Part part = like->layers_.at(l).at(p);
+        part.layer.set_periphery_quantization(parameters.rpu.pre_post.periph_quant);
+        if (parameters.calibration) part.layer.set_state(parameters.calibration->parts.at(p).state);
         return part;
       }));
       if (!layers_[l].back().layer.converters_calibrated()) without_range.push_back("'" + name + "'");
@@ -192,38 +173,6 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
       if (links_[l].fixed_point)
         with_layer_name(part.name, [&] { part.layer.set_output_code(links_[l].fused_relu, links_[l].output_signed); });
   connect_codes();
-}
-
-void ProgrammedChip::connect_codes() {
-  input_codes_.assign(layers_.size(), {});
-  if (needs_activation_ranges()) return;
-  for (std::vector<Part>& parts : layers_) {
-    float range = 0.0F;
-    for (const Part& part : parts) range = std::max(range, part.layer.state().output_range);
-    for (Part& part : parts)
-      if (part.layer.output_step() > 0.0F && range > 0.0F && part.layer.state().output_range != range)
-        part.layer.set_output_range(range);
-  }
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    InputCodes& codes = input_codes_[l];
-    codes.broken = links_[l].broken;
-    codes.sources = links_[l].sources;
-    if (!links_[l].fixed_point || !codes.broken.empty() || codes.sources.empty()) continue;
-    const auto step_of = [&](std::size_t source) { return layers_[source].front().layer.output_step(); };
-    const float step = step_of(codes.sources.front());
-    for (const std::size_t source : codes.sources)
-      if (step_of(source) != step)
-        codes.broken = fmt::format("{} meets codes of different steps ({:.4g} and {:.4g})", links_[l].meets_at,
-                                   static_cast<double>(step), static_cast<double>(step_of(source)));
-    if (!codes.broken.empty()) continue;
-    codes.chained = true;
-    for (Part& part : layers_[l])
-      for (std::int64_t t = 0; t < part.layer.tile_count(); ++t) {
-        const double range = static_cast<double>(part.layer.state().tiles[static_cast<std::size_t>(t)].input_range);
-        part.layer.set_input_range(
-            t, static_cast<float>(range * static_cast<double>(step) / part.layer.input_code_step(t)));
-      }
-  }
 }
 
 ProgrammedChip::~ProgrammedChip() = default;
@@ -279,93 +228,6 @@ AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t rea
     }
   }
   return network;
-}
-
-namespace {
-
-/// Keeps what the tiles of a layer give for the vectors of a batch, and then takes its activation ranges from all of
-/// them. On one thread only.
-class EstimatingOperator final : public nn::LinearOperator, private nn::TakesWeights, private nn::Collects {
- public:
-  explicit EstimatingOperator(tile::AnalogLayer& layer)
-      : layer_(layer), outputs_(static_cast<std::size_t>(layer.tile_count())) {}
-  void forward(ConstMatrixView x, MatrixView, std::uint64_t first_vector, Parallel parallel) const override {
-    keep(layer_, x, first_vector, parallel);
-  }
-  void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView, std::uint64_t first_vector,
-                std::uint64_t written, Parallel parallel) const override {
-    keep(written_layer(layer_, weight, nullptr, written), x, first_vector, parallel);
-  }
-  const nn::TakesWeights* takes_weights() const override { return this; }
-  const nn::Collects* collects() const override { return this; }
-  void finish(MatrixView y) const override {
-    layer_.estimate_activation_ranges(parts(0, y.rows), y);
-    for (AlignedVector<float>& outputs : outputs_) outputs = {};  // other layers need the memory
-    rows_ = 0;
-  }
-
- private:
-  void keep(const tile::AnalogLayer& layer, ConstMatrixView x, std::uint64_t first_vector, Parallel parallel) const {
-    const std::int64_t before = rows_;
-    rows_ += x.rows;
-    for (std::size_t t = 0; t < outputs_.size(); ++t)
-      outputs_[t].resize(static_cast<std::size_t>(rows_ * layer.place(static_cast<std::int64_t>(t)).outputs));
-    layer.tile_outputs(x, parts(before, x.rows), {first_vector, parallel, nullptr, 0});
-  }
-  std::vector<MatrixView> parts(std::int64_t first, std::int64_t rows) const {
-    std::vector<MatrixView> views;
-    for (std::size_t t = 0; t < outputs_.size(); ++t) {
-      const std::int64_t columns = layer_.place(static_cast<std::int64_t>(t)).outputs;
-      views.emplace_back(outputs_[t].data() + first * columns, rows, columns);
-    }
-    return views;
-  }
-
-  tile::AnalogLayer& layer_;
-  mutable std::vector<AlignedVector<float>> outputs_;  // of every tile, vector by vector
-  mutable std::int64_t rows_ = 0;
-};
-
-/// Whether the layer has an activation quantizer or an output code, and any of them has no range yet.
-bool needs_activation_range(const tile::AnalogLayer& layer) {
-  if (layer.needs_output_range()) return true;
-  const auto& quantizer = layer.parameters().act_quant_config;
-  if (!quantizer || quantizer->n_bits <= 0) return false;
-  const tile::LayerState& state = layer.state();
-  return (state.tiles.size() > 1 && state.output_quantizer.delta.empty()) ||
-         std::any_of(state.tiles.begin(), state.tiles.end(),
-                     [](const tile::TileState& tile) { return tile.output_quantizer.delta.empty(); });
-}
-
-}  // namespace
-
-bool ProgrammedChip::needs_activation_ranges() const {
-  for (const auto& parts : layers_)
-    for (const Part& part : parts)
-      if (needs_activation_range(part.layer)) return true;
-  return false;
-}
-
-bool ProgrammedChip::has_output_codes() const {
-  return std::ranges::any_of(links_, &LayerLink::fixed_point);
-}
-
-void ProgrammedChip::estimate_activation_ranges(const nn::Executor& executor, std::span<const Tensor> batches) {
-  std::vector<std::unique_ptr<EstimatingOperator>> operators;
-  nn::LinearOverrides overrides(layers_.size());
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    if (layers_[l].empty() || !needs_activation_range(layers_[l].front().layer)) continue;
-    for (Part& part : layers_[l]) {
-      operators.push_back(std::make_unique<EstimatingOperator>(part.layer));
-      overrides[l].push_back(operators.back().get());
-    }
-  }
-  std::uint64_t first = 0;
-  for (const Tensor& batch : batches) {
-    executor.run(batch, {.first_sample = first, .parallel = Parallel{1}, .overrides = &overrides, .observer = {}});
-    first += static_cast<std::uint64_t>(batch.dim(0));
-  }
-  connect_codes();
 }
 
 const tile::AnalogLayer& ProgrammedChip::layer(std::size_t layer, std::size_t part) const {

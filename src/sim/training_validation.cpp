@@ -108,8 +108,11 @@ bool Validator::chips(const nn::Executor& executor, const std::optional<SpikingP
   const std::optional<SpikingNetwork> neurons = with_neurons(executor, spiking, seed_);
   const FaultMaps faults = read_fault_maps(executor, resolve);
   for (std::size_t c = 0; c < chips; ++c) {
-    const ProgrammedChip chip(executor, resolve, chip_seed(seed_, epoch), static_cast<std::uint32_t>(c), parallel,
-                              faults);
+    const ProgrammedChip chip(executor, resolve,
+                              {.seed = chip_seed(seed_, epoch),
+                               .repeat = static_cast<std::uint32_t>(c),
+                               .parallel = parallel,
+                               .faults = &faults});
     for (std::size_t t = 0; t < times; ++t) {
       std::optional<double> time;
       if (!parameters_.times.empty()) time = parameters_.times[t];

@@ -95,11 +95,11 @@ TEST(ActivationProduct, IdealTransformerEqualsFloat32) {
   const Tensor x = io::read_npy(folder + "_input.npy");
   const Tensor wanted = digital.run(x);
   expect_same(executor.run(x), wanted);
-  const AnalogNetwork network = ProgrammedChip(executor, ideal, 1, 0, {}).at(std::nullopt, 0, {});
+  const AnalogNetwork network = ProgrammedChip(executor, ideal, {1, 0, {}}).at(std::nullopt, 0, {});
   for (std::size_t l = 0; l < executor.layers().size(); ++l) EXPECT_TRUE(network.is_analog(l));
   // Sums of at most 32 products in another order.
   EXPECT_LT(distance(run(executor, network, x), wanted), 1e-5);
-  const AnalogNetwork coarse = ProgrammedChip(executor, with_noise(0.0), 1, 0, {}).at(std::nullopt, 0, {});
+  const AnalogNetwork coarse = ProgrammedChip(executor, with_noise(0.0), {1, 0, {}}).at(std::nullopt, 0, {});
   EXPECT_GT(distance(run(executor, coarse, x), wanted), 1e-3) << "control: it does pass converters";
 }
 
@@ -110,7 +110,7 @@ TEST(ActivationProduct, EqualsALayerWithThatWeight) {
                                                           {{"perm", std::vector<std::int64_t>{0, 1, 3, 2}}}, "turned")},
                       {}, "gram"));
   const nn::Executor executor(net.graph, {.sample_shapes = {}, .transforms = {}, .products = {"gram"}});
-  const AnalogNetwork network = ProgrammedChip(executor, with_noise(0.0), 1, 0, {}).at(std::nullopt, 0, {});
+  const AnalogNetwork network = ProgrammedChip(executor, with_noise(0.0), {1, 0, {}}).at(std::nullopt, 0, {});
   EXPECT_EQ(network.part(0, 0).tile_count(), 2) << "5 inputs on tiles of 3";
   const Tensor x = random_tensor({4, 2, 3, 5}, 3);
   const Tensor y = run(executor, network, x);
@@ -121,20 +121,20 @@ TEST(ActivationProduct, EqualsALayerWithThatWeight) {
     Network dense;
     dense.output(dense.node("MatMul", {dense.input({-1, 5}), dense.constant(turned)}, {}, "fc"));
     const nn::Executor layer(dense.graph);
-    const AnalogNetwork tiles = ProgrammedChip(layer, with_noise(0.0), 1, 0, {}).at(std::nullopt, 0, {});
+    const AnalogNetwork tiles = ProgrammedChip(layer, with_noise(0.0), {1, 0, {}}).at(std::nullopt, 0, {});
     expect_same(rows(y.reshaped({8, 3, 3}), matrix, 1).reshaped({3, 3}), run(layer, tiles, one));
   }
 }
 
 TEST(ActivationProduct, NoiseBelongsToTheSample) {
   const nn::Executor executor = gram_executor();
-  const AnalogNetwork network = ProgrammedChip(executor, with_noise(0.1), 1, 0, {}).at(std::nullopt, 0, {});
+  const AnalogNetwork network = ProgrammedChip(executor, with_noise(0.1), {1, 0, {}}).at(std::nullopt, 0, {});
   const Tensor x = random_tensor({9, 2, 3, 5}, 3);
   const Tensor y = run(executor, network, x);
   expect_same(run(executor, network, x, 0, 3), y);
   expect_same(run(executor, network, rows(x, 5, 4), 5, 2), rows(y, 5, 4));
   EXPECT_GT(distance(run(executor, network, rows(x, 5, 4), 6), rows(y, 5, 4)), 0.0) << "control: another sample";
-  const AnalogNetwork other = ProgrammedChip(executor, with_noise(0.1), 1, 1, {}).at(std::nullopt, 0, {});
+  const AnalogNetwork other = ProgrammedChip(executor, with_noise(0.1), {1, 1, {}}).at(std::nullopt, 0, {});
   EXPECT_GT(distance(run(executor, other, x), y), 0.0) << "control: another chip";
 }
 
@@ -151,10 +151,10 @@ TEST(ActivationProduct, DevicesAreProgrammedForEverySample) {
   const Tensor one = random_tensor({1, 2, 3, 5}, 3);
   Tensor x({3, 2, 3, 5});
   for (std::int64_t s = 0; s < 3; ++s) std::copy_n(one.data(), one.size(), x.data() + s * one.size());
-  const AnalogNetwork exact = ProgrammedChip(executor, resolve(false), 1, 0, {}).at(std::nullopt, 0, {});
+  const AnalogNetwork exact = ProgrammedChip(executor, resolve(false), {1, 0, {}}).at(std::nullopt, 0, {});
   const Tensor same = run(executor, exact, x);
   EXPECT_EQ(distance(rows(same, 0, 1), rows(same, 1, 1)), 0.0);
-  const ProgrammedChip chip(executor, resolve(true), 1, 0, {});
+  const ProgrammedChip chip(executor, resolve(true), {1, 0, {}});
   EXPECT_FALSE(chip.has_devices()) << "nothing that lasts, so times do not matter";
   const AnalogNetwork programmed = chip.at(86400.0, 0, {});
   const Tensor y = run(executor, programmed, x);
@@ -224,7 +224,7 @@ TEST(ActivationProduct, CalibrationFindsTheRangeOfTheVectors) {
         << "the layer behind the product";
     // The chip uses them.
     const AnalogNetwork network =
-        ProgrammedChip(executor, with_calibration(ranged, found.layers), 1, 0, {}).at(std::nullopt, 0, {});
+        ProgrammedChip(executor, with_calibration(ranged, found.layers), {1, 0, {}}).at(std::nullopt, 0, {});
     EXPECT_EQ(network.part(0, 0).tile_report(0).input_range,
               found.layers.at("fc")->parts.at(0).state.tiles.at(0).input_range);
     EXPECT_EQ(network.part(1, 1).tile_report(0).input_range,
@@ -269,7 +269,7 @@ TEST(ActivationProduct, WhatIsWrittenLeaksUntilItIsRead) {
   device::RetentionParameters retention{.time_constant = 2.0, .spread = 0.0, .hold_time = 0.5};
   for (const bool causal : {true, false}) {
     retention.causal = causal;
-    const ProgrammedChip chip(executor, leaking(retention), 3, 0, Parallel{1});
+    const ProgrammedChip chip(executor, leaking(retention), {3, 0, Parallel{1}});
     const AnalogNetwork network = chip.at(std::nullopt, 0, Parallel{1});
     const Tensor seen = run(executor, network, x);
     for (std::int64_t n = 0; n < 6; ++n)
@@ -302,11 +302,11 @@ TEST(ActivationProduct, ItMustBeClearWhichAxisCountsPositions) {
   const nn::Executor executor = scores_executor();
   device::RetentionParameters retention{.time_constant = 2.0, .hold_time = 0.5};
   retention.positions = device::WrittenPositions::inputs;  // five of them, read by four vectors: as it is said
-  const ProgrammedChip chip(executor, leaking(retention), 3, 0, Parallel{1});
+  const ProgrammedChip chip(executor, leaking(retention), {3, 0, Parallel{1}});
   const AnalogNetwork network = chip.at(std::nullopt, 0, Parallel{1});
   EXPECT_NO_THROW(run(executor, network, random_tensor({2, 2, 4, 5}, 1)));
   const nn::Executor square = gram_executor();  // 3 x 5: outputs are as many as vectors
-  const ProgrammedChip clear(square, leaking({.time_constant = 2.0, .hold_time = 0.5}), 3, 0, Parallel{1});
+  const ProgrammedChip clear(square, leaking({.time_constant = 2.0, .hold_time = 0.5}), {3, 0, Parallel{1}});
   EXPECT_NO_THROW(run(square, clear.at(std::nullopt, 0, Parallel{1}), random_tensor({2, 2, 3, 5}, 1)));
 }
 

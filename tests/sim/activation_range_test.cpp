@@ -52,7 +52,7 @@ State last_of(const tile::LayerState& state) {
 /// Estimated as a run does.
 tile::LayerState by_run(const nn::Executor& executor, const Tensor& data, const LayerResolver& resolve,
                         std::size_t part = 0) {
-  ProgrammedChip chip(executor, resolve, 1, 0, {});
+  ProgrammedChip chip(executor, resolve, {1, 0, {}});
   EXPECT_TRUE(chip.needs_activation_ranges());
   chip.estimate_activation_ranges(executor, batches_of(data));
   return chip.layer(0, part).state();

@@ -253,7 +253,7 @@ TEST(Calibrate, AModelFileCarriesTheStateToTheChip) {
   for (const auto& [name, layer] : back)
     for (std::size_t p = 0; p < layer->parts.size(); ++p)
       EXPECT_EQ(layer->parts[p].state, result.layers.at(name)->parts[p].state) << name;
-  const ProgrammedChip chip(executor, with_calibration(resolve, back), 3, 0, {});
+  const ProgrammedChip chip(executor, with_calibration(resolve, back), {3, 0, {}});
   EXPECT_FALSE(chip.needs_activation_ranges());
   EXPECT_EQ(chip.layer(0, 0).state().tiles[1].input_range, range_of(result, "conv1", 0, 1));
   // Other tiles than those of the calibration are refused by name.
@@ -263,7 +263,7 @@ TEST(Calibrate, AModelFileCarriesTheStateToTheChip) {
     return layer;
   };
   try {
-    ProgrammedChip(executor, with_calibration(whole, back), 3, 0, {});
+    ProgrammedChip(executor, with_calibration(whole, back), {3, 0, {}});
     FAIL() << "expected a ConfigError";
   } catch (const ConfigError& error) {
     EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("conv1"), testing::HasSubstr("calibrate")));
@@ -285,7 +285,7 @@ TEST(Calibrate, DamagedNumbersAreRefused) {
   io::LayerNumbers negative = good;
   negative["input_range"][0] = -1.0;
   const auto broken = std::make_shared<const LayerCalibration>(from_numbers(layer, negative));
-  EXPECT_THROW(ProgrammedChip(executor, with_calibration(ranged, {{"fc1", broken}}), 3, 0, {}), InputError);
+  EXPECT_THROW(ProgrammedChip(executor, with_calibration(ranged, {{"fc1", broken}}), {3, 0, {}}), InputError);
 }
 
 }  // namespace

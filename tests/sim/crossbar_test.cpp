@@ -62,7 +62,7 @@ TEST(Crossbar, CalibrationFindsARangeForEverySlice) {
       << "threads and batches";
 
   // The extremes are reached and not exceeded by the data they were found from.
-  const ProgrammedChip chip(executor, with_calibration(resolve, result.layers), 3, 0, {});
+  const ProgrammedChip chip(executor, with_calibration(resolve, result.layers), {3, 0, {}});
   const AnalogNetwork network = chip.at(std::nullopt, 0, {});
   executor.run(read_samples(data, 0, 60, {6}, {}), {.overrides = &network.overrides()});
   for (const circuit::ConversionCounts& slice : network.statistics(0).converters) {
@@ -87,7 +87,7 @@ TEST(Crossbar, AModelFileKeepsRangesAndLevels) {
   std::filesystem::remove(path);
   EXPECT_EQ(back.at("fc1")->parts[0].state, result.layers.at("fc1")->parts[0].state);
   EXPECT_EQ(back.at("fc1")->parts[0].state.converters[1].levels.size(), 8U);
-  EXPECT_NO_THROW(ProgrammedChip(executor, with_calibration(on(crossbar), back), 3, 0, {}));
+  EXPECT_NO_THROW(ProgrammedChip(executor, with_calibration(on(crossbar), back), {3, 0, {}}));
 
   // Optimal levels are for their number; ranges are for the slices they were found on.
   const auto refused = [&](const circuit::CrossbarParameters& asked, const std::string& key) {
@@ -112,7 +112,7 @@ TEST(Crossbar, AModelFileKeepsRangesAndLevels) {
 TEST(Crossbar, WithoutRangesNothingBegins) {
   const nn::Executor executor(test::small_network());
   try {
-    ProgrammedChip(executor, on(sliced_crossbar()), 3, 0, {});
+    ProgrammedChip(executor, on(sliced_crossbar()), {3, 0, {}});
     FAIL();
   } catch (const ConfigError& error) {
     EXPECT_EQ(error.problems().front().key, "rpu_config.crossbar.xbar.adc.mvm.calibrated_range");
@@ -140,7 +140,7 @@ TEST(Crossbar, NoiseModelsProgramCells) {
   // Without noise a programmed chip is the ideal one.
   device::PCMLikeNoiseModel silent;
   silent.prog_noise_scale = silent.read_noise_scale = silent.drift_scale = 0.0;
-  const ProgrammedChip ideal(executor, programmed(crossbar, {.noise_model = silent}), 3, 0, {});
+  const ProgrammedChip ideal(executor, programmed(crossbar, {.noise_model = silent}), {3, 0, {}});
   const device::ProgrammedState& state = *ideal.programmed(0, 0, 0);
   EXPECT_EQ(state.outputs(), 5 * crossbar.cells_per_weight());
   EXPECT_EQ(state.devices, 1);
@@ -155,10 +155,10 @@ TEST(Crossbar, NoiseModelsProgramCells) {
 
   // Programming noise differs from cell to cell and chip to chip; drift takes conductance away.
   const LayerResolver noisy = programmed(crossbar, {.noise_model = device::PCMLikeNoiseModel{}});
-  const ProgrammedChip one(executor, noisy, 3, 0, {}), two(executor, noisy, 3, 1, {});
+  const ProgrammedChip one(executor, noisy, {3, 0, {}}), two(executor, noisy, {3, 1, {}});
   EXPECT_NE(one.programmed(0, 0, 0)->conductances, two.programmed(0, 0, 0)->conductances);
   EXPECT_EQ(one.programmed(0, 0, 0)->conductances,
-            ProgrammedChip(executor, noisy, 3, 0, {4}).programmed(0, 0, 0)->conductances);
+            ProgrammedChip(executor, noisy, {3, 0, {4}}).programmed(0, 0, 0)->conductances);
   const AnalogNetwork fresh = one.at(std::nullopt, 0, {}), later = one.at(1e7, 0, {});
   const auto sum_of = [](const AnalogNetwork& network) {
     const Matrix read = network.part(0, 0).tile_weights(0);
@@ -176,7 +176,7 @@ TEST(Crossbar, DriftIsCompensated) {
   circuit::CrossbarParameters crossbar = sliced_crossbar();
   LayerResolver resolve = programmed(crossbar, {.noise_model = device::PCMLikeNoiseModel{}});
   const auto factor = [&](const LayerResolver& layers) {
-    const ProgrammedChip chip(executor, layers, 3, 0, {});
+    const ProgrammedChip chip(executor, layers, {3, 0, {}});
     const AnalogNetwork network = chip.at(1e6, 0, {});
     const std::vector<float> alpha = network.part(0, 0).tile_report(0).alpha;
     return alpha.empty() ? 1.0F : alpha.front();
@@ -204,7 +204,7 @@ TEST(Crossbar, StuckCellsStandWhereTheMapSays) {
   device::FaultMap& map = maps[0][0];
   map = {crossbar.cells_per_weight(), 5, 6, std::vector<device::Fault>(30, device::Fault::none)};
   map.faults[2 * 6 + 4] = device::Fault::stuck_at_max;  // output 2, input 4
-  const ProgrammedChip chip(executor, plain, 3, 0, {}, maps);
+  const ProgrammedChip chip(executor, plain, {.seed = 3, .repeat = 0, .parallel = {}, .faults = &maps});
   const Matrix weights = chip.layer(0, 0).tile_weights(0), target = chip.layer(0, 0).target_tile_weights(0);
   for (std::int64_t j = 0; j < 5; ++j)
     for (std::int64_t i = 0; i < 6; ++i) {

@@ -113,7 +113,7 @@ std::vector<Tensor> batches_of(const Tensor& all, std::int64_t each) {
 
 TEST(IntegerChain, InputRangesFollowTheStepsInFront) {
   const nn::Executor executor(chained_network());
-  ProgrammedChip chip(executor, all_alike(coded()), 1, 0, {});
+  ProgrammedChip chip(executor, all_alike(coded()), {1, 0, {}});
   EXPECT_TRUE(chip.needs_activation_ranges());
   EXPECT_FALSE(chip.input_codes(1).chained);
   chip.estimate_activation_ranges(executor, batches_of(random_tensor({60, 2, 8, 8}, 9), 20));
@@ -140,7 +140,7 @@ TEST(IntegerChain, AChainedNetworkIsTheSameEverywhere) {
   for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
     hwy::SetSupportedTargetsForTest(target);
     SCOPED_TRACE(hwy::TargetName(target));
-    ProgrammedChip chip(executor, all_alike(coded()), 1, 0, {});
+    ProgrammedChip chip(executor, all_alike(coded()), {1, 0, {}});
     chip.estimate_activation_ranges(executor, batches_of(data, 20));
     const AnalogNetwork network = chip.at(std::nullopt, 0, {});
     for (const int threads : {1, 3})
@@ -168,7 +168,7 @@ TEST(IntegerChain, AChainedNetworkIsTheSameEverywhere) {
 TEST(IntegerChain, AnAddOfDifferentStepsBreaksItAndOfEqualOnesDoesNot) {
   const nn::Executor executor(nn::test::small_cnn());
   const Tensor data = random_tensor({40, 3, 9, 9}, 9);
-  ProgrammedChip chip(executor, all_alike(coded()), 1, 0, {});
+  ProgrammedChip chip(executor, all_alike(coded()), {1, 0, {}});
   chip.estimate_activation_ranges(executor, batches_of(data, 20));
   const std::size_t dense = executor.layers().size() - 1;
   EXPECT_TRUE(chip.input_codes(1).chained);
@@ -178,13 +178,13 @@ TEST(IntegerChain, AnAddOfDifferentStepsBreaksItAndOfEqualOnesDoesNot) {
   EXPECT_EQ(chip.layer(1, 0).output_step(), chip.layer(1, 1).output_step());
   LayerParameters equal = coded();
   equal.rpu.pre_post.fixed_point->output.range = 5.0;
-  const ProgrammedChip same(executor, all_alike(equal), 1, 0, {});
+  const ProgrammedChip same(executor, all_alike(equal), {1, 0, {}});
   EXPECT_TRUE(same.input_codes(dense).chained);
 }
 
 TEST(IntegerChain, RangesOfCodesAreKeptInModelFiles) {
   const nn::Executor executor(chained_network());
-  ProgrammedChip chip(executor, all_alike(coded()), 1, 0, {});
+  ProgrammedChip chip(executor, all_alike(coded()), {1, 0, {}});
   chip.estimate_activation_ranges(executor, batches_of(random_tensor({60, 2, 8, 8}, 9), 20));
   const tile::AnalogLayer& tiles = chip.layer(0, 0);
   LayerCalibration found;
@@ -198,8 +198,8 @@ TEST(IntegerChain, RangesOfCodesAreKeptInModelFiles) {
   LayerParameters again = coded();
   again.calibration = std::make_shared<const LayerCalibration>(read);
   const ProgrammedChip restored(
-      executor, [&](const std::string& name, const std::string&) { return name == "conv1" ? again : coded(); }, 1, 0,
-      {});
+      executor, [&](const std::string& name, const std::string&) { return name == "conv1" ? again : coded(); },
+      {1, 0, {}});
   EXPECT_EQ(restored.layer(0, 0).output_step(), tiles.output_step());
 }
 
@@ -208,9 +208,9 @@ TEST(IntegerChain, MultipliersThatSaturateAreWarnedOf) {
   LayerParameters layer = coded();
   layer.rpu.pre_post.fixed_point->chain = false;  // chained, a wider range would widen the next layer's input, too
   layer.rpu.pre_post.fixed_point->output.range = 50.0;  // a step of the output above half a step of the product
-  EXPECT_TRUE(scale_warnings(executor.layers(), ProgrammedChip(executor, all_alike(layer), 1, 0, {})).empty());
+  EXPECT_TRUE(scale_warnings(executor.layers(), ProgrammedChip(executor, all_alike(layer), {1, 0, {}})).empty());
   layer.rpu.pre_post.fixed_point->output.range = 0.01;
-  const auto warnings = scale_warnings(executor.layers(), ProgrammedChip(executor, all_alike(layer), 1, 0, {}));
+  const auto warnings = scale_warnings(executor.layers(), ProgrammedChip(executor, all_alike(layer), {1, 0, {}}));
   ASSERT_EQ(warnings.size(), 3U);
   EXPECT_NE(warnings[0].text.find("layer 'conv1': 100 % of its multipliers do not fit Q(u,1,7)"), std::string::npos)
       << warnings[0].text;

@@ -215,7 +215,7 @@ TEST(ProgrammedChipTest, EveryReadOutHasItsOwnNoise) {
     return layer;
   };
   const nn::Executor executor(network());
-  const ProgrammedChip chip(executor, resolve, 3, 0, {});
+  const ProgrammedChip chip(executor, resolve, {3, 0, {}});
   std::set<float> factors;
   for (std::uint32_t read = 0; read < 40; ++read)
     factors.insert(chip.at(0.0, read, {}).part(1, 0).tile_report(0).alpha.at(0));
@@ -264,7 +264,7 @@ TEST_F(FaultMapTest, StuckDevicesStandWhereTheMapSays) {
   for (const auto& [output, input] : stuck)
     for (std::int64_t d = 0; d < 2; ++d) fc.data()[(d * 5 + output) * 96 + input] = 1.0F;
   io::write_npy(path("fc.npy"), fc);
-  const ProgrammedChip chip(executor, with_map("fc", path("fc.npy")), 1, 0, {});
+  const ProgrammedChip chip(executor, with_map("fc", path("fc.npy")), {1, 0, {}});
   ASSERT_GT(chip.tile_count(1, 0), 1);
   for (const std::optional<double> time : {std::optional<double>(), std::optional<double>(year)}) {
     const Matrix weights = chip.at(time, 0, {}).part(1, 0).logical_weights();
@@ -295,7 +295,7 @@ TEST_F(FaultMapTest, PartsOfALayerAndHdf5) {
         .write(std::span<const float>(group.values()));
   }
   for (const char* name : {"whole.h5", "parts.h5"}) {
-    const ProgrammedChip chip(executor, with_map("conv", path(name)), 1, 0, {});
+    const ProgrammedChip chip(executor, with_map("conv", path(name)), {1, 0, {}});
     const AnalogNetwork now = chip.at({}, 0, {});
     const Matrix first = now.part(0, 0).logical_weights();
     const Matrix second = now.part(0, 1).logical_weights();
@@ -332,7 +332,7 @@ TEST(DeviceRecordTest, HoldsWhatTheTilesHold) {
     return layer;
   };
   const nn::Executor executor(network());
-  const ProgrammedChip chip(executor, resolve, 9, 1, {});
+  const ProgrammedChip chip(executor, resolve, {9, 1, {}});
   const results::LayerProgramming programming = programming_record(chip, 1, {});
   EXPECT_EQ(programming.g_max, 25.0);
   std::int64_t devices = 0, stuck = 0;

@@ -42,7 +42,7 @@ TEST_F(StoredRangesTest, ChipsHaveTheFaultsOfTheirOwnMapOnly) {
   const std::string path = testing::TempDir() + "stored_chips.h5";
   {
     const LayerResolver resolve = with_map(own);
-    const ProgrammedChip chip(executor_, resolve, 1, 0, {}, read_fault_maps(executor_, resolve));
+    const ProgrammedChip chip(executor_, resolve, {.seed = 1, .repeat = 0, .parallel = {}});
     io::ChipFileWriter writer(path, io::Model{executor_.graph(), {}, {}}, {}, 1);
     for (std::size_t l = 0; l < 2; ++l) writer.add(chip_tile(chip, l, 0, 0, executor_.layers()[l].part_name(0)));
     writer.commit();
@@ -51,7 +51,7 @@ TEST_F(StoredRangesTest, ChipsHaveTheFaultsOfTheirOwnMapOnly) {
   const auto load = [&](const std::string& map) -> std::string {
     const LayerResolver asked = with_map(map);
     try {
-      const ProgrammedChip chip(executor_, asked, 1, 0, {}, read_fault_maps(executor_, asked), {}, chips);
+      const ProgrammedChip chip(executor_, asked, {.seed = 1, .repeat = 0, .parallel = {}, .stored = &chips});
       return chip.has_fault_map(0, 0) ? "loaded" : "without its map";
     } catch (const ConfigError& error) {
       return error.what();

@@ -122,7 +122,7 @@ TEST_F(StoredRangesTest, ChipsAreForTheProgrammingThatMadeThem) {
   });
   const std::string path = testing::TempDir() + "stored_ranges_chips.h5";
   {
-    const ProgrammedChip chip(executor_, pcm, 1, 0, {});
+    const ProgrammedChip chip(executor_, pcm, {1, 0, {}});
     io::ChipFileWriter writer(path, io::Model{executor_.graph(), {}, {}}, {}, 1);
     for (std::size_t l = 0; l < 2; ++l) writer.add(chip_tile(chip, l, 0, 0, executor_.layers()[l].part_name(0)));
     writer.commit();
@@ -130,7 +130,7 @@ TEST_F(StoredRangesTest, ChipsAreForTheProgrammingThatMadeThem) {
   const StoredChips chips(path);
   const auto load = [&](const Change& change) {
     const LayerResolver asked = changed(pcm, change);
-    return ProgrammedChip(executor_, asked, 1, 0, {}, read_fault_maps(executor_, asked), {}, chips);
+    return ProgrammedChip(executor_, asked, {.seed = 1, .repeat = 0, .parallel = {}, .stored = &chips});
   };
   const auto model = [](LayerParameters& layer) -> device::PCMLikeNoiseModel& {
     return std::get<device::PCMLikeNoiseModel>(layer.device->noise_model);

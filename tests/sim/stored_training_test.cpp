@@ -49,7 +49,7 @@ TEST_F(TrainedTest, PeripheryRangesThatWereNotLearnedFollowEverything) {
                                     [](LayerParameters& l) { l.rpu.pre_post.periph_quant.n_bits = 0; }};
   for (std::size_t i = 0; i < changes.size(); ++i) {
     const LayerResolver asked = changed(periphery(8, false), changes[i]);
-    const ProgrammedChip chip(executor, with_calibration(asked, known), 1, 0, {});
+    const ProgrammedChip chip(executor, with_calibration(asked, known), {1, 0, {}});
     // Fresh: the same weights and input ranges, and nothing else.
     NetworkCalibration ranges_only;
     for (const auto& [name, layer] : known) {
@@ -58,7 +58,7 @@ TEST_F(TrainedTest, PeripheryRangesThatWereNotLearnedFollowEverything) {
       copy.parts[0].state.bias_quantizer = {};
       ranges_only.emplace(name, std::make_shared<const LayerCalibration>(std::move(copy)));
     }
-    const ProgrammedChip fresh(executor, with_calibration(asked, ranges_only), 1, 0, {});
+    const ProgrammedChip fresh(executor, with_calibration(asked, ranges_only), {1, 0, {}});
     for (std::size_t l = 0; l < 2; ++l) {
       const tile::TileReport seen = chip.layer(l, 0).tile_report(0), expected = fresh.layer(l, 0).tile_report(0);
       EXPECT_EQ(seen.scale_step, expected.scale_step) << i;
@@ -80,7 +80,7 @@ TEST_F(TrainedTest, PeripheryRangesThatWereLearnedAreForTheirLawOnly) {
   EXPECT_EQ(refusal(executor, known, periphery(8, true)), "");
   EXPECT_EQ(refusal(executor, known, periphery(8, false)), "") << "whether they learn on is no law";
   EXPECT_EQ(refusal(executor, known, periphery(0, true)), "") << "switched off";
-  const ProgrammedChip chip(executor, with_calibration(periphery(8, true), known), 1, 0, {});
+  const ProgrammedChip chip(executor, with_calibration(periphery(8, true), known), {1, 0, {}});
   EXPECT_EQ(chip.layer(0, 0).tile_report(0).scale_step, known.at("fc1")->parts[0].state.tiles[0].scale_quantizer.delta);
   struct Case {
     Change change;
@@ -123,7 +123,7 @@ TEST_F(TrainedTest, PeripheryRangesOfOlderFiles) {
       EXPECT_THAT(text, AllOf(HasSubstr("does not say"), HasSubstr("use_calibration: false")));
     } else {
       EXPECT_EQ(text, "");
-      const ProgrammedChip chip(executor, with_calibration(periphery(8, learn), known), 1, 0, {});
+      const ProgrammedChip chip(executor, with_calibration(periphery(8, learn), known), {1, 0, {}});
       EXPECT_GT(chip.layer(0, 0).tile_report(0).scale_step.at(0), 0.002F);
     }
   }
@@ -155,7 +155,7 @@ TEST_F(TrainedTest, InputRangesThatTrainingDidNotHaveAreInitial) {
   const TrainingResult result = trained(without);
   const nn::Executor executor(result.model.graph);
   const NetworkCalibration known = read_calibration(executor.layers(), result.model.calibration);
-  const ProgrammedChip chip(executor, with_calibration(plain, known), 1, 0, {});
+  const ProgrammedChip chip(executor, with_calibration(plain, known), {1, 0, {}});
   EXPECT_EQ(chip.layer(0, 0).tile_report(0).input_range, 3.0F);
 }
 

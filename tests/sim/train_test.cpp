@@ -49,7 +49,7 @@ TEST_F(TrainTest, LearnsOnTilesAndKeepsTheirRanges) {
   const nn::Executor executor(result.model.graph);
   const LayerResolver resolve =
       with_calibration(hardware, read_calibration(executor.layers(), result.model.calibration));
-  const ProgrammedChip chip(executor, resolve, 1, 0, {});
+  const ProgrammedChip chip(executor, resolve, {1, 0, {}});
   const AnalogNetwork network = chip.at(1.0, 0, {});
   EXPECT_EQ(static_cast<double>(network.part(0, 0).tile_report(0).input_range),
             result.model.calibration.at("fc1").at("input_range").front());

@@ -64,6 +64,19 @@ using FaultMaps = std::vector<std::vector<device::FaultMap>>;
 FaultMaps read_fault_maps(const nn::Executor& executor, const LayerResolver& resolve);
 
 class StoredChips;
+class ProgrammedChip;
+
+/// Which chip, and what of it is known already.
+struct ChipRequest {
+  std::uint64_t seed = 1;
+  std::uint32_t repeat = 0;  ///< number of the chip
+  Parallel parallel = {};
+  const FaultMaps* faults = nullptr;  ///< those of read_fault_maps(); null: they are read
+  /// By layer: null, or a chip of the same seed and repeat that differs in this layer in periph_quant at most, before
+  /// any activation range was estimated: what it has is taken over. Empty: all null.
+  std::span<const ProgrammedChip* const> like = {};
+  const StoredChips* stored = nullptr;  ///< devices are as it has them, if it has any: nothing is programmed then
+};
 
 /// One programmed chip. Layer l and part p (a group of a convolution, say) of chip `repeat` draw from
 /// random::Address{seed, layer = p * 65536 + l, tile, repeat}.
@@ -75,19 +88,8 @@ class ProgrammedChip {
  public:
   static constexpr std::uint32_t first_readout_event = 60000;
 
-  /// Maps, packs, programs, and draws what is frozen per chip. ConfigError and InputError name the layer. `faults` are
-  /// those of read_fault_maps().
-  ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat,
-                 Parallel parallel, const FaultMaps& faults);
-  /// The same, taking over what other chips have: `like`[l] is null, or a chip of the same seed and repeat that differs
-  /// in layer l in periph_quant at most, before any activation range was estimated. Devices are as `stored` has them,
-  /// if it has any: nothing is programmed then.
-  ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat,
-                 Parallel parallel, const FaultMaps& faults, std::span<const ProgrammedChip* const> like,
-                 const StoredChips& stored);
-  /// The same; reads the fault maps itself.
-  ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, std::uint64_t seed, std::uint32_t repeat,
-                 Parallel parallel);
+  /// Maps, packs, programs, and draws what is frozen per chip. ConfigError and InputError name the layer.
+  ProgrammedChip(const nn::Executor& executor, const LayerResolver& resolve, const ChipRequest& request = {});
   ~ProgrammedChip();
   ProgrammedChip(ProgrammedChip&&) noexcept;
   ProgrammedChip& operator=(ProgrammedChip&&) noexcept;
@@ -140,6 +142,10 @@ class ProgrammedChip {
  private:
   struct Devices;
   struct Part;
+  /// One part of a layer on tiles of its own; `map`: its stuck devices, if they are given.
+  static Part programmed_part(const std::string& name, const nn::LinearPart& source, const LayerParameters& parameters,
+                              std::size_t p, const random::Address& address, const device::FaultMap* map,
+                              const ChipRequest& request);
   /// One step for all parts of a layer, then the input ranges of the layers behind, once all ranges are known.
   void connect_codes();
   std::vector<std::vector<Part>> layers_;
