@@ -4,32 +4,17 @@
 #include <cmath>
 
 #include "tessera/circuit/cell_law.hpp"
+#include "tessera/core/problems.hpp"
 
 namespace tessera::circuit {
 namespace {
 
-/// Collects problems under dotted keys.
-class Checks {
- public:
-  explicit Checks(std::vector<Problem>& problems) : problems_(problems) {}
-  template <class... Args>
-  bool require(bool condition, const std::string& key, fmt::format_string<Args...> format, Args&&... args) {
-    if (condition) return true;
-    Problem problem;
-    problem.key = key;
-    problem.message = fmt::format(format, std::forward<Args>(args)...);
-    problems_.push_back(std::move(problem));
-    return false;
-  }
-  void not_negative(double value, const std::string& key, const char* unit) {
-    require(value >= 0.0 && std::isfinite(value), key, "{}{} has no meaning; give a finite value >= 0", value, unit);
-  }
+void not_negative(Problems& checks, double value, const std::string& key, const char* unit) {
+  checks.require(value >= 0.0 && std::isfinite(value), key, "{}{} has no meaning; give a finite value >= 0", value,
+                 unit);
+}
 
- private:
-  std::vector<Problem>& problems_;
-};
-
-void check_core(const CrossbarParameters& p, Checks& checks) {
+void check_core(const CrossbarParameters& p, Problems& checks) {
   const CoreParameters& core = p.core;
   checks.require(core.rows_max >= 0, "core.rows_max", "{} inputs; give a size, or 0 for no limit", core.rows_max);
   checks.require(core.cols_max >= 0, "core.cols_max", "{} outputs; give a size, or 0 for no limit", core.cols_max);
@@ -76,7 +61,7 @@ void check_core(const CrossbarParameters& p, Checks& checks) {
                    "{}; give a fraction in (0, 1) or a head room >= 1", *x.percentile);
 }
 
-void check_device(const CrossbarParameters& p, Checks& checks) {
+void check_device(const CrossbarParameters& p, Problems& checks) {
   const CellParameters& d = p.device;
   const std::string key = "xbar.device.";
   checks.require(d.cell_bits >= 0 && d.cell_bits <= 16, key + "cell_bits", "{} bits; give 0 (continuous) to 16",
@@ -85,13 +70,13 @@ void check_device(const CrossbarParameters& p, Checks& checks) {
   checks.require(d.infinite_on_off_ratio || d.Rmax > d.Rmin, key + "Rmax",
                  "Rmax = {} ohm must be above Rmin = {} ohm (or set infinite_on_off_ratio)", d.Rmax, d.Rmin);
   checks.require(d.Vread > 0.0 && std::isfinite(d.Vread), key + "Vread", "{} V; give a voltage > 0", d.Vread);
-  checks.not_negative(d.time, key + "time", " days");
+  not_negative(checks, d.time, key + "time", " days");
   checks.require(p.core.style != CoreStyle::OFFSET || d.cell_bits != 1, key + "cell_bits",
                  "an offset core needs a level for weight 0 between two others; use 2 bits or more");
   for (const auto& [error, name] :
        {std::pair{&d.read_noise, "read_noise"}, std::pair{&d.programming_error, "programming_error"},
         std::pair{&d.drift_error, "drift_error"}}) {
-    checks.not_negative(error->magnitude, key + name + ".magnitude", "");
+    not_negative(checks, error->magnitude, key + name + ".magnitude", "");
     if (!error->active()) continue;
     const bool measured = error->model >= ErrorModel::PCMJoshi;
     if (name == std::string("read_noise"))
@@ -111,15 +96,17 @@ void check_device(const CrossbarParameters& p, Checks& checks) {
   }
 }
 
-void check_array_parameters(const CrossbarParameters& p, Checks& checks, std::vector<Problem>& problems) {
-  checks.not_negative(p.array.Icol_max, "xbar.array.Icol_max", "");
+void check_array_parameters(const CrossbarParameters& p, Problems& checks) {
+  not_negative(checks, p.array.Icol_max, "xbar.array.Icol_max", "");
   const ParasiticsParameters& wires = p.array.parasitics;
   const std::string key = "xbar.array.parasitics.";
+  std::vector<Problem> wire_problems;
   find_problems(Wires{.row_ohm = wires.Rp_row,
                       .column_ohm = wires.Rp_col,
                       .row_terminal_ohm = wires.Rp_row_terminal,
                       .column_terminal_ohm = wires.Rp_col_terminal},
-                key, problems);
+                key, wire_problems);
+  for (Problem& problem : wire_problems) checks.add(problem.key, std::move(problem.message));
   if (!wires.current_from_input)
     checks.require(p.dac.input_bitslicing && p.dac.slice_size == 1, key + "current_from_input",
                    "gates know on and off only: a separate source needs input_bitslicing with slice_size 1");
@@ -128,7 +115,7 @@ void check_array_parameters(const CrossbarParameters& p, Checks& checks, std::ve
                    p.slices());
 }
 
-void check_dac(const CrossbarParameters& p, Checks& checks) {
+void check_dac(const CrossbarParameters& p, Problems& checks) {
   const DacParameters& dac = p.dac;
   const std::string key = "xbar.dac.mvm.";
   const double low = p.core.inputs.min, high = p.core.inputs.max;
@@ -152,7 +139,7 @@ void check_dac(const CrossbarParameters& p, Checks& checks) {
                    low);
 }
 
-void check_ranges(const CrossbarParameters& p, Checks& checks) {
+void check_ranges(const CrossbarParameters& p, Problems& checks) {
   const AdcParameters& adc = p.adc;
   const std::string key = "xbar.adc.mvm.calibrated_range";
   const bool wanted = adc.converts() && adc.adc_range_option == AdcRangeOption::CALIBRATED;
@@ -169,7 +156,7 @@ void check_ranges(const CrossbarParameters& p, Checks& checks) {
   }
 }
 
-void check_adc(const CrossbarParameters& p, Checks& checks) {
+void check_adc(const CrossbarParameters& p, Problems& checks) {
   const AdcParameters& adc = p.adc;
   const std::string key = "xbar.adc.mvm.";
   checks.require(adc.bits >= 0 && adc.bits <= (adc.is_circuit() ? 16 : 24), key + "bits",
@@ -198,7 +185,7 @@ void check_adc(const CrossbarParameters& p, Checks& checks) {
        {std::pair{adc.sigma_capacitor, "sigma_capacitor"}, std::pair{adc.sigma_comparator, "sigma_comparator"},
         std::pair{adc.sigma_C1, "sigma_C1"}, std::pair{adc.sigma_C2, "sigma_C2"},
         std::pair{adc.sigma_Cpar, "sigma_Cpar"}})
-    checks.not_negative(value, key + name, "");
+    not_negative(checks, value, key + name, "");
   check_ranges(p, checks);
   const bool even = adc.model == AdcModel::QuantizerADC;
   if (const auto* levels = std::get_if<std::vector<double>>(&adc.levels); levels != nullptr && !levels->empty()) {
@@ -247,10 +234,10 @@ bool CrossbarParameters::subtracts_in_array() const {
 }
 
 void find_problems(const CrossbarParameters& parameters, std::vector<Problem>& problems) {
-  Checks checks(problems);
+  Problems checks;
   check_core(parameters, checks);
   check_device(parameters, checks);
-  check_array_parameters(parameters, checks, problems);
+  check_array_parameters(parameters, checks);
   check_dac(parameters, checks);
   check_adc(parameters, checks);
   checks.require(parameters.compensate == Compensation::none ||
@@ -262,6 +249,7 @@ void find_problems(const CrossbarParameters& parameters, std::vector<Problem>& p
   checks.require(s.Verr_th_mvm > 0.0, "simulation.Verr_th_mvm", "{}; give a tolerance > 0", s.Verr_th_mvm);
   checks.require(s.relaxation_gamma > 0.0 && s.relaxation_gamma <= 1.0, "simulation.relaxation_gamma",
                  "{}; give a step in (0, 1]", s.relaxation_gamma);
+  for (Problem& problem : checks.take()) problems.push_back(std::move(problem));
 }
 
 void validate(const CrossbarParameters& parameters) {

@@ -2,54 +2,28 @@
 
 #include <cmath>
 
-#include "tessera/core/error.hpp"
+#include "tessera/core/problems.hpp"
 #include "tessera/cost/technology.hpp"
 
 namespace tessera::cost {
 
 namespace {
 
-class Problems {
+class CostProblems : public Problems {
  public:
-  void require(bool good, std::string key, std::string message) {
-    if (good) return;
-    Problem& problem = problems_.emplace_back();
-    problem.key = std::move(key);
-    problem.message = std::move(message);
+  using Problems::not_negative;
+  void positive(const std::optional<double>& value, const std::string& key, const char* unit) {
+    if (value) require(std::isfinite(*value) && *value > 0.0, key, "must be above 0{}, is {:g}", unit, *value);
   }
-  void positive(double value, std::string key, const char* unit) {
-    require(std::isfinite(value) && value > 0.0, std::move(key),
-            fmt::format("must be above 0{}, is {:g}", unit, value));
+  void not_negative(const std::optional<double>& value, const std::string& key) {
+    if (value) not_negative(*value, key);
   }
-  void positive(const std::optional<double>& value, std::string key, const char* unit) {
-    if (value) positive(*value, std::move(key), unit);
+  void at_least_one(std::int64_t value, const std::string& key) {
+    require(value >= 1, key, "must be at least 1, is {}", value);
   }
-  void not_negative(double value, std::string key) {
-    require(std::isfinite(value) && value >= 0.0, std::move(key), fmt::format("must be at least 0, is {:g}", value));
-  }
-  void not_negative(const std::optional<double>& value, std::string key) {
-    if (value) not_negative(*value, std::move(key));
-  }
-  void at_least_one(std::int64_t value, std::string key) {
-    require(value >= 1, std::move(key), fmt::format("must be at least 1, is {}", value));
-  }
-  template <class Check>
-  void collect(const Check& check) {
-    try {
-      check();
-    } catch (const ConfigError& error) {
-      problems_.insert(problems_.end(), error.problems().begin(), error.problems().end());
-    }
-  }
-  void throw_if_any() {
-    if (!problems_.empty()) throw ConfigError(std::move(problems_));
-  }
-
- private:
-  std::vector<Problem> problems_;
 };
 
-void check(const AssumedBits& assume, Problems& problems) {
+void check(const AssumedBits& assume, CostProblems& problems) {
   for (const auto& [bits, key] : {std::pair{assume.inp_bits, "assume.inp_bits"}, {assume.out_bits, "assume.out_bits"}})
     problems.require(!bits || (*bits >= 2 && *bits <= 24), key, "a converter has 2 to 24 bits, one of them the sign");
 }
@@ -57,7 +31,7 @@ void check(const AssumedBits& assume, Problems& problems) {
 }  // namespace
 
 void validate(const HardwareParameters& p) {
-  Problems problems;
+  CostProblems problems;
   problems.positive(p.technology, "technology", " nm");
   problems.positive(p.supply_V, "supply_V", " V");
   problems.require(p.tile.empty() || p.tile.size() == 2, "tile", "is a pair: rows, columns");
@@ -96,26 +70,26 @@ void validate(const HardwareParameters& p) {
 }
 
 void validate(const ComponentRows& rows, const std::string& prefix) {
-  Problems problems;
+  CostProblems problems;
   for (const auto& [key, coefficient] : rows) {
     const std::string full = fmt::format("{}.{}", prefix, key);
     if (!find_component(key)) {
       const std::string near = nearest_word(key, component_keys());
-      problems.require(false, full,
-                       near.empty() ? std::string("unknown component; `tessera cost --table` lists them")
-                                    : fmt::format("unknown component; did you mean '{}'?", near));
+      problems.expect(false, full,
+                      near.empty() ? std::string("unknown component; `tessera cost --table` lists them")
+                                   : fmt::format("unknown component; did you mean '{}'?", near));
       continue;
     }
-    problems.collect([&, value = coefficient] { validate(full, value); });
+    problems.collect("", [&, value = coefficient] { validate(full, value); });
   }
   problems.throw_if_any();
 }
 
 void validate(const CostParameters& p) {
-  Problems problems;
-  problems.collect([&] { validate(p.hardware); });
-  problems.collect([&] { validate(p.file_rows, "component_table"); });
-  problems.collect([&] { validate(p.components, "components"); });
+  CostProblems problems;
+  problems.collect("", [&] { validate(p.hardware); });
+  problems.collect("", [&] { validate(p.file_rows, "component_table"); });
+  problems.collect("", [&] { validate(p.components, "components"); });
   for (const auto& [pattern, count] : p.copies) problems.at_least_one(count, "copies." + pattern);
   problems.require(!p.weight_bits || (*p.weight_bits >= 1 && *p.weight_bits <= 32), "weight_bits",
                    "a weight has 1 to 32 bits");

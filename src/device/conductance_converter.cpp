@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include "tessera/core/problems.hpp"
 
 namespace tessera::device {
 
@@ -98,31 +99,19 @@ void interpolated_conductances(const CustomPairConductanceConverter& c, const Co
   }
 }
 
-class ProblemList {
- public:
-  ProblemList(const std::string& key, std::vector<Problem>& problems) : key_(key), problems_(problems) {}
-  void unless(bool fine, const char* member, std::string message) {
-    if (!fine) problems_.push_back({.file = {}, .key = key_ + "." + member, .message = std::move(message)});
-  }
-
- private:
-  const std::string& key_;
-  std::vector<Problem>& problems_;
-};
-
 bool positive(const std::vector<double>& values) {
   return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v) && v > 0.0; });
 }
 
-void find_factor_problems(const std::vector<double>& f_lst, bool exactly_two, ProblemList& list) {
-  list.unless(!exactly_two || f_lst.size() == 2, "f_lst", fmt::format("needs two factors, not {}", f_lst.size()));
-  list.unless(!f_lst.empty(), "f_lst", "needs at least one factor");
-  list.unless(positive(f_lst), "f_lst", "factors must be > 0");
+void find_factor_problems(const std::vector<double>& f_lst, bool exactly_two, Problems& list) {
+  list.expect(!exactly_two || f_lst.size() == 2, "f_lst", fmt::format("needs two factors, not {}", f_lst.size()));
+  list.expect(!f_lst.empty(), "f_lst", "needs at least one factor");
+  list.expect(positive(f_lst), "f_lst", "factors must be > 0");
 }
 
-void find_list_problems(const CustomPairConductanceConverter& c, ProblemList& list) {
+void find_list_problems(const CustomPairConductanceConverter& c, Problems& list) {
   find_factor_problems(c.f_lst, false, list);
-  list.unless(
+  list.expect(
       c.g_lst.size() == 2 * c.f_lst.size() && !c.g_lst.empty(), "g_lst",
       fmt::format("needs two lists (plus, minus) for each of the {} factors, not {}", c.f_lst.size(), c.g_lst.size()));
   const std::size_t points = c.g_lst.empty() ? 0 : c.g_lst[0].size();
@@ -132,11 +121,11 @@ void find_list_problems(const CustomPairConductanceConverter& c, ProblemList& li
     equal = equal && g.size() == points;
     for (const double v : g) inside = inside && v >= c.g_min && v <= c.g_max;
   }
-  list.unless(equal, "g_lst", "lists must have equal lengths of at least 2");
-  list.unless(inside, "g_lst",
+  list.expect(equal, "g_lst", "lists must have equal lengths of at least 2");
+  list.expect(inside, "g_lst",
               fmt::format("conductances must lie within [g_min, g_max] = [{}, {}] uS", c.g_min, c.g_max));
   if (!equal || !inside || !positive(c.f_lst) || c.g_lst.size() != 2 * c.f_lst.size()) return;
-  list.unless(largest_magnitude(pair_sums(c)) > 0.0, "g_lst", "plus and minus lists cancel: every weight would be 0");
+  list.expect(largest_magnitude(pair_sums(c)) > 0.0, "g_lst", "plus and minus lists cancel: every weight would be 0");
   if (largest_magnitude(pair_sums(c)) <= 0.0) return;
 
   constexpr std::size_t checked = 33;
@@ -151,7 +140,7 @@ void find_list_problems(const CustomPairConductanceConverter& c, ProblemList& li
   for (std::size_t i = 0; i < checked; ++i) {
     const double error = std::abs(static_cast<double>(back[i] - weights[i]));
     if (error > 1e-4) {
-      list.unless(false, "g_lst",
+      list.expect(false, "g_lst",
                   fmt::format("does not give weights back: {} becomes {:.6g}; sum_p f_p (g+_p - g-_p) must grow evenly "
                               "from -max to max over the list",
                               weights[i], back[i]));
@@ -244,17 +233,18 @@ void to_weights(const ConductanceConverter& converter, const Conversion& convers
 }
 
 void find_problems(const ConductanceConverter& converter, const std::string& key, std::vector<Problem>& problems) {
-  ProblemList list(key, problems);
+  Problems list(key + ".");
   const double low = g_min(converter);
   const double high = g_max(converter);
-  list.unless(std::isfinite(low) && low >= 0.0, "g_min", fmt::format("must be finite and >= 0 uS, not {}", low));
-  list.unless(std::isfinite(high) && high > 0.0, "g_max", fmt::format("must be finite and > 0 uS, not {}", high));
-  list.unless(!(low >= high), "g_min", fmt::format("must be below g_max ({} uS), not {}", high, low));
+  list.expect(std::isfinite(low) && low >= 0.0, "g_min", fmt::format("must be finite and >= 0 uS, not {}", low));
+  list.expect(std::isfinite(high) && high > 0.0, "g_max", fmt::format("must be finite and > 0 uS, not {}", high));
+  list.expect(!(low >= high), "g_min", fmt::format("must be below g_max ({} uS), not {}", high, low));
   std::visit(Overload{[](const auto&) {},
                       [&](const NPairConductanceConverter& c) { find_factor_problems(c.f_lst, false, list); },
                       [&](const DualPairConductanceConverter& c) { find_factor_problems(c.f_lst, true, list); },
                       [&](const CustomPairConductanceConverter& c) { find_list_problems(c, list); }},
              converter);
+  for (Problem& problem : list.take()) problems.push_back(std::move(problem));
 }
 
 }  // namespace tessera::device

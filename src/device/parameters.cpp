@@ -4,39 +4,29 @@
 #include <cmath>
 
 #include "device/laws.hpp"
+#include "tessera/core/problems.hpp"
 
 namespace tessera::device {
 
 namespace {
 
-class Problems {
+class DeviceProblems : public Problems {
  public:
-  void unless(bool fine, std::string key, std::string message) {
-    if (!fine) list.push_back({.file = {}, .key = std::move(key), .message = std::move(message)});
-  }
-  void not_negative(double value, const std::string& key) {
-    unless(std::isfinite(value) && value >= 0.0, key, fmt::format("must be finite and >= 0, not {}", value));
-  }
-  void positive(double value, const std::string& key) {
-    unless(std::isfinite(value) && value > 0.0, key, fmt::format("must be finite and > 0, not {}", value));
-  }
-  void finite(double value, const std::string& key) {
-    unless(std::isfinite(value), key, fmt::format("must be finite, not {}", value));
+  bool finite(double value, const std::string& key) {
+    return expect(std::isfinite(value), key, fmt::format("must be finite, not {}", value));
   }
   void coefficients(const std::vector<double>& values, const std::string& key) {
-    unless(!values.empty() && values.size() <= laws::max_coefficients, key,
+    expect(!values.empty() && values.size() <= laws::max_coefficients, key,
            fmt::format("needs 1 to {} coefficients, not {}", laws::max_coefficients, values.size()));
-    unless(std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); }), key,
+    expect(std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); }), key,
            "coefficients must be finite");
   }
   void range_covered(const std::vector<double>& g, const ConductanceConverter& cells, const std::string& key) {
     if (g.empty()) return;
-    unless(g.front() <= g_min(cells) && g.back() >= g_max(cells), key,
+    expect(g.front() <= g_min(cells) && g.back() >= g_max(cells), key,
            fmt::format("covers {} to {} uS, but devices go from g_min {} to g_max {} uS", g.front(), g.back(),
                        g_min(cells), g_max(cells)));
   }
-
-  std::vector<Problem> list;
 };
 
 bool ascending(const std::vector<double>& values) {
@@ -51,7 +41,7 @@ std::string key_of(const char* member) {
 }
 
 struct ModelValidator {
-  Problems& problems;
+  DeviceProblems& problems;
 
   template <class Model>
   void scales_and_times(const Model& m, double t_0) const {
@@ -60,7 +50,7 @@ struct ModelValidator {
     problems.not_negative(m.drift_scale, key_of("drift_scale"));
     problems.positive(m.t_read, key_of("t_read"));
     problems.positive(t_0, key_of("t_0"));
-    problems.unless(
+    problems.expect(
         !(t_0 < m.t_read), key_of("t_0"),
         fmt::format("must not be below t_read ({} s), where the read-noise law begins, not {}", m.t_read, t_0));
   }
@@ -68,7 +58,9 @@ struct ModelValidator {
     if (g) problems.positive(*g, key_of(member));
   }
   void cells(const ConductanceConverter& converter) const {
-    find_problems(converter, key_of("g_converter"), problems.list);
+    std::vector<Problem> found;
+    find_problems(converter, key_of("g_converter"), found);
+    for (Problem& problem : found) problems.add(problem.key, std::move(problem.message));
   }
 
   void operator()(const PCMLikeNoiseModel& m) const {
@@ -82,11 +74,11 @@ struct ModelValidator {
     const CustomDriftModel& table = m.custom_drift_model;
     const std::size_t points = table.g_lst.size();
     const std::string key = key_of("custom_drift_model.");
-    problems.unless(points >= 2, key + "g_lst", fmt::format("needs at least two conductances, not {}", points));
-    problems.unless(ascending(table.g_lst), key + "g_lst", "must be finite and ascending");
+    problems.expect(points >= 2, key + "g_lst", fmt::format("needs at least two conductances, not {}", points));
+    problems.expect(ascending(table.g_lst), key + "g_lst", "must be finite and ascending");
     problems.range_covered(table.g_lst, m.pcm.g_converter, key + "g_lst");
     const auto list = [&](const std::vector<double>& values, const char* member, bool is_spread) {
-      problems.unless(values.size() == points, key + member,
+      problems.expect(values.size() == points, key + member,
                       fmt::format("needs one value for each of the {} conductances, not {}", points, values.size()));
       for (const double v : values)
         is_spread ? problems.not_negative(v, key + member) : problems.finite(v, key + member);
@@ -103,9 +95,9 @@ struct ModelValidator {
   }
   void operator()(const ReRamWan2022NoiseModel& m) const {
     cells(m.g_converter);
-    problems.unless(!m.coeff_dic.empty(), key_of("coeff_dic"), "needs at least one time");
+    problems.expect(!m.coeff_dic.empty(), key_of("coeff_dic"), "needs at least one time");
     for (const auto& [time, c] : m.coeff_dic) {
-      problems.unless(std::isfinite(time) && time > 0.0, key_of("coeff_dic"),
+      problems.expect(std::isfinite(time) && time > 0.0, key_of("coeff_dic"),
                       fmt::format("times must be > 0 s, not {}", time));
       problems.coefficients(c, key_of("coeff_dic"));
     }
@@ -119,12 +111,12 @@ struct ModelValidator {
       keys.push_back(key);
       problems.coefficients(c, key_of("coeff_dict"));
     }
-    problems.unless(
+    problems.expect(
         m.coeff_dict.contains(m.acceptance_range), key_of("acceptance_range"),
         fmt::format("no coefficients for {}; coeff_dict has {}", m.acceptance_range, fmt::join(keys, ", ")));
     reference(m.coeff_g_max_reference, "coeff_g_max_reference");
     problems.finite(m.decay_mean, key_of("decay_dict.mean"));
-    problems.unless(m.decay_std.size() == 2, key_of("decay_dict.std"),
+    problems.expect(m.decay_std.size() == 2, key_of("decay_dict.std"),
                     fmt::format("needs slope and offset, not {} values", m.decay_std.size()));
     for (const double v : m.decay_std) problems.finite(v, key_of("decay_dict.std"));
     problems.not_negative(m.read_k, key_of("read_dict.K"));
@@ -135,11 +127,11 @@ struct ModelValidator {
   }
   void operator()(const HermesNoiseModel& m) const {
     const bool known = m.num_devices == 1 || m.num_devices == 2;
-    problems.unless(known, key_of("num_devices"), fmt::format("must be 1 or 2, not {}", m.num_devices));
+    problems.expect(known, key_of("num_devices"), fmt::format("must be 1 or 2, not {}", m.num_devices));
     const ConductanceConverter own = converter(NoiseModel(m));
     cells(own);
     const double limit = m.num_devices == 2 ? 20.7 : 10.35;
-    problems.unless(!known || g_max(own) <= limit, key_of("g_max"),
+    problems.expect(!known || g_max(own) <= limit, key_of("g_max"),
                     fmt::format("must be at most {} uS with num_devices {}, not {}", limit, m.num_devices, g_max(own)));
     if (m.prog_coeff) problems.coefficients(*m.prog_coeff, key_of("prog_coeff"));
     reference(m.prog_coeff_g_max_reference, "prog_coeff_g_max_reference");
@@ -151,7 +143,7 @@ struct ModelValidator {
     table(m.drift_mean, m.g_converter, "drift_mean", false);
     table(m.drift_std, m.g_converter, "drift_std", true);
     table(m.read_sigma, m.g_converter, "read_sigma", true);
-    problems.unless(m.programming_sigma.time.empty(), key_of("programming_sigma.time"),
+    problems.expect(m.programming_sigma.time.empty(), key_of("programming_sigma.time"),
                     "programming happens at time 0: a table of it has no time axis");
     problems.positive(m.t_0, key_of("t_0"));
     problems.not_negative(m.prog_noise_scale, key_of("prog_noise_scale"));
@@ -163,13 +155,13 @@ struct ModelValidator {
   void table(const DeviceTable& t, const ConductanceConverter& converter, const char* member, bool is_spread) const {
     const std::string key = key_of(member);
     if (t.g.empty() && t.time.empty() && t.values.empty()) return;
-    problems.unless(!t.g.empty(), key + ".g", "needs at least one conductance");
-    problems.unless(ascending(t.g), key + ".g", "must be finite and ascending");
-    problems.unless(ascending(t.time), key + ".time", "must be finite and ascending");
-    problems.unless(t.time.empty() || t.time.front() > 0.0, key + ".time", "times must be > 0 s");
+    problems.expect(!t.g.empty(), key + ".g", "needs at least one conductance");
+    problems.expect(ascending(t.g), key + ".g", "must be finite and ascending");
+    problems.expect(ascending(t.time), key + ".time", "must be finite and ascending");
+    problems.expect(t.time.empty() || t.time.front() > 0.0, key + ".time", "times must be > 0 s");
     if (t.g.size() > 1) problems.range_covered(t.g, converter, key + ".g");
     const std::size_t expected = t.g.size() * std::max<std::size_t>(1, t.time.size());
-    problems.unless(t.values.size() == expected, key + ".values",
+    problems.expect(t.values.size() == expected, key + ".values",
                     fmt::format("needs {} values ({} conductances for each of {} times), not {}", expected, t.g.size(),
                                 std::max<std::size_t>(1, t.time.size()), t.values.size()));
     for (const double v : t.values)
@@ -177,8 +169,8 @@ struct ModelValidator {
   }
 };
 
-void rate(Problems& problems, double value, const char* key) {
-  problems.unless(value >= 0.0 && value <= 1.0, key, fmt::format("must be a probability, not {}", value));
+void rate(DeviceProblems& problems, double value, const char* key) {
+  problems.expect(value >= 0.0 && value <= 1.0, key, fmt::format("must be a probability, not {}", value));
 }
 
 struct TimeValidator {
@@ -226,41 +218,41 @@ struct TimeValidator {
 }  // namespace
 
 void validate(const DeviceParameters& parameters) {
-  Problems problems;
+  DeviceProblems problems;
   std::visit(ModelValidator{problems}, parameters.noise_model);
   if (parameters.program_and_verify) {
     const ProgramAndVerify& p = *parameters.program_and_verify;
     problems.positive(p.tolerance, "program_and_verify.tolerance");
-    problems.unless(p.max_pulses >= 0 && p.max_pulses <= 10000, "program_and_verify.max_pulses",
+    problems.expect(p.max_pulses >= 0 && p.max_pulses <= 10000, "program_and_verify.max_pulses",
                     fmt::format("must be 0 to 10000, not {}", p.max_pulses));
-    problems.unless(p.gain > 0.0 && p.gain <= 1.0, "program_and_verify.gain",
+    problems.expect(p.gain > 0.0 && p.gain <= 1.0, "program_and_verify.gain",
                     fmt::format("must be in (0, 1], not {}", p.gain));
     problems.not_negative(p.pulse_noise, "program_and_verify.pulse_noise");
     problems.not_negative(p.read_noise, "program_and_verify.read_noise");
-    problems.unless(!std::holds_alternative<ReRamWan2022NoiseModel>(parameters.noise_model), "program_and_verify",
+    problems.expect(!std::holds_alternative<ReRamWan2022NoiseModel>(parameters.noise_model), "program_and_verify",
                     "has no meaning with ReRamWan2022NoiseModel, whose later states are drawn around the target");
   }
   rate(problems, parameters.faults.stuck_at_zero_rate, "faults.stuck_at_zero_rate");
   rate(problems, parameters.faults.stuck_at_max_rate, "faults.stuck_at_max_rate");
-  problems.unless(!(parameters.faults.stuck_at_zero_rate + parameters.faults.stuck_at_max_rate > 1.0), "faults",
+  problems.expect(!(parameters.faults.stuck_at_zero_rate + parameters.faults.stuck_at_max_rate > 1.0), "faults",
                   "the two rates add up to more than 1");
-  problems.unless(
+  problems.expect(
       parameters.drift_from == DriftFrom::devices || parameters.faults == FaultParameters{}, "faults",
       "have no meaning with drift_from: weights, which forgets the individual devices; use drift_from: devices");
-  if (!problems.list.empty()) throw ConfigError(std::move(problems.list));
+  problems.throw_if_any();
 }
 
 void validate_times(const NoiseModel& model, std::span<const double> times_s, const std::string& key) {
-  Problems problems;
+  DeviceProblems problems;
   for (const double time : times_s) {
     if (!std::isfinite(time) || time < 0.0) {
-      problems.unless(false, key, fmt::format("a time after programming is finite and >= 0 s, not {}", time));
+      problems.expect(false, key, fmt::format("a time after programming is finite and >= 0 s, not {}", time));
       continue;
     }
     const std::string message = std::visit(TimeValidator{time}, model);
-    problems.unless(message.empty(), key, message);
+    problems.expect(message.empty(), key, message);
   }
-  if (!problems.list.empty()) throw ConfigError(std::move(problems.list));
+  problems.throw_if_any();
 }
 
 }  // namespace tessera::device

@@ -2,26 +2,13 @@
 
 #include <cmath>
 
-#include "tessera/core/error.hpp"
+#include "tessera/core/problems.hpp"
 
 namespace tessera::nn {
 
 namespace {
 
 constexpr std::int64_t elements_per_task = 16384;  // elements; elementwise work, so that it changes no bit
-
-class Problems {
- public:
-  void expect(bool good, const char* key, const char* message) {
-    if (!good) problems_.push_back({.file = {}, .key = key, .message = message});
-  }
-  void throw_if_any() {
-    if (!problems_.empty()) throw ConfigError(std::move(problems_));
-  }
-
- private:
-  std::vector<Problem> problems_;
-};
 
 void sgd_step(const OptimizerParameters& parameters, double learning_rate, const OptimizedParameter& array,
               OptimizerMoments& moments, Parallel parallel) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <utility>
+#include "tessera/core/problems.hpp"
 
 namespace tessera::quant {
 
@@ -11,38 +12,28 @@ const char* to_string(ResetMechanism mechanism) {
 }
 
 void validate(const LeakyParameters& p, const std::string& key) {
-  std::vector<Problem> problems;
-  const auto report = [&](const char* name, std::string message) {
-    problems.push_back({.file = {}, .key = key + "." + name, .message = std::move(message)});
-  };
+  Problems problems(key + ".");
   const auto check_finite = [&](const char* name, const std::vector<float>& values) {
-    if (values.empty()) report(name, "no value given; one, or one per unit, is needed");
+    if (values.empty()) problems.add(name, "no value given; one, or one per unit, is needed");
     if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); })) {
-      report(name, "not a finite number");
+      problems.add(name, "not a finite number");
     }
   };
   check_finite("beta", p.beta);
   check_finite("threshold", p.threshold);
   if (p.beta.size() > 1 && p.threshold.size() > 1 && p.beta.size() != p.threshold.size()) {
-    report("threshold",
-           fmt::format("{} values beside {} of beta; give one, or one per unit", p.threshold.size(), p.beta.size()));
+    problems.add("threshold", fmt::format("{} values beside {} of beta; give one, or one per unit", p.threshold.size(),
+                                          p.beta.size()));
   }
   if (!std::isfinite(p.graded_spikes_factor) || p.graded_spikes_factor == 0.0f) {
-    report("graded_spikes_factor", "the size of a spike must be a finite number other than 0");
+    problems.add("graded_spikes_factor", "the size of a spike must be a finite number other than 0");
   }
   if (static_cast<std::size_t>(p.reset_mechanism) >= reset_mechanism_names.size()) {
-    report("reset_mechanism", "unknown; use subtract, zero or none");
+    problems.add("reset_mechanism", "unknown; use subtract, zero or none");
   }
-  const auto collect = [&](auto&& check) {
-    try {
-      check();
-    } catch (const ConfigError& error) {
-      problems.insert(problems.end(), error.problems().begin(), error.problems().end());
-    }
-  };
-  if (p.state_quant) collect([&] { validate(*p.state_quant, key + ".state_quant"); });
-  collect([&] { validate(p.spike_grad, key + ".spike_grad"); });
-  if (!problems.empty()) throw ConfigError(std::move(problems));
+  if (p.state_quant) problems.collect("", [&] { validate(*p.state_quant, "state_quant"); });
+  problems.collect("", [&] { validate(p.spike_grad, "spike_grad"); });
+  problems.throw_if_any();
 }
 
 namespace {

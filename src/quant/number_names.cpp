@@ -2,6 +2,7 @@
 #include <cmath>
 #include <utility>
 
+#include "tessera/core/problems.hpp"
 #include "tessera/quant/number_format.hpp"
 
 namespace tessera::quant {
@@ -45,63 +46,45 @@ const std::vector<NamedNumber>& named_numbers() {
   return all;
 }
 
-class Checks {
- public:
-  explicit Checks(std::string key) : key_(std::move(key)) {}
-  void within(const char* name, int value, int low, int high, const char* why) {
-    if (value >= low && value <= high) return;
-    problems_.push_back({.file = {},
-                         .key = key_ + "." + name,
-                         .message = fmt::format("{} is outside {}..{} ({})", value, low, high, why)});
-  }
-  void fail(const char* name, std::string message) {
-    problems_.push_back({.file = {}, .key = key_ + "." + name, .message = std::move(message)});
-  }
-  bool failed() const { return !problems_.empty(); }
-  void finish() {
-    if (failed()) throw ConfigError(std::move(problems_));
-  }
-
- private:
-  std::string key_;
-  std::vector<Problem> problems_;
-};
-
-void check(Checks&, const std::monostate&) {}
-
-void check(Checks& checks, const FixedPoint& p) {
-  checks.within("wl", p.wl, 1, 32, "word length in bits");
-  checks.within("fl", p.fl, -64, 64, "fractional bits");
+void within(Problems& problems, const char* name, int value, int low, int high, const char* why) {
+  problems.require(value >= low && value <= high, name, "{} is outside {}..{} ({})", value, low, high, why);
 }
 
-void check(Checks& checks, const BlockFloatingPoint& p) {
-  checks.within("wl", p.wl, 1, 22, "mantissa bits of a block held in float32");
-  checks.within("dim", p.dim, -1, 31, "-1 for one block, else the dimension with one block per index");
+void check(Problems&, const std::monostate&) {}
+
+void check(Problems& problems, const FixedPoint& p) {
+  within(problems, "wl", p.wl, 1, 32, "word length in bits");
+  within(problems, "fl", p.fl, -64, 64, "fractional bits");
 }
 
-void check(Checks& checks, const FloatingPoint& p) {
-  checks.within("exp", p.exp, 1, 9, "exponent bits");
-  checks.within("man", p.man, 0, 23, "mantissa bits of float32");
+void check(Problems& problems, const BlockFloatingPoint& p) {
+  within(problems, "wl", p.wl, 1, 22, "mantissa bits of a block held in float32");
+  within(problems, "dim", p.dim, -1, 31, "-1 for one block, else the dimension with one block per index");
 }
 
-void check(Checks& checks, const HardwareFloat& p) {
-  checks.within("exp", p.exp, 2, 8, "exponent bits");
-  checks.within("man", p.man, 1, 23, "mantissa bits of float32");
-  if (checks.failed()) return;
+void check(Problems& problems, const FloatingPoint& p) {
+  within(problems, "exp", p.exp, 1, 9, "exponent bits");
+  within(problems, "man", p.man, 0, 23, "mantissa bits of float32");
+}
+
+void check(Problems& problems, const HardwareFloat& p) {
+  within(problems, "exp", p.exp, 2, 8, "exponent bits");
+  within(problems, "man", p.man, 1, 23, "mantissa bits of float32");
+  if (!problems.empty()) return;
   const bool fits = p.bias <= 127 && p.bias >= -127 && p.largest() <= 3.4028234663852886e38;
-  if (!fits) checks.fail("bias", fmt::format("{} puts numbers outside float32", p.bias));
+  if (!fits) problems.add("bias", fmt::format("{} puts numbers outside float32", p.bias));
 }
 
-void check(Checks& checks, const IntegerNumber& p) {
-  checks.within("bits", p.bits, p.is_signed ? 2 : 1, 24, "integers that float32 holds exactly");
+void check(Problems& problems, const IntegerNumber& p) {
+  within(problems, "bits", p.bits, p.is_signed ? 2 : 1, 24, "integers that float32 holds exactly");
 }
 
 }  // namespace
 
 void validate(const Number& number, const std::string& key) {
-  Checks checks(key);
-  std::visit([&](const auto& p) { check(checks, p); }, number);
-  checks.finish();
+  Problems problems(key + ".");
+  std::visit([&](const auto& p) { check(problems, p); }, number);
+  problems.throw_if_any();
 }
 
 void validate(const LayerFormats& formats, const std::string& key) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include "tessera/core/problems.hpp"
 
 namespace tessera::quant {
 
@@ -36,16 +37,6 @@ QuantizationManagerParameters parameters_of(const BaseQuantConfig& config, bool 
   return p;
 }
 
-// Runs a check and keeps its problems.
-template <class Check>
-void collect(std::vector<Problem>& problems, Check&& check) {
-  try {
-    check();
-  } catch (const ConfigError& error) {
-    problems.insert(problems.end(), error.problems().begin(), error.problems().end());
-  }
-}
-
 bool names_or_contains(const std::string& entry, const std::string& name) {
   return name == entry || (name.size() > entry.size() && name.starts_with(entry) && name[entry.size()] == '.');
 }
@@ -58,22 +49,18 @@ const QuantizedModuleKind* kind_of(const std::string& type) {
   return nullptr;
 }
 
-void check_form(std::vector<Problem>& problems, const std::string& key, const std::string& form,
-                const std::string& type) {
+void check_form(Problems& problems, const std::string& key, const std::string& form, const std::string& type) {
   if (form.empty()) return;
   const QuantizedModuleKind* wanted = kind_of(form);
   if (wanted == nullptr || form != wanted->quantized_module) {
     std::vector<std::string> legal;
     for (const QuantizedModuleKind& kind : quantized_module_kinds()) legal.emplace_back(kind.quantized_module);
     const std::string near = nearest_word(form, legal);
-    problems.push_back({.file = {},
-                        .key = key + ".quantized_module",
-                        .message = fmt::format("unknown quantized module '{}'{}", form,
-                                               near.empty() ? "" : "; did you mean '" + near + "'?")});
+    problems.add(key + ".quantized_module", fmt::format("unknown quantized module '{}'{}", form,
+                                                        near.empty() ? "" : "; did you mean '" + near + "'?"));
   } else if (!type.empty() && canonical_module_type(type) != wanted->module) {
-    problems.push_back({.file = {},
-                        .key = key + ".quantized_module",
-                        .message = fmt::format("{} replaces modules of type {}, not {}", form, wanted->module, type)});
+    problems.add(key + ".quantized_module",
+                 fmt::format("{} replaces modules of type {}, not {}", form, wanted->module, type));
   }
 }
 
@@ -88,10 +75,10 @@ void validate(const WeightQuantConfig& config, const std::string& key) {
 }
 
 void validate(const QuantizationConfig& config, const std::string& key) {
-  std::vector<Problem> problems;
-  collect(problems, [&] { validate(config.activation_quant, key + ".activation_quant"); });
-  collect(problems, [&] { validate(config.weight_quant, key + ".weight_quant"); });
-  if (!problems.empty()) throw ConfigError(std::move(problems));
+  Problems problems;
+  problems.collect("", [&] { validate(config.activation_quant, key + ".activation_quant"); });
+  problems.collect("", [&] { validate(config.weight_quant, key + ".weight_quant"); });
+  problems.throw_if_any();
 }
 
 QuantizationManagerParameters manager_parameters(const ActivationQuantConfig& config) {
@@ -145,44 +132,40 @@ std::string canonical_module_type(const std::string& type) {
 }
 
 void validate(const QuantizationMap& map, const std::string& key) {
-  std::vector<Problem> problems;
-  collect(problems, [&] { validate(map.default_qconfig, key + ".default_qconfig"); });
+  Problems problems;
+  problems.collect("", [&] { validate(map.default_qconfig, key + ".default_qconfig"); });
   std::map<std::string, std::string> seen;
   for (const auto& typed : map.module_qconfig_map) {
     const std::string& type = typed.first;
     const QuantizedModuleConfig& entry = typed.second;
     const std::string at = fmt::format("{}.module_qconfig_map.{}", key, type);
-    collect(problems, [&] { validate(entry.module_qconfig, at + ".module_qconfig"); });
+    problems.collect("", [&] { validate(entry.module_qconfig, at + ".module_qconfig"); });
     if (kind_of(type) == nullptr) {
       std::vector<std::string> legal;
       for (const QuantizedModuleKind& kind : quantized_module_kinds()) legal.emplace_back(kind.module);
       const std::string near = nearest_word(type, legal);
-      problems.push_back({.file = {},
-                          .key = at,
-                          .message = "modules of this type have no quantized form" +
-                                     (near.empty() ? fmt::format("; those of {} have", fmt::join(legal, ", "))
-                                                   : "; did you mean '" + near + "'?")});
+      problems.add(at, "modules of this type have no quantized form" +
+                           (near.empty() ? fmt::format("; those of {} have", fmt::join(legal, ", "))
+                                         : "; did you mean '" + near + "'?"));
     } else {
       check_form(problems, at, entry.quantized_module, type);
     }
     const auto [first, added] = seen.emplace(canonical_module_type(type), type);
     if (!added) {
-      problems.push_back({.file = {},
-                          .key = at,
-                          .message = fmt::format("the same type as '{}' above; keep one of them", first->second)});
+      problems.add(at, fmt::format("the same type as '{}' above; keep one of them", first->second));
     }
   }
   for (const auto& named : map.instance_qconfig_map) {
     const QuantizedModuleConfig& entry = named.second;
     const std::string at = fmt::format("{}.instance_qconfig_map.{}", key, named.first);
-    collect(problems, [&] { validate(entry.module_qconfig, at + ".module_qconfig"); });
+    problems.collect("", [&] { validate(entry.module_qconfig, at + ".module_qconfig"); });
     check_form(problems, at, entry.quantized_module, "");
   }
   for (const auto& named : map.input_activation_qconfig_map) {
     const std::string at = fmt::format("{}.input_activation_qconfig_map.{}", key, named.first);
-    collect(problems, [&] { validate(named.second, at); });
+    problems.collect("", [&] { validate(named.second, at); });
   }
-  if (!problems.empty()) throw ConfigError(std::move(problems));
+  problems.throw_if_any();
 }
 
 void append_default_conversions(QuantizationMap& map) {
@@ -209,9 +192,9 @@ ResolvedQuantization resolve_quantization(const QuantizationMap& map, const std:
   const QuantizedModuleConfig* chosen = nullptr;
   if (const auto instance = map.instance_qconfig_map.find(name); instance != map.instance_qconfig_map.end()) {
     chosen = &instance->second;
-    std::vector<Problem> problems;
+    Problems problems;
     check_form(problems, "quantization.instance_qconfig_map." + name, chosen->quantized_module, type);
-    if (!problems.empty()) throw ConfigError(std::move(problems));
+    problems.throw_if_any();
   } else {
     for (const auto& [key, entry] : map.module_qconfig_map) {
       if (canonical_module_type(key) == canonical) chosen = &entry;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "quant/range_search.hpp"
+#include "tessera/core/problems.hpp"
 
 namespace tessera::quant {
 
@@ -85,46 +86,45 @@ std::vector<float> repeated(const std::vector<float>& values, std::int64_t times
 }  // namespace
 
 void validate(const RangeEstimatorParameters& p, const std::string& key) {
-  std::vector<Problem> problems;
-  const auto report = [&](const char* name, std::string message) {
-    problems.push_back({.file = {}, .key = key + "." + name, .message = std::move(message)});
-  };
+  Problems problems(key + ".");
   if (!params_fit(p.estimator, p.params)) {
-    report(
+    problems.add(
         "range_estimator_params",
         fmt::format("options of another estimator than {}; give that estimator's own or none", to_string(p.estimator)));
   }
   if (const auto* minmax = std::get_if<CurrentMinMaxEstimatorParams>(&p.params)) {
     if (minmax->percentile && !(*minmax->percentile >= 0.0 && *minmax->percentile < 50.0)) {
-      report("percentile", fmt::format("{} is outside [0, 50): it is cut off at the ends", *minmax->percentile));
+      problems.add("percentile", fmt::format("{} is outside [0, 50): it is cut off at the ends", *minmax->percentile));
     }
   }
   if (const auto* running = std::get_if<RunningMinMaxEstimatorParams>(&p.params)) {
     if (!(running->momentum >= 0.0 && running->momentum <= 1.0)) {
-      report("momentum", fmt::format("{} is outside [0, 1]: it is the weight of the old range", running->momentum));
+      problems.add("momentum",
+                   fmt::format("{} is outside [0, 1]: it is the weight of the old range", running->momentum));
     }
   }
   if (is_search(p.estimator) && params_fit(p.estimator, p.params)) {
     const MSEEstimatorParams& search = search_params(p.params);
     if (search.num_candidates < 1) {
-      report("num_candidates", fmt::format("{} grid points; at least 1 is needed", search.num_candidates));
+      problems.add("num_candidates", fmt::format("{} grid points; at least 1 is needed", search.num_candidates));
     }
     if (!(search.range_margin >= 0.0) || !std::isfinite(search.range_margin)) {
-      report("range_margin", fmt::format("{} is not a finite number >= 0", search.range_margin));
+      problems.add("range_margin", fmt::format("{} is not a finite number >= 0", search.range_margin));
     }
     if (search.range_opt_method != OptMethod::grid && search.range_opt_method != OptMethod::golden_section) {
-      report("range_opt_method", "unknown search; use grid or golden_section");
+      problems.add("range_opt_method", "unknown search; use grid or golden_section");
     }
   }
   if (p.estimator == RangeEstimators::cross_entropy && p.axis && *p.axis != 0) {
-    report("axis", "cross_entropy needs dimension 1 for its softmax; use per_channel or no axis");
+    problems.add("axis", "cross_entropy needs dimension 1 for its softmax; use per_channel or no axis");
   }
-  if (p.per_channel && p.axis) report("axis", "both per_channel and axis are given; give one of them");
-  if (p.n_groups && *p.n_groups < 1) report("n_groups", fmt::format("{} groups; at least 1 is needed", *p.n_groups));
+  if (p.per_channel && p.axis) problems.add("axis", "both per_channel and axis are given; give one of them");
+  if (p.n_groups && *p.n_groups < 1)
+    problems.add("n_groups", fmt::format("{} groups; at least 1 is needed", *p.n_groups));
   if (p.n_groups && !p.per_channel && !p.axis) {
-    report("n_groups", "groups need channels; set per_channel or axis");
+    problems.add("n_groups", "groups need channels; set per_channel or axis");
   }
-  if (!problems.empty()) throw ConfigError(std::move(problems));
+  problems.throw_if_any();
 }
 
 RangeEstimator::RangeEstimator(const RangeEstimatorParameters& parameters,

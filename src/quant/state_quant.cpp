@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "quant/level_loops.hpp"
+#include "tessera/core/problems.hpp"
 
 namespace tessera::quant {
 
@@ -85,39 +86,39 @@ double default_multiplier(int num_bits) {
 }
 
 void validate(const StateQuantParameters& p, const std::string& key) {
-  std::vector<Problem> problems;
-  const auto report = [&](const char* name, std::string message) {
-    problems.push_back({.file = {}, .key = key + "." + name, .message = std::move(message)});
-  };
-  if (p.num_bits < 1 || p.num_bits > 16) report("num_bits", fmt::format("{} bits (1 to 16 are possible)", p.num_bits));
+  Problems problems(key + ".");
+  if (p.num_bits < 1 || p.num_bits > 16)
+    problems.add("num_bits", fmt::format("{} bits (1 to 16 are possible)", p.num_bits));
   for (const auto& [name, value] : {std::pair{"threshold", p.threshold}, std::pair{"lower_limit", p.lower_limit},
                                     std::pair{"upper_limit", p.upper_limit}}) {
-    if (!std::isfinite(value)) report(name, "not a finite number");
+    if (!std::isfinite(value)) problems.add(name, "not a finite number");
   }
   if (p.multiplier && !(*p.multiplier > 0.0 && std::isfinite(*p.multiplier))) {
-    report("multiplier", fmt::format("{} is not a positive number (the ratio of neighbouring steps)", *p.multiplier));
+    problems.add("multiplier",
+                 fmt::format("{} is not a positive number (the ratio of neighbouring steps)", *p.multiplier));
   }
   const Limits limits = limits_of(p);
   if (problems.empty() &&
       !(std::isfinite(static_cast<float>(limits.low)) && std::isfinite(static_cast<float>(limits.high)))) {
-    report("threshold", "the levels overflow float32");
+    problems.add("threshold", "the levels overflow float32");
   }
   if (problems.empty() && static_cast<float>(limits.low) == static_cast<float>(limits.high)) {
-    report("threshold",
-           fmt::format("all {} levels, from -(T + T lower_limit) to T + T upper_limit, are {}: a state could "
-                       "take no other value; choose a threshold other than 0",
-                       1 << p.num_bits, limits.low + 0.0));
+    problems.add("threshold",
+                 fmt::format("all {} levels, from -(T + T lower_limit) to T + T upper_limit, are {}: a state could "
+                             "take no other value; choose a threshold other than 0",
+                             1 << p.num_bits, limits.low + 0.0));
   } else if (problems.empty() && p.uniform) {
     const std::vector<float> levels = uniform_levels(limits, 1 << p.num_bits);
     if (std::adjacent_find(levels.begin(), levels.end()) != levels.end())
-      report("num_bits", fmt::format("{} levels between {} and {} coincide in float32; use fewer bits or wider limits",
-                                     levels.size(), limits.low, limits.high));
+      problems.add("num_bits",
+                   fmt::format("{} levels between {} and {} coincide in float32; use fewer bits or wider limits",
+                               levels.size(), limits.low, limits.high));
   } else if (problems.empty()) {
     if (const double share = lower_share(p); !(share >= 0.0 && share <= 1.0)) {
-      report("lower_limit", "the centre of the exponential levels lies outside their limits");
+      problems.add("lower_limit", "the centre of the exponential levels lies outside their limits");
     }
   }
-  if (!problems.empty()) throw ConfigError(std::move(problems));
+  problems.throw_if_any();
 }
 
 std::vector<float> state_levels(const StateQuantParameters& p) {

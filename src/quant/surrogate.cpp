@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numbers>
 #include <utility>
+#include "tessera/core/problems.hpp"
 
 namespace tessera::quant {
 
@@ -11,20 +12,19 @@ const char* to_string(SpikeGradient gradient) {
 }
 
 void validate(const Surrogate& s, const std::string& key) {
-  std::vector<Problem> problems;
-  const auto report = [&](const char* name, std::string message) {
-    problems.push_back({.file = {}, .key = key + "." + name, .message = std::move(message)});
-  };
-  if (!(s.alpha > 0.0) || !std::isfinite(s.alpha)) report("alpha", fmt::format("{} is not a positive number", s.alpha));
-  if (!(s.slope > 0.0) || !std::isfinite(s.slope)) report("slope", fmt::format("{} is not a positive number", s.slope));
+  Problems problems(key + ".");
+  if (!(s.alpha > 0.0) || !std::isfinite(s.alpha))
+    problems.add("alpha", fmt::format("{} is not a positive number", s.alpha));
+  if (!(s.slope > 0.0) || !std::isfinite(s.slope))
+    problems.add("slope", fmt::format("{} is not a positive number", s.slope));
   for (const auto& [name, value] : {std::pair{"threshold", s.threshold}, std::pair{"B", s.B}, std::pair{"beta", s.beta},
                                     std::pair{"mean", s.mean}, std::pair{"variance", s.variance}}) {
-    if (!std::isfinite(value)) report(name, "not a finite number");
+    if (!std::isfinite(value)) problems.add(name, "not a finite number");
   }
   if (static_cast<std::size_t>(s.spike_grad) >= spike_gradient_names.size()) {
-    report("spike_grad", "unknown surrogate gradient");
+    problems.add("spike_grad", "unknown surrogate gradient");
   }
-  if (!problems.empty()) throw ConfigError(std::move(problems));
+  problems.throw_if_any();
 }
 
 float spike(float x) {

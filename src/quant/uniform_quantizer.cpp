@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "quant/uniform_loops.hpp"
+#include "tessera/core/problems.hpp"
 
 namespace tessera::quant {
 
@@ -23,29 +24,28 @@ const char* to_string(ScaleDomain domain) {
 }
 
 void validate(const UniformQuantizerParameters& p, const std::string& key) {
-  std::vector<Problem> problems;
-  const auto report = [&](const char* name, std::string message) {
-    problems.push_back({.file = {}, .key = key + "." + name, .message = std::move(message)});
-  };
+  Problems problems(key + ".");
   if (p.n_bits < 1 || p.n_bits > max_quantizer_bits) {
-    report("n_bits", fmt::format("{} bits (a quantizer has 1 to {}: float32 holds no wider code exactly); to switch "
-                                 "quantization off, build no quantizer",
-                                 p.n_bits, max_quantizer_bits));
+    problems.add("n_bits",
+                 fmt::format("{} bits (a quantizer has 1 to {}: float32 holds no wider code exactly); to switch "
+                             "quantization off, build no quantizer",
+                             p.n_bits, max_quantizer_bits));
   }
   if (p.method != QMethod::symmetric_uniform && p.method != QMethod::asymmetric_uniform) {
-    report("method", "unknown quantizer method; use symmetric_uniform or asymmetric_uniform");
+    problems.add("method", "unknown quantizer method; use symmetric_uniform or asymmetric_uniform");
   }
   if (p.scale_domain != ScaleDomain::linear && p.scale_domain != ScaleDomain::log) {
-    report("scale_domain", "unknown scale domain; use linear or log");
+    problems.add("scale_domain", "unknown scale domain; use linear or log");
   }
   if (p.per_channel && p.axis) {
-    report("axis", "both per_channel and axis are given (per_channel means axis 0); give one of them");
+    problems.add("axis", "both per_channel and axis are given (per_channel means axis 0); give one of them");
   }
   const auto eps = static_cast<float>(p.eps);
   if (!(eps >= 1e-30f) || !std::isfinite(eps)) {
-    report("eps", fmt::format("{} is not a number of at least 1e-30 (it is the smallest range); 1e-8 is usual", p.eps));
+    problems.add("eps",
+                 fmt::format("{} is not a number of at least 1e-30 (it is the smallest range); 1e-8 is usual", p.eps));
   }
-  if (!problems.empty()) throw ConfigError(std::move(problems));
+  problems.throw_if_any();
 }
 
 ChannelLayout channel_layout(const Shape& shape, int axis) {

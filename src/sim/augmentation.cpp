@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "tessera/core/error.hpp"
+#include "tessera/core/problems.hpp"
 #include "tessera/random/stream.hpp"
 
 namespace tessera::sim {
@@ -96,16 +96,13 @@ void move_plane(const Motion& motion, const Plane& source, std::int64_t rows, st
 }  // namespace
 
 void validate(const AugmentationParameters& p) {
-  std::vector<Problem> problems;
-  const auto expect = [&](bool good, const char* key, const char* message) {
-    if (!good) problems.push_back({.file = {}, .key = key, .message = message});
-  };
-  expect(p.shift >= 0.0, "shift", "must not be negative");
-  expect(p.rotation >= 0.0 && p.rotation <= 180.0, "rotation", "must be from 0 to 180 degrees");
-  expect(p.zoom >= 0.0 && p.zoom <= 0.9, "zoom", "must be from 0 to 0.9");
-  expect(p.crop >= 0, "crop", "must not be negative");
-  expect(p.noise >= 0.0, "noise", "must not be negative");
-  if (!problems.empty()) throw ConfigError(std::move(problems));
+  Problems problems;
+  problems.expect(p.shift >= 0.0, "shift", "must not be negative");
+  problems.expect(p.rotation >= 0.0 && p.rotation <= 180.0, "rotation", "must be from 0 to 180 degrees");
+  problems.expect(p.zoom >= 0.0 && p.zoom <= 0.9, "zoom", "must be from 0 to 0.9");
+  problems.expect(p.crop >= 0, "crop", "must not be negative");
+  problems.expect(p.noise >= 0.0, "noise", "must not be negative");
+  problems.throw_if_any();
 }
 
 void augment(const AugmentationParameters& parameters, const AugmentationAddress& address, const Shape& image,

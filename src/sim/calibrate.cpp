@@ -395,21 +395,6 @@ class Calibration {
 
 }  // namespace
 
-void validate(const InputCalibration& parameters) {
-  std::vector<Problem> problems;
-  const auto expect = [&](bool condition, const char* key, const char* message) {
-    if (!condition) problems.push_back({"", 0, 0, key, message});
-  };
-  expect(parameters.quantile > 0.0 && parameters.quantile <= 1.0, "quantile", "must be > 0 and at most 1");
-  expect(parameters.converter_quantile > 0.5 && parameters.converter_quantile <= 1.0, "converter_quantile",
-         "must be > 0.5 and at most 1");
-  expect(parameters.max_samples >= 1, "max_samples", "must be at least 1");
-  expect(!parameters.std_alpha || *parameters.std_alpha > 0.0, "std_alpha", "must be positive");
-  expect(parameters.samples >= 0, "samples", "must not be negative");
-  expect(parameters.batch_size >= 1, "batch_size", "must be at least 1");
-  if (!problems.empty()) throw ConfigError(std::move(problems));
-}
-
 CalibrationResult calibrate(const CalibrationRequest& request, Parallel parallel, const Environment& environment) {
   validate(request.parameters);
   require<InputError>(request.data.size() > 0, "the data set '{}' has no samples", request.data.name());

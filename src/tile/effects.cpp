@@ -110,9 +110,9 @@ void validate(const RpuParameters& parameters) {
       if (key.get != nullptr) problems.check(key, key.get(parameters));
     if (effect.check != nullptr) effect.check(parameters, problems);
   }
-  problems.require(std::isfinite(parameters.mapping.weight_scaling_omega), "mapping.weight_scaling_omega",
-                   fmt::format("{} is not a finite number", parameters.mapping.weight_scaling_omega));
-  for (const Problem& problem : crossbar_problems(parameters)) problems.require(false, problem.key, problem.message);
+  problems.expect(std::isfinite(parameters.mapping.weight_scaling_omega), "mapping.weight_scaling_omega",
+                  fmt::format("{} is not a finite number", parameters.mapping.weight_scaling_omega));
+  for (const Problem& problem : crossbar_problems(parameters)) problems.expect(false, problem.key, problem.message);
   problems.throw_if_any();
 }
 

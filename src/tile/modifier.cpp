@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "tessera/core/error.hpp"
+#include "tessera/core/problems.hpp"
 
 namespace tessera::tile {
 namespace {
@@ -198,22 +198,19 @@ Matrix modified_weights(const WeightModifierParameter& modifier, ConstMatrixView
 }
 
 void validate_learning(const RpuParameters& parameters) {
-  std::vector<Problem> problems;
-  const auto check = [&](bool condition, const char* key, const std::string& message) {
-    if (!condition) problems.push_back({{}, 0, 0, key, message});
-  };
+  Problems problems;
   const WeightModifierParameter& m = parameters.modifier;
   const auto at_least = [&](double value, double least, const char* key) {
-    check(std::isfinite(value) && value >= least, key, fmt::format("{} must be at least {}", value, least));
+    problems.expect(std::isfinite(value) && value >= least, key, fmt::format("{} must be at least {}", value, least));
   };
   const auto positive = [&](double value, const char* key) {
-    check(std::isfinite(value) && value > 0.0, key, fmt::format("{} must be positive", value));
+    problems.expect(std::isfinite(value) && value > 0.0, key, fmt::format("{} must be positive", value));
   };
   const auto probability = [&](double value, const char* key) {
-    check(value >= 0.0 && value <= 1.0, key, fmt::format("{} is not a probability", value));
+    problems.expect(value >= 0.0 && value <= 1.0, key, fmt::format("{} is not a probability", value));
   };
   at_least(m.std_dev, 0.0, "modifier.std_dev");
-  check(std::isfinite(m.res), "modifier.res", fmt::format("{} is not a finite number", m.res));
+  problems.expect(std::isfinite(m.res), "modifier.res", fmt::format("{} is not a finite number", m.res));
   positive(m.assumed_wmax, "modifier.assumed_wmax");
   positive(m.dorefa_clip, "modifier.dorefa_clip");
   positive(m.g_max, "modifier.g_max");
@@ -225,27 +222,29 @@ void validate_learning(const RpuParameters& parameters) {
                                    {m.pcm_prob_at_gmax, "modifier.pcm_prob_at_gmax"},
                                    {m.pcm_prob_at_random, "modifier.pcm_prob_at_random"}})
     probability(value, key);
-  check(m.pcm_prob_at_reset + m.pcm_prob_at_gmax + m.pcm_prob_at_random <= 1.0, "modifier.pcm_prob_at_random",
-        "the probabilities of stuck devices add up to more than 1");
-  check(!m.coeffs.empty() && std::all_of(m.coeffs.begin(), m.coeffs.end(), [](double c) { return std::isfinite(c); }),
-        "modifier.coeffs", "needs at least one coefficient, all finite");
-  check(!m.per_batch_sample || m.type == WeightModifierType::NONE, "modifier.per_batch_sample",
-        "weights of their own for every vector are not drawn; for ADD_NORMAL the same distribution of outputs is "
-        "forward.w_noise_type: ADDITIVE_CONSTANT with forward.w_noise: std_dev");
+  problems.expect(m.pcm_prob_at_reset + m.pcm_prob_at_gmax + m.pcm_prob_at_random <= 1.0, "modifier.pcm_prob_at_random",
+                  "the probabilities of stuck devices add up to more than 1");
+  problems.expect(
+      !m.coeffs.empty() && std::all_of(m.coeffs.begin(), m.coeffs.end(), [](double c) { return std::isfinite(c); }),
+      "modifier.coeffs", "needs at least one coefficient, all finite");
+  problems.expect(
+      !m.per_batch_sample || m.type == WeightModifierType::NONE, "modifier.per_batch_sample",
+      "weights of their own for every vector are not drawn; for ADD_NORMAL the same distribution of outputs is "
+      "forward.w_noise_type: ADDITIVE_CONSTANT with forward.w_noise: std_dev");
   const WeightClipParameter& clip = parameters.clip;
-  check(std::isfinite(clip.fixed_value), "clip.fixed_value",
-        fmt::format("{} is not a finite number", clip.fixed_value));
-  check(clip.type != WeightClipType::LAYER_GAUSSIAN || clip.sigma > 0.0, "clip.sigma",
-        fmt::format("{} must be positive", clip.sigma));
+  problems.expect(std::isfinite(clip.fixed_value), "clip.fixed_value",
+                  fmt::format("{} is not a finite number", clip.fixed_value));
+  problems.expect(clip.type != WeightClipType::LAYER_GAUSSIAN || clip.sigma > 0.0, "clip.sigma",
+                  fmt::format("{} must be positive", clip.sigma));
   const WeightRemapParameter& remap = parameters.remap;
   positive(remap.remapped_wmax, "remap.remapped_wmax");
   at_least(remap.max_scale_range, 0.0, "remap.max_scale_range");
-  check(std::isfinite(remap.max_scale_ref), "remap.max_scale_ref",
-        fmt::format("{} is not a finite number", remap.max_scale_ref));
-  check(remap.max_scale_range <= 0.0 || remap.type != WeightRemapType::CHANNELWISE_SYMMETRIC ||
-            remap.remapped_wmax == 1.0,
-        "remap.max_scale_range", "limits scales that belong to weights up to 1: remapped_wmax must be 1");
-  if (!problems.empty()) throw ConfigError(std::move(problems));
+  problems.expect(std::isfinite(remap.max_scale_ref), "remap.max_scale_ref",
+                  fmt::format("{} is not a finite number", remap.max_scale_ref));
+  problems.expect(remap.max_scale_range <= 0.0 || remap.type != WeightRemapType::CHANNELWISE_SYMMETRIC ||
+                      remap.remapped_wmax == 1.0,
+                  "remap.max_scale_range", "limits scales that belong to weights up to 1: remapped_wmax must be 1");
+  problems.throw_if_any();
 }
 
 }  // namespace tessera::tile

@@ -63,9 +63,9 @@ std::vector<Effect> adc() {
                },
            .check =
                [](const RpuParameters& p, EffectProblems& problems) {
-                 problems.require(p.forward.bound_management != BoundManagementType::SHIFT, "forward.bound_management",
-                                  "SHIFT is defined nowhere (no implementation or publication says what is shifted); "
-                                  "use ITERATIVE or NONE");
+                 problems.expect(p.forward.bound_management != BoundManagementType::SHIFT, "forward.bound_management",
+                                 "SHIFT is defined nowhere (no implementation or publication says what is shifted); "
+                                 "use ITERATIVE or NONE");
                },
            .needs = analog_needs(),
            .act = &clipping},

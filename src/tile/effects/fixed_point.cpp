@@ -114,48 +114,47 @@ void check_numbers(const P& p, std::span<const NumberKey> numbers, EffectProblem
 }
 
 void check_format(const FixedPointFormat& format, const std::string& key, const char* what, EffectProblems& problems) {
-  problems.require(format.width() >= 1 && format.width() <= widest, section + key,
-                   fmt::format("{} {} is {} bits wide with {}; widths are 1 to {}", what, format.text(), format.width(),
-                               format.is_signed ? "its sign" : "no sign", widest));
+  problems.expect(format.width() >= 1 && format.width() <= widest, section + key,
+                  fmt::format("{} {} is {} bits wide with {}; widths are 1 to {}", what, format.text(), format.width(),
+                              format.is_signed ? "its sign" : "no sign", widest));
 }
 
 // What the codes come from: without these there is nothing to multiply.
 void check_codes(const RpuParameters& p, EffectProblems& problems) {
   const IOParameters& io = p.forward;
   const std::string needs = "the fixed-point periphery (pre_post.fixed_point) ";
-  problems.require(!p.crossbar, section.substr(0, section.size() - 1),
-                   "takes the codes of `forward`'s ADC; the converters of a crossbar are not coupled to it");
-  problems.require(
-      p.pre_post.periph_quant.n_bits <= 0, section.substr(0, section.size() - 1),
-      "together with periph_quant.n_bits > 0 describes the same hardware twice; set one of them to null or "
-      "0");
-  problems.require(!p.act_quant_config || p.act_quant_config->n_bits <= 0, "act_quant_config.n_bits",
-                   needs + "has an output code already (output.bits): a second quantizer of the output has no place");
-  problems.require(!io.is_perfect && io.mv_type != AnalogMVType::IDEAL, "forward.is_perfect",
-                   needs + "multiplies codes of an ADC; a perfect product has none");
+  problems.expect(!p.crossbar, section.substr(0, section.size() - 1),
+                  "takes the codes of `forward`'s ADC; the converters of a crossbar are not coupled to it");
+  problems.expect(p.pre_post.periph_quant.n_bits <= 0, section.substr(0, section.size() - 1),
+                  "together with periph_quant.n_bits > 0 describes the same hardware twice; set one of them to null or "
+                  "0");
+  problems.expect(!p.act_quant_config || p.act_quant_config->n_bits <= 0, "act_quant_config.n_bits",
+                  needs + "has an output code already (output.bits): a second quantizer of the output has no place");
+  problems.expect(!io.is_perfect && io.mv_type != AnalogMVType::IDEAL, "forward.is_perfect",
+                  needs + "multiplies codes of an ADC; a perfect product has none");
   const bool converts = io.out_res > 0.0 && bounded(io.out_bound);
-  problems.require(converts, "forward.out_res",
-                   needs + "multiplies codes of an ADC; give it levels (out_res > 0) and a bound (out_bound > 0)");
-  problems.require(io.noise_management == NoiseManagementType::NONE ||
-                       io.noise_management == NoiseManagementType::CONSTANT ||
-                       io.noise_management == NoiseManagementType::AVERAGE_ABS_MAX,
-                   "forward.noise_management",
-                   "scales every vector by its own values (ABS_MAX, MAX, ABS_MAX_NP_SUM), which the static multiplier "
-                   "of a fixed-point periphery cannot follow; use NONE, CONSTANT, or AVERAGE_ABS_MAX with a stored "
-                   "average");
-  problems.require(io.bound_management != BoundManagementType::ITERATIVE_WORST_CASE, "forward.bound_management",
-                   "ITERATIVE_WORST_CASE rescales by no power of two, which a fixed-point periphery cannot shift by; "
-                   "use NONE or ITERATIVE");
+  problems.expect(converts, "forward.out_res",
+                  needs + "multiplies codes of an ADC; give it levels (out_res > 0) and a bound (out_bound > 0)");
+  problems.expect(io.noise_management == NoiseManagementType::NONE ||
+                      io.noise_management == NoiseManagementType::CONSTANT ||
+                      io.noise_management == NoiseManagementType::AVERAGE_ABS_MAX,
+                  "forward.noise_management",
+                  "scales every vector by its own values (ABS_MAX, MAX, ABS_MAX_NP_SUM), which the static multiplier "
+                  "of a fixed-point periphery cannot follow; use NONE, CONSTANT, or AVERAGE_ABS_MAX with a stored "
+                  "average");
+  problems.expect(io.bound_management != BoundManagementType::ITERATIVE_WORST_CASE, "forward.bound_management",
+                  "ITERATIVE_WORST_CASE rescales by no power of two, which a fixed-point periphery cannot shift by; "
+                  "use NONE or ITERATIVE");
   if (!converts) return;
   const double steps = 0.5 * (io.out_res > 1.0 ? io.out_res : 1.0 / io.out_res);
-  problems.require(std::fabs(steps - std::rint(steps)) <= 1e-6 * steps, "forward.out_res",
-                   "leaves the ADC's bound half way between two codes; a fixed-point periphery needs an even number of "
-                   "steps (n bits: 2^n - 2)");
+  problems.expect(std::fabs(steps - std::rint(steps)) <= 1e-6 * steps, "forward.out_res",
+                  "leaves the ADC's bound half way between two codes; a fixed-point periphery needs an even number of "
+                  "steps (n bits: 2^n - 2)");
   constexpr std::int64_t most = std::int64_t{1} << 20;
-  problems.require(adc_codes(io, 1.0).largest_code < most, "forward.out_res",
-                   fmt::format("codes of the ADC reach {} (digits and max_bm_factor included); a fixed-point periphery "
-                               "takes less than {}",
-                               adc_codes(io, 1.0).largest_code, most));
+  problems.expect(adc_codes(io, 1.0).largest_code < most, "forward.out_res",
+                  fmt::format("codes of the ADC reach {} (digits and max_bm_factor included); a fixed-point periphery "
+                              "takes less than {}",
+                              adc_codes(io, 1.0).largest_code, most));
 }
 
 void check(const RpuParameters& rpu, EffectProblems& problems) {
@@ -170,15 +169,15 @@ void check(const RpuParameters& rpu, EffectProblems& problems) {
   check_format(format_of(p.bias), "bias.fraction_bits", "a bias of", problems);
   if (!p.recompute_on_drift)
     check_format({p.alpha.integer_bits, p.alpha.fraction_bits, false}, "alpha.fraction_bits", "a factor of", problems);
-  problems.require(p.output.bits != 1 || p.output.is_signed == Signedness::is_unsigned, section + "output.bits",
-                   "1 bit with a sign has no code above 0; use 2 bits or signed: false");
+  problems.expect(p.output.bits != 1 || p.output.is_signed == Signedness::is_unsigned, section + "output.bits",
+                  "1 bit with a sign has no code above 0; use 2 bits or signed: false");
   check_codes(rpu, problems);
   if (p.arithmetic == PeripheryArithmetic::binary16) return;
   const std::int64_t adc = adc_codes(rpu.forward, 1.0).adc_code;
   int code_bits = 0;
   while ((std::int64_t{1} << code_bits) <= adc && code_bits < 40) ++code_bits;
   const int needed = 1 + code_bits + p.scale.integer_bits + accumulator_fraction_bits(p);
-  problems.require(
+  problems.expect(
       p.accumulator.bits >= needed || adc == 0, section + "accumulator.bits",
       fmt::format("{} bits are narrower than one product: {} bits of the ADC's code with its sign, {} "
                   "integer bits of the scale and {} fraction bits of the accumulator are {}",
@@ -186,8 +185,8 @@ void check(const RpuParameters& rpu, EffectProblems& problems) {
   constexpr int most = 62;
   const int product = code_bits + 1 + format_of(p.scale).width() +
                       (p.recompute_on_drift ? 0 : p.alpha.integer_bits + p.alpha.fraction_bits);
-  problems.require(product <= most, section + "alpha.fraction_bits",
-                   fmt::format("code, scale and alpha multiply to {} bits; at most {} are computed", product, most));
+  problems.expect(product <= most, section + "alpha.fraction_bits",
+                  fmt::format("code, scale and alpha multiply to {} bits; at most {} are computed", product, most));
 }
 
 std::vector<EffectNeed> needs() {

@@ -6,15 +6,15 @@ namespace {
 using P = InputRangeParameter;
 
 void check(const RpuParameters& p, EffectProblems& problems) {
-  problems.require(p.pre_post.input_range.init_value > 0.0 || !p.pre_post.input_range.enable,
-                   "pre_post.input_range.init_value",
-                   fmt::format("{} must be positive", p.pre_post.input_range.init_value));
-  problems.require(!(p.pre_post.input_range.enable && p.pre_post.input_range.manage_output_clipping) ||
-                       (p.forward.noise_management == NoiseManagementType::NONE &&
-                        p.forward.bound_management == BoundManagementType::NONE && !p.forward.is_perfect),
-                   "pre_post.input_range.manage_output_clipping",
-                   "needs forward.noise_management and forward.bound_management NONE and is_perfect false: the output "
-                   "bound must refer to the static input range");
+  problems.expect(p.pre_post.input_range.init_value > 0.0 || !p.pre_post.input_range.enable,
+                  "pre_post.input_range.init_value",
+                  fmt::format("{} must be positive", p.pre_post.input_range.init_value));
+  problems.expect(!(p.pre_post.input_range.enable && p.pre_post.input_range.manage_output_clipping) ||
+                      (p.forward.noise_management == NoiseManagementType::NONE &&
+                       p.forward.bound_management == BoundManagementType::NONE && !p.forward.is_perfect),
+                  "pre_post.input_range.manage_output_clipping",
+                  "needs forward.noise_management and forward.bound_management NONE and is_perfect false: the output "
+                  "bound must refer to the static input range");
 }
 
 }  // namespace

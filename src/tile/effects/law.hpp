@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "tessera/core/error.hpp"
+#include "tessera/core/problems.hpp"
 #include "tessera/tile/effect_law.hpp"
 #include "tile/product_block.hpp"
 
@@ -13,24 +13,14 @@
 /// CMakeLists.txt makes the list from the folder.
 namespace tessera::tile {
 
-class EffectProblems {
+class EffectProblems : public Problems {
  public:
-  void require(bool condition, const std::string& key, const std::string& message) {
-    if (!condition) problems_.push_back({{}, 0, 0, key, message});
-  }
   /// That a key's value is a number within its range, and finite where it has to be.
   void check(const EffectKey& key, double value) {
     if (std::isnan(value) || (std::isinf(value) && !key.range.infinity))
-      return require(false, key.key, fmt::format("{} is not a finite number", value));
-    require(key.range.contains(value), key.key,
-            fmt::format("{} is out of range (must be {})", value, key.range.text()));
+      return add(key.key, fmt::format("{} is not a finite number", value));
+    require(key.range.contains(value), key.key, "{} is out of range (must be {})", value, key.range.text());
   }
-  void throw_if_any() {
-    if (!problems_.empty()) throw ConfigError(std::move(problems_));
-  }
-
- private:
-  std::vector<Problem> problems_;
 };
 
 inline IOParameters& part(RpuParameters& p, IOParameters*) {
@@ -77,10 +67,10 @@ inline bool bounded(double bound) {
 inline void check_levels(const RpuParameters& p, double bound, double resolution, bool stochastic,
                          const std::string& key, EffectProblems& problems) {
   const bool perfect = p.forward.is_perfect || p.forward.mv_type == AnalogMVType::IDEAL;
-  problems.require(perfect || stochastic || !bounded(bound) || !(std::fabs(resolution - 1.0) <= 1e-6), key,
-                   fmt::format("{} is a converter of one step over its range, whose only level is 0: nothing passes; n "
-                               "bits are 2^n - 2 steps (8 bits: 254), -1 is no quantization",
-                               resolution));
+  problems.expect(perfect || stochastic || !bounded(bound) || !(std::fabs(resolution - 1.0) <= 1e-6), key,
+                  fmt::format("{} is a converter of one step over its range, whose only level is 0: nothing passes; n "
+                              "bits are 2^n - 2 steps (8 bits: 254), -1 is no quantization",
+                              resolution));
 }
 inline bool sends_digits(const RpuParameters& p) {
   return p.forward.mv_type == AnalogMVType::SPLIT_MODE || p.forward.mv_type == AnalogMVType::BIT_WISE;

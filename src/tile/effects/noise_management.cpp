@@ -7,8 +7,8 @@ namespace tessera::tile {
 namespace {
 
 void check(const RpuParameters& p, EffectProblems& problems) {
-  problems.require(p.forward.noise_management != NoiseManagementType::CONSTANT || !std::isinf(p.forward.nm_thres),
-                   "forward.nm_thres", fmt::format("{} scales every input to 0 under CONSTANT", p.forward.nm_thres));
+  problems.expect(p.forward.noise_management != NoiseManagementType::CONSTANT || !std::isinf(p.forward.nm_thres),
+                  "forward.nm_thres", fmt::format("{} scales every input to 0 under CONSTANT", p.forward.nm_thres));
 }
 
 }  // namespace

@@ -19,17 +19,17 @@ void check(const RpuParameters& p, EffectProblems& problems) {
   const char* mode = split ? "SPLIT_MODE" : "BIT_WISE";
   const double steps = steps_to_bound(io.inp_res);
   const bool whole = steps >= 1.0 && std::fabs(steps - std::rint(steps)) < 1e-6 * steps;
-  problems.require(bounded(io.inp_bound), "forward.inp_bound",
-                   fmt::format("{} sends integer input codes and needs a bounded DAC (inp_bound > 0)", mode));
-  problems.require(whole && steps <= 32767.0, "forward.inp_res",
-                   fmt::format("{} sends integer input codes: 1/inp_res must be an even number from 2 to 65534 (n "
-                               "bits: 2^n - 2), not {}",
-                               mode, io.inp_res > 1.0 ? io.inp_res : 1.0 / io.inp_res));
+  problems.expect(bounded(io.inp_bound), "forward.inp_bound",
+                  fmt::format("{} sends integer input codes and needs a bounded DAC (inp_bound > 0)", mode));
+  problems.expect(whole && steps <= 32767.0, "forward.inp_res",
+                  fmt::format("{} sends integer input codes: 1/inp_res must be an even number from 2 to 65534 (n "
+                              "bits: 2^n - 2), not {}",
+                              mode, io.inp_res > 1.0 ? io.inp_res : 1.0 / io.inp_res));
   if (!split || !whole) return;
   const int bits = static_cast<int>(std::ceil(std::log2(std::rint(steps) + 1.0)));
-  problems.require(io.split_mode_bit_shift >= 1 && io.split_mode_bit_shift < bits, "forward.split_mode_bit_shift",
-                   fmt::format("{} must be from 1 to {}: a code has {} bits besides its sign", io.split_mode_bit_shift,
-                               bits - 1, bits));
+  problems.expect(io.split_mode_bit_shift >= 1 && io.split_mode_bit_shift < bits, "forward.split_mode_bit_shift",
+                  fmt::format("{} must be from 1 to {}: a code has {} bits besides its sign", io.split_mode_bit_shift,
+                              bits - 1, bits));
 }
 
 }  // namespace
