@@ -50,6 +50,13 @@ class Tessera:
         self._call(["run", str(config), "-o", str(output), "--quiet", "--no-progress", f"--threads={self.threads}", *flags])
         return Results(output)
 
+    def calibrate(self, config: Path, settings: dict[str, Any] | None = None) -> Path:
+        """The network with the ranges that `tessera calibrate` finds, kept until the next call."""
+        output = self.scratch / "calibrated.h5"
+        flags = [f"--set={key}={yaml(value)}" for key, value in (settings or {}).items()]
+        self._call(["calibrate", str(config), "-o", str(output), "--quiet", "--no-progress", f"--threads={self.threads}", *flags])
+        return output
+
     def convert(self, model: Path) -> Path:
         """A network as HDF5 file of `tessera import`, kept until the end."""
         output = self.scratch / (model.stem + ".h5")

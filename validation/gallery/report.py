@@ -38,11 +38,11 @@ class Report:
         """The same chips twice: mean of the differences, in %."""
         self._add(quantity, against, "pairs", "%", 2, found, ours=vars(ours), theirs=vars(theirs))
 
-    def loss(self, quantity: str, against: str, lost: Sample, published: float) -> Difference:
-        """Points lost against a reference, sample by sample, beside a published loss without an interval."""
+    def loss(self, quantity: str, against: str, lost: Sample, published: float, unit: str = "samples") -> Difference:
+        """Points lost against a reference, sample by sample (or chip by chip), beside a published loss without an interval."""
         found = Difference(lost.mean - published, lost.half_width(1.0 - ALPHA))
         self._add(quantity, against, "loss", "points", 2, found, ours={"mean": lost.mean}, theirs={"mean": published},
-                  why=f"{lost.n:,} samples in pairs")  # fmt: skip
+                  why=f"{lost.n:,} {unit} in pairs")  # fmt: skip
         return found
 
     def bound(

@@ -1,9 +1,11 @@
 """Accuracy of a network: counts of deterministic runs, distributions over chips, curves over time.
 
-[[case]]    name, config, set = {key = value}, chips, limit, reference = true (float32 instead of tiles), times
+[[case]]    name, config, set = {key = value}, calibrate = true (ranges are found first), chips, limit, times,
+            reference = true (float32 instead of tiles)
 [[case.against]]    what, kind: "count" (value, ties), "chips" (mean, sd, n; in %), "chip" (value in %), "file" (peer file of
                     validation/peers: the same times, chips one by one), "case" (name of an earlier case, same chips: differences in
-                    pairs), "loss" (points lost against the earlier case `of`, sample by sample; needs output.record.predictions)
+                    pairs), "loss" (points lost against the earlier case `of`, sample by sample; needs output.record.predictions), "drop" (the
+                    same, chip by chip)
                     at = seconds after programming, where there are several times
 """
 
@@ -34,6 +36,8 @@ def _run(target: Target, tessera: Tessera, case: dict[str, Any]) -> dict[str, An
     for layer, largest in target.about.get("peer", {}).get("input_ranges", {}).items():
         settings[f'layers."{layer}".rpu_config.pre_post.input_range.init_value'] = largest
     settings = {key: filled(target, v, tessera.scratch) if isinstance(v, str) else v for key, v in settings.items()}
+    if case.get("calibrate"):
+        settings["model.file"] = str(tessera.calibrate(config, settings))
     settings["evaluation.repeats"] = case.get("chips", 1)
     if "limit" in case:
         settings["data.limit"] = case["limit"]
@@ -91,6 +95,9 @@ def _compare(target: Target, case: dict[str, Any], against: dict[str, Any], all_
     elif kind == "loss":
         lost = all_found[against["of"]]["right"].astype(float) - found["right"].astype(float)
         report.loss(name, what, Sample.of((100.0 * lost).tolist()), against["points"])
+    elif kind == "drop":
+        other = _percent(all_found[against["of"]], time)
+        report.loss(name, what, Sample.of([b - a for a, b in zip(percent, other, strict=True)]), against["points"], "chips")
     elif kind == "case":
         other = _percent(all_found[against["case"]], time)
         if len(other) == len(percent) and against.get("pairs", True):
@@ -99,7 +106,7 @@ def _compare(target: Target, case: dict[str, Any], against: dict[str, Any], all_
         else:
             report.chips(name, what, Sample.of(percent), Sample.of(other))
     else:
-        raise TargetError(f"case {name}: kind = \"{kind}\" of {what}; known: count, chips, chip, file, case, loss, cannot")
+        raise TargetError(f"case {name}: kind = \"{kind}\" of {what}; known: count, chips, chip, file, case, loss, drop, cannot")
 
 
 def _figures(target: Target, all_found: dict[str, Any], report: Report) -> None:
