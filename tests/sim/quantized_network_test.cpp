@@ -7,6 +7,7 @@
 #include <cmath>
 #include <set>
 
+#include "quantization_setup.hpp"
 #include "tessera/io/onnx_import.hpp"
 #include "tessera/sim/evaluate.hpp"
 
@@ -47,21 +48,6 @@ io::DataSet small_data(std::int64_t samples = 90) {
   return io::DataSet(std::move(inputs), std::move(labels));
 }
 
-LayerParameters digital(const std::string&, const std::string&) {
-  LayerParameters layer;
-  layer.analog = false;
-  return layer;
-}
-
-quant::QuantizationConfig bits(int activation, int weight, bool per_channel = false) {
-  quant::QuantizationConfig config;
-  config.activation_quant.n_bits = activation;
-  config.activation_quant.symmetric = false;
-  config.weight_quant.n_bits = weight;
-  config.weight_quant.per_channel = per_channel;
-  return config;
-}
-
 QuantizationParameters everywhere(int activation, int weight, bool per_channel = false) {
   QuantizationParameters parameters;
   parameters.map.default_qconfig = bits(activation, weight, per_channel);
@@ -85,10 +71,6 @@ Tensor outputs(const QuantizationParameters& parameters, std::int64_t batch = 90
     std::copy_n(part.data(), part.size(), all.data() + first * 10);
   }
   return all;
-}
-
-std::size_t distinct(std::span<const float> values) {
-  return std::set<float>(values.begin(), values.end()).size();
 }
 
 bool same(const Tensor& a, const Tensor& b) {
@@ -267,105 +249,6 @@ TEST(QuantizedNetwork, EightBitsAreAlmostFloatAndTwoAreNot) {
 }
 
 /// Sequences of three values through one recurrent layer, or images through a transposed convolution with two groups.
-nn::Executor one_layer(const std::string& op, bool final_state = false) {
-  nn::Graph graph;
-  graph.name = op;
-  const auto values = [](Shape shape, double phase) {
-    Tensor tensor(std::move(shape));
-    for (std::int64_t i = 0; i < tensor.size(); ++i)
-      tensor.data()[i] = static_cast<float>(std::sin(phase + 1.7 * static_cast<double>(i)));
-    return tensor;
-  };
-  const nn::ValueId x = graph.add_value("x");
-  const bool transposed = op == "ConvTranspose";
-  graph.inputs.push_back({.value = x,
-                          .type = nn::ElementType::float32,
-                          .shape = transposed ? Shape{-1, 4, 3, 3} : Shape{-1, 5, 3},
-                          .batched = true});
-  if (transposed) {
-    const nn::ValueId w = graph.add_value("w", values({4, 3, 2, 2}, 0.3)), b = graph.add_value("b", values({6}, 0.1)),
-                      y = graph.add_value("y");
-    graph.nodes.push_back({"layer", op, {x, w, b}, {y}, {{"group", std::int64_t{2}}}});
-    graph.outputs = {y};
-  } else {
-    const std::int64_t gates = op == "LSTM" ? 4 : op == "GRU" ? 3 : 1;
-    const std::vector<std::int64_t> swap{1, 0, 2};
-    const nn::ValueId t = graph.add_value("t"), w = graph.add_value("w", values({1, gates * 4, 3}, 0.3)),
-                      r = graph.add_value("r", values({1, gates * 4, 4}, 0.5)), y = graph.add_value("y"),
-                      out = graph.add_value("out");
-    graph.nodes.push_back({"swap", "Transpose", {x}, {t}, {{"perm", swap}}});
-    graph.nodes.push_back(
-        {"layer", op, {t, w, r}, final_state ? std::vector<nn::ValueId>{-1, y} : std::vector<nn::ValueId>{y}, {}});
-    const std::vector<std::int64_t> back = final_state ? swap : std::vector<std::int64_t>{2, 0, 1, 3};
-    graph.nodes.push_back({"back", "Transpose", {y}, {out}, {{"perm", back}}});
-    graph.outputs = {out};
-  }
-  nn::validate(graph);
-  return nn::Executor(std::move(graph));
-}
-
-io::DataSet data_for(const nn::Executor& network) {
-  Shape shape = network.graph().inputs.front().shape;
-  shape[0] = 20;
-  Tensor inputs(std::move(shape));
-  for (std::int64_t i = 0; i < inputs.size(); ++i)
-    inputs.data()[i] = static_cast<float>(std::cos(0.4 + 2.3 * static_cast<double>(i)));
-  return io::DataSet(std::move(inputs), {});
-}
-
-TEST(QuantizedNetwork, RecurrentAndTransposedLayersAreQuantizedToo) {
-  for (const std::string op : {"LSTM", "GRU", "RNN", "ConvTranspose"}) {
-    const nn::Executor reference = one_layer(op);
-    const io::DataSet data = data_for(reference);
-    const Tensor x = data.read(0, 20, {1});
-    QuantizationParameters ranges;
-    ranges.map.module_qconfig_map[op] = {.quantized_module = "", .module_qconfig = bits(4, 3, op != "ConvTranspose")};
-    const QuantizedNetwork network(reference, ranges, digital, data, 0, {1});
-    for (const nn::LinearPart& part : network.executor().layers()[0].parts)
-      for (std::int64_t o = 0; o < part.weight.rows(); ++o) {
-        const std::span<const float> row = part.weight.view().row_span(o);
-        EXPECT_LE(distinct(row), 8U) << op;
-      }
-    const Tensor y = network.executor().run(x);
-    EXPECT_LE(distinct(y.values()), 16U) << op;
-    EXPECT_GT(distinct(y.values()), 4U) << op;
-
-    // Sums in a format as wide as float32 are those of float32, in another order.
-    QuantizationParameters wide;
-    wide.formats.instances["layer"].accumulation = quant::FloatingPoint{8, 22};
-    const QuantizedNetwork summed(reference, wide, digital, data, 0, {1});
-    const Tensor same_sums = summed.executor().run(x, {.overrides = &summed.accumulators()});
-    wide.formats.instances["layer"].accumulation = quant::FixedPoint{6, 2};
-    const QuantizedNetwork narrow(reference, wide, digital, data, 0, {1});
-    const Tensor few_sums = narrow.executor().run(x, {.overrides = &narrow.accumulators()});
-    const Tensor exact = reference.run(x);
-    double wide_error = 0.0, narrow_error = 0.0;
-    for (std::int64_t i = 0; i < exact.size(); ++i) {
-      wide_error = std::max(wide_error, std::abs(static_cast<double>(same_sums.data()[i] - exact.data()[i])));
-      narrow_error = std::max(narrow_error, std::abs(static_cast<double>(few_sums.data()[i] - exact.data()[i])));
-    }
-    // A sum of at most 12 terms of a size up to 4 rounds by 12 * 4 * 2^-23 (half a last place, twice for two orders), and
-    // passes three steps of the recurrence, none of which enlarges it by more than 4.
-    EXPECT_LT(wide_error, 3 * 4 * 12 * 4 * std::pow(2.0, -23)) << op;
-    EXPECT_GT(narrow_error, 0.25 / 16) << op << ": steps of 1/4 leave their mark";
-  }
-}
-
-TEST(QuantizedNetwork, WeightsOfRecurrentLayersHaveBlocksByOutput) {
-  const nn::Executor reference = one_layer("LSTM");
-  const io::DataSet data = data_for(reference);
-  QuantizationParameters parameters;
-  parameters.formats.default_formats.weight = quant::BlockFloatingPoint{3, 0};
-  const QuantizedNetwork network(reference, parameters, digital, data, 0, {1});
-  const Matrix& before = reference.layers()[0].parts[0].weight;
-  const Matrix& after = network.executor().layers()[0].parts[0].weight;
-  for (std::int64_t o = 0; o < before.rows(); ++o) {
-    Tensor row({before.cols()}, before.view().row_span(o));
-    const Tensor expected = quant::quantize_nearest(quant::BlockFloatingPoint{3, -1}, row);
-    EXPECT_TRUE(std::ranges::equal(expected.values(), after.view().row_span(o))) << o;
-  }
-}
-
 template <class F>
 std::string error_of(F&& work) {
   try {
