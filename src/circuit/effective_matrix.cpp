@@ -1,6 +1,8 @@
 #include "tessera/circuit/effective_matrix.hpp"
 
 #include <algorithm>
+#include <memory>
+#include <mutex>
 
 #include "circuit/degenerate_wires.hpp"
 #include "circuit/macro_model.hpp"
@@ -11,8 +13,36 @@ namespace {
 
 using namespace detail;
 
-constexpr std::int64_t leaf = 8;         // input lines and output lines of what lanes solve at once
-constexpr std::int64_t task_ports = 64;  // input lines and output lines that one thread merges alone
+constexpr std::int64_t leaf = 8;          // input lines and output lines of what lanes solve at once
+constexpr std::int64_t block_lines = 64;  // input lines and output lines whose leaves are solved together
+
+/// What one thread uses again from merge to merge.
+struct Worker {
+  LeafSolver leaves;
+  Storage storage = {};
+};
+
+/// Workers in turn, so that no more are made than threads run.
+class Workers {
+ public:
+  explicit Workers(const Network& network) : network_(network) {}
+  std::unique_ptr<Worker> take() {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) return std::unique_ptr<Worker>(new Worker{LeafSolver(network_)});
+    std::unique_ptr<Worker> worker = std::move(free_.back());
+    free_.pop_back();
+    return worker;
+  }
+  void give(std::unique_ptr<Worker> worker) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(std::move(worker));
+  }
+
+ private:
+  const Network& network_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Worker>> free_;
+};
 
 void collect_leaves(const Network& network, const Rectangle& r, std::vector<Rectangle>& leaves) {
   const Cut cut = cut_of(network, r, leaf);
@@ -20,101 +50,103 @@ void collect_leaves(const Network& network, const Rectangle& r, std::vector<Rect
     leaves.push_back(r);
     return;
   }
-  for (const Rectangle& half : halves(r, cut)) collect_leaves(network, half, leaves);
+  for (const Rectangle& part : parts(network, r, cut)) collect_leaves(network, part, leaves);
 }
 
-// Depth first, taking the leaves in the order collect_leaves() found them.
-MacroModel merge_below(const Network& network, const Rectangle& r, std::vector<MacroModel>& leaves, std::size_t& next,
-                       Storage& storage) {
-  const Cut cut = cut_of(network, r, leaf);
-  if (cut == Cut::none) return std::move(leaves[next++]);
-  const auto [first, second] = halves(r, cut);
-  MacroModel a = merge_below(network, first, leaves, next, storage);
-  MacroModel b = merge_below(network, second, leaves, next, storage);
-  const Join j = join(a.ports, b.ports, cut, ports_of(network, r).order);
-  Elimination e = eliminate_joint(a, b, j, storage, {});
-  MacroModel m = merged(a, b, j, e, storage, {});
-  for (RealMatrix* used : {&a.y, &b.y, &e.u, &e.coupling}) storage.give(std::move(*used));
+MacroModel merge(const Network& network, const Rectangle& r, Cut cut, const MacroModel& a, const MacroModel& b,
+                 Storage& storage, Parallel parallel) {
+  const Join j = join(a.ports, b.ports, cut, ports_of(network, r));
+  const Elimination e = eliminate_joint(a, b, j, storage, parallel);
+  const MacroModel m = merged(a, b, j, e, storage, parallel);
+  for (const RealView& used : {a.y, b.y, e.u, e.coupling}) storage.give(used);
   return m;
 }
 
-struct Node {
-  Rectangle rectangle;
-  Cut cut = Cut::none;
-  std::array<std::size_t, 2> parts = {};
-  MacroModel model = {};
+// Takes the leaves in the order in which collect_leaves() found them.
+MacroModel merge_leaves(const Network& network, const Rectangle& r, const std::vector<MacroModel>& leaves,
+                        std::size_t& next, Storage& storage) {
+  const Cut cut = cut_of(network, r, leaf);
+  if (cut == Cut::none) return leaves[next++];
+  const auto [first, second] = parts(network, r, cut);
+  const MacroModel a = merge_leaves(network, first, leaves, next, storage);
+  const MacroModel b = merge_leaves(network, second, leaves, next, storage);
+  return merge(network, r, cut, a, b, storage, {});
+}
+
+MacroModel solve_block(const Network& network, const Rectangle& r, Worker& worker) {
+  std::vector<Rectangle> rectangles;
+  collect_leaves(network, r, rectangles);
+  const std::vector<MacroModel> leaves = worker.leaves.models(rectangles, worker.storage);
+  std::size_t next = 0;
+  return merge_leaves(network, r, leaves, next, worker.storage);
+}
+
+/// Rectangles that other threads have solved, in the order in which the descent meets them.
+struct Solved {
+  std::int64_t cells = 0;  ///< which those are: the first with at most so many cells
+  std::vector<MacroModel> models = {};
+  std::size_t next = 0;
+
+  bool has(const Rectangle& r) const { return r.rows() * r.cols() <= cells; }
 };
 
-// The tree down to the rectangles of one thread, each level's nodes together, the root first.
-std::vector<std::vector<Node>> upper_levels(const Network& network) {
-  std::vector<std::vector<Node>> levels(1);
-  levels[0].push_back({.rectangle = network.whole()});
-  for (std::size_t depth = 0; depth < levels.size(); ++depth) {
-    std::vector<Node> next;
-    for (Node& node : levels[depth]) {
-      node.cut = cut_of(network, node.rectangle, task_ports);
-      if (node.cut == Cut::none) continue;
-      const auto parts = halves(node.rectangle, node.cut);
-      node.parts = {next.size(), next.size() + 1};
-      for (const Rectangle& part : parts) next.push_back({.rectangle = part});
-    }
-    if (!next.empty()) levels.push_back(std::move(next));
+// Depth first: what has just been merged is still in the cache, and its memory is free for the next.
+MacroModel solve(const Network& network, const Rectangle& r, Solved& solved, Worker& worker, Parallel parallel) {
+  if (solved.has(r)) return solved.models[solved.next++];
+  const Cut cut = cut_of(network, r, block_lines);
+  if (cut == Cut::none) return solve_block(network, r, worker);
+  const auto [first, second] = parts(network, r, cut);
+  const MacroModel a = solve(network, first, solved, worker, parallel);
+  const MacroModel b = solve(network, second, solved, worker, parallel);
+  return merge(network, r, cut, a, b, worker.storage, parallel);
+}
+
+void collect_tasks(const Network& network, const Rectangle& r, const Solved& solved, std::vector<Rectangle>& tasks) {
+  if (solved.has(r)) {
+    tasks.push_back(r);
+    return;
   }
-  return levels;
+  const Cut cut = cut_of(network, r, block_lines);
+  if (cut == Cut::none) return;
+  for (const Rectangle& part : parts(network, r, cut)) collect_tasks(network, part, solved, tasks);
 }
 
-void solve_alone(const Network& network, Node& node, Storage& storage) {
-  std::vector<Rectangle> rectangles;
-  collect_leaves(network, node.rectangle, rectangles);
-  std::vector<MacroModel> leaves = leaf_models(network, rectangles);
-  std::size_t next = 0;
-  node.model = merge_below(network, node.rectangle, leaves, next, storage);
-}
-
-// The rectangles of one thread, in groups that use their storage again.
-void solve_lowest(const Network& network, std::vector<std::vector<Node>>& levels, Parallel parallel) {
-  std::vector<Node*> alone;
-  for (std::vector<Node>& level : levels)
-    for (Node& node : level)
-      if (node.cut == Cut::none) alone.push_back(&node);
-  constexpr std::size_t groups = 16;
-  parallel_for(parallel, static_cast<std::int64_t>(groups), [&](std::int64_t g) {
-    Storage storage;
-    for (auto t = static_cast<std::size_t>(g); t < alone.size(); t += groups) solve_alone(network, *alone[t], storage);
+// The lower levels of the tree, one thread for each subtree.
+Solved solve_lower(const Network& network, Workers& workers, Parallel parallel) {
+  constexpr std::int64_t subtrees = 16;
+  Solved solved{network.inputs * network.outputs / subtrees};
+  std::vector<Rectangle> tasks;
+  collect_tasks(network, network.whole(), solved, tasks);
+  solved.models.resize(tasks.size());
+  parallel_for(parallel, static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t) {
+    std::unique_ptr<Worker> worker = workers.take();
+    Solved none;
+    solved.models[static_cast<std::size_t>(t)] = solve(network, tasks[static_cast<std::size_t>(t)], none, *worker, {});
+    workers.give(std::move(worker));
   });
+  return solved;
 }
 
 // Y[left, bottom] of the whole array.
 RealMatrix transfer_admittance(const Network& network, Parallel parallel) {
-  std::vector<std::vector<Node>> levels = upper_levels(network);
-  solve_lowest(network, levels, parallel);
-  for (std::size_t depth = levels.size() - 1; depth-- > 0;) {
-    std::vector<Node>& level = levels[depth];
-    std::vector<Node>& below = levels[depth + 1];
-    const bool many = level.size() >= 4;  // then one thread per merge, else all in each
-    parallel_for(many ? parallel : Parallel{1}, static_cast<std::int64_t>(level.size()), [&](std::int64_t t) {
-      Node& node = level[static_cast<std::size_t>(t)];
-      if (node.cut == Cut::none) return;
-      MacroModel& a = below[node.parts[0]].model;
-      MacroModel& b = below[node.parts[1]].model;
-      const Join j = join(a.ports, b.ports, node.cut, ports_of(network, node.rectangle).order);
-      const Parallel inside = many ? Parallel{1} : parallel;
-      Storage storage;
-      const Elimination e = eliminate_joint(a, b, j, storage, inside);
-      if (depth == 0)
-        node.model.y = merged_left_bottom(a, b, j, e, inside);
-      else
-        node.model = merged(a, b, j, e, storage, inside);
-      a = {};
-      b = {};
-    });
+  const Rectangle whole = network.whole();
+  Workers workers(network);
+  const Cut cut = cut_of(network, whole, block_lines);
+  if (cut == Cut::none) {
+    const std::unique_ptr<Worker> worker = workers.take();
+    const MacroModel m = solve_block(network, whole, *worker);
+    return RealMatrix(ConstRealView(m.y)
+                          .rows_from(m.ports.at(Side::left), m.ports.size(Side::left))
+                          .cols_from(m.ports.at(Side::bottom), m.ports.size(Side::bottom)));
   }
-  Node& root = levels[0][0];
-  if (root.cut != Cut::none) return std::move(root.model.y);
-  const Ports& p = root.model.ports;
-  return RealMatrix(root.model.y.view()
-                        .rows_from(p.at(Side::left), p.size(Side::left))
-                        .cols_from(p.at(Side::bottom), p.size(Side::bottom)));
+  Solved solved = parallel.threads > 1 ? solve_lower(network, workers, parallel) : Solved{};
+  const std::unique_ptr<Worker> worker = workers.take();
+  const auto [first, second] = parts(network, whole, cut);
+  const MacroModel a = solve(network, first, solved, *worker, parallel);
+  const MacroModel b = solve(network, second, solved, *worker, parallel);
+  const Join j = join(a.ports, b.ports, cut, ports_of(network, whole));
+  const Elimination e = eliminate_joint(a, b, j, worker->storage, parallel);
+  return merged_left_bottom(a, b, j, e, parallel);
 }
 
 }  // namespace

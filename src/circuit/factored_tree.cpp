@@ -29,7 +29,7 @@ struct LeafLayout {
   }
 };
 
-MacroModel solve_leaf(const Network& network, TreeNode& node) {
+MacroModel solve_leaf(const Network& network, TreeNode& node, Storage& storage) {
   const Rectangle& rect = node.rectangle;
   node.leaf.rectangle = rect;
   node.leaf.ports = node.ports;
@@ -56,36 +56,40 @@ MacroModel solve_leaf(const Network& network, TreeNode& node) {
       connect(b, r + 1 < rect.rows() ? at.output_node(r + 1, c) : node.ports.at(Side::bottom) + c,
               input == network.inputs - 1 ? network.last_column_S : network.column_S);
     }
-  MacroModel m{node.ports, RealMatrix(p, p)};
+  const MacroModel m{node.ports, storage.take(p, p)};
   RealMatrix s(inner, inner);
   node.leaf.inner = RealMatrix(inner, p);
   for (std::int64_t q = 0; q < inner; ++q) {
     std::copy_n(y.view().row(p + q) + p, inner, s.view().row(q));
     std::copy_n(y.view().row(p + q), p, node.leaf.inner.view().row(q));
   }
-  for (std::int64_t q = 0; q < p; ++q) std::copy_n(y.view().row(q), p, m.y.view().row(q));
+  for (std::int64_t q = 0; q < p; ++q) std::copy_n(y.view().row(q), p, m.y.row(q));
   if (inner > 0) {
     const RealMatrix coupling = node.leaf.inner;
     require<RunError>(kernels::factor_cholesky(s.view()), "a crossbar's cells and wires give no solvable circuit");
     kernels::solve_transposed(s.view(), node.leaf.inner.view());
     kernels::solve_upper(s.view(), node.leaf.inner.view());
-    kernels::subtract_product(coupling.view(), node.leaf.inner.view(), m.y.view());
+    kernels::subtract_product(coupling.view(), node.leaf.inner.view(), m.y);
   }
   return m;
 }
 
-MacroModel merge_parts(TreeNode& node, const MacroModel& a, const MacroModel& b, bool root, Parallel parallel) {
-  Storage storage;
-  node.join = join(a.ports, b.ports, node.cut, node.ports.order);
+MacroModel merge_parts(TreeNode& node, const MacroModel& a, const MacroModel& b, bool root, Storage& storage,
+                       Parallel parallel) {
+  node.join = join(a.ports, b.ports, node.cut, node.ports);
   node.elimination = eliminate_joint(a, b, node.join, storage, parallel);
-  return root ? MacroModel{} : merged(a, b, node.join, node.elimination, storage, parallel);
+  MacroModel m;
+  if (!root) m = merged(a, b, node.join, node.elimination, storage, parallel);
+  storage.give(a.y);
+  storage.give(b.y);
+  return m;
 }
 
 void plant(const Network& network, TreeNode& node) {
   node.ports = ports_of(network, node.rectangle);
   node.cut = cut_of(network, node.rectangle, leaf_lines);
   if (node.cut == Cut::none) return;
-  const auto rectangles = halves(node.rectangle, node.cut);
+  const auto rectangles = parts(network, node.rectangle, node.cut);
   for (std::size_t t = 0; t < 2; ++t) {
     node.parts[t] = std::make_unique<TreeNode>();
     node.parts[t]->rectangle = rectangles[t];
@@ -105,19 +109,19 @@ void collect_tasks(const Network& network, TreeNode& node, std::vector<TreeNode*
   for (const auto& part : node.parts) collect_tasks(network, *part, tasks);
 }
 
-MacroModel solve_below(const Network& network, TreeNode& node, bool root) {
-  if (node.cut == Cut::none) return solve_leaf(network, node);
-  const MacroModel a = solve_below(network, *node.parts[0], false);
-  const MacroModel b = solve_below(network, *node.parts[1], false);
-  return merge_parts(node, a, b, root, {});
+MacroModel solve_below(const Network& network, TreeNode& node, bool root, Storage& storage) {
+  if (node.cut == Cut::none) return solve_leaf(network, node, storage);
+  const MacroModel a = solve_below(network, *node.parts[0], false, storage);
+  const MacroModel b = solve_below(network, *node.parts[1], false, storage);
+  return merge_parts(node, a, b, root, storage, {});
 }
 
-MacroModel solve_above(const Network& network, TreeNode& node, std::vector<MacroModel>& solved, std::size_t& next,
-                       bool root, Parallel parallel) {
-  if (is_task(network, node)) return std::move(solved[next++]);
-  const MacroModel a = solve_above(network, *node.parts[0], solved, next, false, parallel);
-  const MacroModel b = solve_above(network, *node.parts[1], solved, next, false, parallel);
-  return merge_parts(node, a, b, root, parallel);
+MacroModel solve_above(const Network& network, TreeNode& node, const std::vector<MacroModel>& solved, std::size_t& next,
+                       bool root, Storage& storage, Parallel parallel) {
+  if (is_task(network, node)) return solved[next++];
+  const MacroModel a = solve_above(network, *node.parts[0], solved, next, false, storage, parallel);
+  const MacroModel b = solve_above(network, *node.parts[1], solved, next, false, storage, parallel);
+  return merge_parts(node, a, b, root, storage, parallel);
 }
 
 }  // namespace
@@ -138,20 +142,21 @@ const double* LeafNodes::output_node(std::int64_t row, std::int64_t col, ConstRe
   return at < ports.count() ? ports_voltage.row(at) : inner_voltage.row(at - ports.count());
 }
 
-std::unique_ptr<TreeNode> factored_tree(const Network& network, Parallel parallel) {
-  auto root = std::make_unique<TreeNode>();
-  root->rectangle = network.whole();
-  plant(network, *root);
+FactoredTree factored_tree(const Network& network, Parallel parallel) {
+  FactoredTree tree{std::make_unique<TreeNode>(), {}};
+  tree.root->rectangle = network.whole();
+  plant(network, *tree.root);
   std::vector<TreeNode*> tasks;
-  collect_tasks(network, *root, tasks);
+  collect_tasks(network, *tree.root, tasks);
   std::vector<MacroModel> solved(tasks.size());
-  parallel_for(parallel, static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t) {
-    TreeNode& node = *tasks[static_cast<std::size_t>(t)];
-    solved[static_cast<std::size_t>(t)] = solve_below(network, node, &node == root.get());
+  for (std::size_t t = 0; t <= tasks.size(); ++t) tree.memory.push_back(std::make_unique<Storage>());
+  parallel_for(parallel, static_cast<std::int64_t>(tasks.size()), [&](std::int64_t task) {
+    const auto t = static_cast<std::size_t>(task);
+    solved[t] = solve_below(network, *tasks[t], tasks[t] == tree.root.get(), *tree.memory[t]);
   });
   std::size_t next = 0;
-  solve_above(network, *root, solved, next, true, parallel);
-  return root;
+  solve_above(network, *tree.root, solved, next, true, *tree.memory.back(), parallel);
+  return tree;
 }
 
 RealMatrix part_voltages(const TreeNode& node, int part, ConstRealView v, ConstRealView joint) {

@@ -32,7 +32,12 @@ struct TreeNode {
   std::array<std::unique_ptr<TreeNode>, 2> parts;
 };
 
-std::unique_ptr<TreeNode> factored_tree(const Network& network, Parallel parallel);
+/// A tree and the memory of its matrices.
+struct FactoredTree {
+  std::unique_ptr<TreeNode> root;
+  std::vector<std::unique_ptr<Storage>> memory;
+};
+FactoredTree factored_tree(const Network& network, Parallel parallel);
 
 /// Voltages at the ports of a part for those of the union, v [ports, n], and of the joint nodes, joint [joined, n].
 RealMatrix part_voltages(const TreeNode& node, int part, ConstRealView v, ConstRealView joint);

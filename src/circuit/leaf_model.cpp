@@ -11,6 +11,7 @@ namespace tessera::circuit::detail {
 namespace {
 
 constexpr std::int64_t lanes = kernels::eliminate_lanes;
+constexpr std::int64_t cell_lines = 2;  // input lines and output lines that are assembled without merging
 
 /// Upper triangles side by side, within a larger matrix of the workspace: entry (i, j), j >= i, of lane l lies at
 /// y[(i * stride + j) * lanes + l].
@@ -58,32 +59,6 @@ inline void copy_entries(const LaneModel& m, std::int64_t i, std::int64_t j, std
 
 using Corners = std::array<Rectangle, lanes>;
 
-// One cell, or an interleaved pair, with its left input segments and its lower output segment.
-LaneModel cell_model(const Network& network, const Corners& corners, std::int64_t row, std::int64_t col,
-                     Workspace& workspace) {
-  const std::int64_t sets = network.sets;
-  LaneModel m{Ports{.sizes = {sets, sets, 1, 1}}};
-  m.n = m.stride = m.ports.count();
-  m.y = workspace.take(m.n);
-  std::fill_n(m.y, m.n * m.n * lanes, 0.0);
-  const std::int64_t top = m.ports.at(Side::top);
-  const auto connect = [&](std::int64_t p, std::int64_t q, std::int64_t l, double g) {
-    m.at(p, p)[l] += g;
-    m.at(q, q)[l] += g;
-    m.at(p, q)[l] -= g;
-  };
-  for (std::int64_t l = 0; l < lanes; ++l) {
-    const std::int64_t input = corners[static_cast<std::size_t>(l)].row0 + row;
-    const std::int64_t output = corners[static_cast<std::size_t>(l)].col0 + col;
-    for (std::int64_t k = 0; k < sets; ++k) {
-      connect(k, sets + k, l, output == 0 ? network.first_row_S : network.row_S);
-      connect(sets + k, top, l, network.cells.set(k)(output, input));
-    }
-    connect(top, top + 1, l, input == network.inputs - 1 ? network.last_column_S : network.column_S);
-  }
-  return m;
-}
-
 // What is left of a matrix of `order` unknowns without the first `count`.
 LaneModel eliminated(double* whole, std::int64_t order, std::int64_t count, const Ports& ports) {
   kernels::eliminate_in_lanes(whole, order, count);
@@ -96,34 +71,85 @@ struct LaneTree {
   Cut cut = Cut::none;
   Join joined = {};
   Ports ports = {};
+  std::int64_t order = 0;  ///< of the matrix that is assembled: eliminated unknowns and ports
   std::vector<LaneTree> halves = {};
 };
 
 LaneTree lane_tree(const Network& network, const Rectangle& part) {
-  LaneTree tree{.part = part, .cut = cut_of(network, part, 1)};
+  LaneTree tree{.part = part, .cut = cut_of(network, part, cell_lines)};
   if (tree.cut == Cut::none) {
-    tree.ports = Ports{.sizes = {network.sets, network.sets, 1, 1}};
+    const std::int64_t lines = network.sets * part.rows(), cols = part.cols();
+    tree.ports = Ports{.sizes = {lines, lines, cols, cols}};
+    tree.order = lines * (cols - 1) + cols * (part.rows() - 1) + tree.ports.count();
     return tree;
   }
-  for (const Rectangle& half : halves(part, tree.cut)) tree.halves.push_back(lane_tree(network, half));
-  tree.joined = join(tree.halves[0].ports, tree.halves[1].ports, tree.cut, Ports{}.order);
+  const bool columns = tree.cut == Cut::columns;
+  const std::int64_t middle = columns ? (part.col0 + part.col1) / 2 : (part.row0 + part.row1) / 2;
+  for (const Rectangle& half : parts_at(part, tree.cut, middle)) tree.halves.push_back(lane_tree(network, half));
+  tree.joined = join(tree.halves[0].ports, tree.halves[1].ports, tree.cut, Ports{});
   tree.ports = tree.joined.ports;
+  tree.order = tree.joined.joined + tree.ports.count();
   return tree;
 }
 
 /// Values of a workspace for the tree.
 std::size_t values_needed(const LaneTree& tree) {
-  const std::int64_t order = tree.joined.joined + tree.ports.count();
-  const auto own = static_cast<std::size_t>(order * order * lanes);
+  const auto own = static_cast<std::size_t>(tree.order * tree.order * lanes);
   if (tree.halves.empty()) return own;
   const LaneTree& a = tree.halves[0];
-  const std::int64_t order_of_a = a.joined.joined + a.ports.count();
-  const auto kept = static_cast<std::size_t>(order_of_a * order_of_a * lanes);
+  const auto kept = static_cast<std::size_t>(a.order * a.order * lanes);
   return own + std::max(values_needed(a), kept + values_needed(tree.halves[1]));
 }
 
+// A few cells, each with its left input segments and its lower output segment, at once. An input line's nodes are its
+// left port, one to the right of every cell but the last, and its right port; an output line's likewise downwards.
+LaneModel cell_model(const Network& network, const Corners& corners, const LaneTree& tree, Workspace& workspace) {
+  const std::int64_t sets = network.sets, rows = tree.part.rows(), cols = tree.part.cols();
+  const std::int64_t inner_inputs = sets * rows * (cols - 1), inner = inner_inputs + (rows - 1) * cols;
+  LaneModel m{tree.ports, tree.order, tree.order, workspace.take(tree.order)};
+  std::fill_n(m.y, m.n * m.n * lanes, 0.0);
+  const auto input_node = [&](std::int64_t line, std::int64_t right_of) {
+    if (right_of < 0) return inner + tree.ports.at(Side::left) + line;
+    if (right_of == cols - 1) return inner + tree.ports.at(Side::right) + line;
+    return line * (cols - 1) + right_of;
+  };
+  const auto output_node = [&](std::int64_t above, std::int64_t col) {
+    if (above == 0) return inner + tree.ports.at(Side::top) + col;
+    if (above == rows) return inner + tree.ports.at(Side::bottom) + col;
+    return inner_inputs + (above - 1) * cols + col;
+  };
+  std::array<double, lanes> g;
+  const auto connect = [&](std::int64_t p, std::int64_t q) {
+    double* const pp = m.at(p, p);
+    double* const qq = m.at(q, q);
+    double* const pq = m.at(p, q);
+    for (std::size_t l = 0; l < lanes; ++l) {
+      pp[l] += g[l];
+      qq[l] += g[l];
+      pq[l] -= g[l];
+    }
+  };
+  const auto first_input = [&](std::size_t l) { return corners[l].row0 + tree.part.row0; };
+  const auto first_output = [&](std::size_t l) { return corners[l].col0 + tree.part.col0; };
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t c = 0; c < cols; ++c) {
+      for (std::int64_t k = 0; k < sets; ++k) {
+        const std::int64_t line = sets * r + k;
+        for (std::size_t l = 0; l < lanes; ++l) g[l] = first_output(l) + c == 0 ? network.first_row_S : network.row_S;
+        connect(input_node(line, c - 1), input_node(line, c));
+        const ConstRealView cells = network.cells.set(k);
+        for (std::size_t l = 0; l < lanes; ++l) g[l] = cells(first_output(l) + c, first_input(l) + r);
+        connect(input_node(line, c), output_node(r, c));
+      }
+      for (std::size_t l = 0; l < lanes; ++l)
+        g[l] = first_input(l) + r == network.inputs - 1 ? network.last_column_S : network.column_S;
+      connect(output_node(r, c), output_node(r + 1, c));
+    }
+  return eliminated(m.y, m.n, inner, tree.ports);
+}
+
 LaneModel lane_model(const Network& network, const Corners& corners, const LaneTree& tree, Workspace& workspace) {
-  if (tree.cut == Cut::none) return cell_model(network, corners, tree.part.row0, tree.part.col0, workspace);
+  if (tree.cut == Cut::none) return cell_model(network, corners, tree, workspace);
   const Join& j = tree.joined;
   const std::int64_t k = j.joined, n = k + j.ports.count();
   double* const whole = workspace.take(n);
@@ -163,54 +189,79 @@ LaneModel lane_model(const Network& network, const Corners& corners, const LaneT
   return eliminated(whole, n, k, j.ports);
 }
 
-// Open ends of lines carry no current: their ports are eliminated. The others come in the order of `kept`.
-LaneModel without_open_ends(const LaneModel& m, const Ports& kept, Workspace& workspace) {
+// Open ends of lines carry no current: their ports are eliminated.
+LaneModel without_open_ends(const LaneModel& m, const std::array<std::int64_t, 4>& kept, Workspace& workspace) {
   std::vector<std::int64_t> order;
-  const auto take = [&](Side side) {
-    for (std::int64_t p = m.ports.at(side); p < m.ports.at(side) + m.ports.size(side); ++p) order.push_back(p);
-  };
-  for (const Side side : kept.order)
-    if (kept.size(side) == 0) take(side);
-  const auto dropped = static_cast<std::int64_t>(order.size());
-  for (const Side side : kept.order)
-    if (kept.size(side) > 0) take(side);
+  for (const bool keep : {false, true})
+    for (const Side side : m.ports.order)
+      for (std::int64_t p = m.ports.at(side); p < m.ports.at(side) + m.ports.size(side); ++p)
+        if ((kept[index_of(side)] > 0) == keep) order.push_back(p);
+  const Ports ports{.sizes = kept};
+  const std::int64_t dropped = m.n - ports.count();
+  if (dropped == 0) return m;
   double* const whole = workspace.take(m.n);
   for (std::int64_t i = 0; i < m.n; ++i)
     for (std::int64_t j = i; j < m.n; ++j)
       copy_lanes(m.at(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(j)]),
                  whole + (i * m.n + j) * lanes);
-  return eliminated(whole, m.n, dropped, kept);
+  return eliminated(whole, m.n, dropped, ports);
+}
+
+// Lane l of a model with its sides in the order of `ports`.
+RealView of_lane(const LaneModel& m, std::size_t l, const Ports& ports, Storage& storage) {
+  const RealView y = storage.take(m.n, m.n);
+  std::int64_t row = 0;
+  for (std::size_t a = 0; a < ports.order.size(); ++a)
+    for (std::int64_t i = m.ports.at(ports.order[a]), end = i + ports.size(ports.order[a]); i < end; ++i, ++row) {
+      double* to = y.row(row) + row;
+      for (std::size_t b = a; b < ports.order.size(); ++b) {
+        const std::int64_t first = m.ports.at(ports.order[b]), last = first + ports.size(ports.order[b]);
+        for (std::int64_t j = a == b ? i : first; j < last; ++j) *to++ = m.at(i, j)[l];
+      }
+    }
+  return y;
 }
 
 }  // namespace
 
-std::vector<MacroModel> leaf_models(const Network& network, const std::vector<Rectangle>& rectangles) {
-  using Kind = std::tuple<std::int64_t, std::int64_t, std::array<std::int64_t, 4>, std::array<Side, 4>>;
+/// What rectangles of one shape share.
+struct LeafSolver::Shape {
+  LaneTree tree;
+  Workspace workspace;
+
+  explicit Shape(const LaneTree& t)
+      : tree(t), workspace(values_needed(t) + static_cast<std::size_t>(t.ports.count() * t.ports.count() * lanes)) {}
+};
+
+LeafSolver::LeafSolver(const Network& network) : network_(network) {}
+LeafSolver::~LeafSolver() = default;
+
+LeafSolver::Shape& LeafSolver::shape(std::int64_t rows, std::int64_t cols) {
+  std::unique_ptr<Shape>& found = shapes_[{rows, cols}];
+  if (!found) found = std::make_unique<Shape>(lane_tree(network_, {0, rows, 0, cols}));
+  return *found;
+}
+
+std::vector<MacroModel> LeafSolver::models(const std::vector<Rectangle>& rectangles, Storage& storage) {
+  std::vector<MacroModel> models(rectangles.size());
+  using Kind = std::tuple<std::int64_t, std::int64_t, std::array<std::int64_t, 4>>;
   std::map<Kind, std::vector<std::size_t>> kinds;
   for (std::size_t r = 0; r < rectangles.size(); ++r) {
-    const Ports p = ports_of(network, rectangles[r]);
-    kinds[{rectangles[r].rows(), rectangles[r].cols(), p.sizes, p.order}].push_back(r);
+    models[r].ports = ports_of(network_, rectangles[r]);
+    kinds[{rectangles[r].rows(), rectangles[r].cols(), models[r].ports.sizes}].push_back(r);
   }
-  std::vector<MacroModel> models(rectangles.size());
   for (const auto& [kind, members] : kinds) {
-    const Rectangle shape{0, std::get<0>(kind), 0, std::get<1>(kind)};
-    const LaneTree tree = lane_tree(network, shape);
-    const auto last = static_cast<std::size_t>(tree.ports.count() * tree.ports.count() * lanes);
-    Workspace workspace(values_needed(tree) + last);
+    auto& [tree, workspace] = shape(std::get<0>(kind), std::get<1>(kind));
     for (std::size_t first = 0; first < members.size(); first += lanes) {
       const std::size_t count = std::min<std::size_t>(lanes, members.size() - first);
       Corners corners;
       for (std::size_t l = 0; l < lanes; ++l) corners[l] = rectangles[members[first + std::min(l, count - 1)]];
       workspace.release_to(0);
-      const LaneModel m = without_open_ends(lane_model(network, corners, tree, workspace),
-                                            ports_of(network, corners.front()), workspace);
+      const LaneModel m =
+          without_open_ends(lane_model(network_, corners, tree, workspace), std::get<2>(kind), workspace);
       for (std::size_t l = 0; l < count; ++l) {
         MacroModel& out = models[members[first + l]];
-        out.ports = m.ports;
-        out.y = RealMatrix::uninitialized(m.n, m.n);
-        const RealView y = out.y.view();
-        for (std::int64_t i = 0; i < m.n; ++i)
-          for (std::int64_t j = i; j < m.n; ++j) y(i, j) = m.at(i, j)[l];
+        out.y = of_lane(m, l, out.ports, storage);
       }
     }
   }

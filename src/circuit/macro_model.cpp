@@ -17,7 +17,7 @@ struct Block {
 void copy_parts(const MacroModel& a, const MacroModel& b, const Join& join, const Block& block, RealView out) {
   for (int s = 0; s < join.segment_count; ++s) {
     const Segment& r = join.segments[static_cast<std::size_t>(s)];
-    const ConstRealView from = r.part == 0 ? a.y.view() : b.y.view();
+    const ConstRealView from = r.part == 0 ? a.y : b.y;
     for (std::int64_t p = std::max(r.to, block.row); p < std::min(r.to + r.count, block.row + block.rows); ++p) {
       const double* source = from.row(r.from + p - r.to);
       double* target = out.row(p - block.row);
@@ -37,42 +37,25 @@ void copy_parts(const MacroModel& a, const MacroModel& b, const Join& join, cons
 
 }  // namespace
 
-RealMatrix Storage::take(std::int64_t rows, std::int64_t cols) {
-  const auto wanted = static_cast<std::size_t>(rows * cols);
-  auto best = free_.end();
-  for (auto it = free_.begin(); it != free_.end(); ++it)
-    if (it->capacity() >= wanted && (best == free_.end() || it->capacity() < best->capacity())) best = it;
-  AlignedVector<double> values;
-  if (best != free_.end()) {
-    values = std::move(*best);
-    free_.erase(best);
-  }
-  return RealMatrix::over(std::move(values), rows, cols);
-}
-
-void Storage::give(RealMatrix&& matrix) {
-  free_.push_back(std::move(matrix).release());
-}
-
 Elimination eliminate_joint(const MacroModel& a, const MacroModel& b, const Join& join, Storage& storage,
                             Parallel parallel) {
   const std::int64_t k = join.joined;
   Elimination e{storage.take(k, k), storage.take(k, join.ports.count())};
   for (std::int64_t q = 0; q < k; ++q) {
-    const double* row_a = a.y.view().row(q);
-    const double* row_b = b.y.view().row(q);
-    double* s = e.u.view().row(q);
+    const double* row_a = a.y.row(q);
+    const double* row_b = b.y.row(q);
+    double* s = e.u.row(q);
     for (std::int64_t c = q; c < k; ++c) s[c] = row_a[c] + row_b[c];
-    double* coupling = e.coupling.view().row(q);
+    double* coupling = e.coupling.row(q);
     for (int t = 0; t < join.segment_count; ++t) {
       const Segment& segment = join.segments[static_cast<std::size_t>(t)];
       std::copy_n((segment.part == 0 ? row_a : row_b) + segment.from, segment.count, coupling + segment.to);
     }
   }
-  require<RunError>(kernels::factor_cholesky(e.u.view(), parallel),
+  require<RunError>(kernels::factor_cholesky(e.u, parallel),
                     "the wires and cells of a crossbar give no solvable circuit in double precision (conductances "
                     "differ by more than 15 orders of magnitude); check Rp_row, Rp_col, Rmin and Rmax");
-  kernels::solve_transposed(e.u.view(), e.coupling.view(), parallel);
+  kernels::solve_transposed(e.u, e.coupling, parallel);
   return e;
 }
 
@@ -80,8 +63,9 @@ MacroModel merged(const MacroModel& a, const MacroModel& b, const Join& join, co
                   Parallel parallel) {
   const std::int64_t n = join.ports.count();
   MacroModel m{join.ports, storage.take(n, n)};
-  copy_parts(a, b, join, {0, n, 0, n}, m.y.view());
-  kernels::subtract_product(e.coupling.view(), e.coupling.view(), m.y.view(), kernels::Triangle::upper, parallel);
+  kernels::subtract_from_pair(
+      {{a.y, b.y}, std::span(join.segments).first(static_cast<std::size_t>(join.segment_count))}, e.coupling,
+      join.ports.border, m.y, parallel);
   return m;
 }
 
@@ -91,9 +75,8 @@ RealMatrix merged_left_bottom(const MacroModel& a, const MacroModel& b, const Jo
   const Block block{p.at(Side::left), p.size(Side::left), p.at(Side::bottom), p.size(Side::bottom)};
   RealMatrix y = RealMatrix::uninitialized(block.rows, block.cols);
   copy_parts(a, b, join, block, y.view());
-  kernels::subtract_product(e.coupling.view().cols_from(block.row, block.rows),
-                            e.coupling.view().cols_from(block.col, block.cols), y.view(), kernels::Triangle::all,
-                            parallel);
+  kernels::subtract_product(e.coupling.cols_from(block.row, block.rows), e.coupling.cols_from(block.col, block.cols),
+                            y.view(), kernels::Triangle::all, parallel);
   return y;
 }
 

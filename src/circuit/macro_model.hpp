@@ -1,4 +1,7 @@
 #pragma once
+#include <map>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "circuit/rectangle.hpp"
@@ -6,31 +9,57 @@
 /// Private: admittance matrices of rectangles over their ports, and their merging.
 namespace tessera::circuit::detail {
 
+/// Memory of one thread for matrices that come and go: what is given back is used again. In large pieces, since fresh
+/// pages cost more than the arithmetic of small merges. Views stay valid as long as it lives.
+class Storage {
+ public:
+  /// Values are left as they are.
+  RealView take(std::int64_t rows, std::int64_t cols);
+  void give(ConstRealView matrix);
+
+ private:
+  struct Piece {
+    double* data = nullptr;
+    std::int64_t size = 0;
+  };
+  struct Release {
+    void operator()(double* data) const;
+  };
+  Piece fresh(std::int64_t size);
+
+  std::vector<std::unique_ptr<double, Release>> chunks_;
+  Piece rest_;
+  std::vector<Piece> free_;
+  std::map<const double*, std::int64_t> sizes_;
+};
+
 /// Current into port p for port voltages v: sum_q y[p][q] v[q]. y is symmetric; only its upper triangle is kept.
 struct MacroModel {
   Ports ports = {};
-  RealMatrix y = {};
+  RealView y = {};
 };
 
 /// What eliminating the joint nodes leaves behind: with S = u^T u their own block and C their coupling to the ports of
 /// the union, coupling = u^-T C. Their voltages are -u^-1 coupling v.
 struct Elimination {
-  RealMatrix u;
-  RealMatrix coupling;
+  RealView u;
+  RealView coupling;
 };
 
-/// Storage that merges of one thread use again: fresh pages cost more than the arithmetic of small merges.
-class Storage {
+/// Solves rectangles of a few cells, several of one shape at a time. For one thread: it keeps its scratch memory.
+class LeafSolver {
  public:
-  RealMatrix take(std::int64_t rows, std::int64_t cols);
-  void give(RealMatrix&& matrix);
+  explicit LeafSolver(const Network& network);
+  ~LeafSolver();
+  /// None of the rectangles is to be cut further.
+  std::vector<MacroModel> models(const std::vector<Rectangle>& rectangles, Storage& storage);
 
  private:
-  std::vector<AlignedVector<double>> free_;
+  struct Shape;
+  Shape& shape(std::int64_t rows, std::int64_t cols);
+  const Network& network_;
+  std::map<std::pair<std::int64_t, std::int64_t>, std::unique_ptr<Shape>> shapes_;
 };
-
-/// The leaves `rectangles` (none of them to be cut further), several at a time.
-std::vector<MacroModel> leaf_models(const Network& network, const std::vector<Rectangle>& rectangles);
 
 /// The sum of the joint's blocks and the coupling, eliminated. The joint's ports are the first of both parts.
 Elimination eliminate_joint(const MacroModel& a, const MacroModel& b, const Join& join, Storage& storage,

@@ -12,15 +12,6 @@ RealMatrix RealMatrix::uninitialized(std::int64_t rows, std::int64_t cols) {
   return m;
 }
 
-RealMatrix RealMatrix::over(AlignedVector<double> storage, std::int64_t rows, std::int64_t cols) {
-  RealMatrix m;
-  m.rows_ = rows;
-  m.cols_ = cols;
-  m.data_ = std::move(storage);
-  m.data_.resize(static_cast<std::size_t>(rows * cols));
-  return m;
-}
-
 RealMatrix::RealMatrix(std::int64_t rows, std::int64_t cols) : RealMatrix(uninitialized(rows, cols)) {
   std::fill(data_.begin(), data_.end(), 0.0);
 }

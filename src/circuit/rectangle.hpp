@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "tessera/circuit/wires.hpp"
+#include "tessera/kernels/dense_factor.hpp"
 
 /// Private: how an array is cut, and how the ports of two neighbours become those of their union.
 namespace tessera::circuit::detail {
@@ -41,6 +42,9 @@ struct Network {
 struct Ports {
   std::array<std::int64_t, 4> sizes = {};
   std::array<Side, 4> order = {Side::left, Side::right, Side::top, Side::bottom};
+  /// How many of the last ports are at the array's left and its bottom. Admittances among those of one border are never
+  /// asked for, only those between the two.
+  std::array<std::int64_t, 2> border = {};
   std::int64_t size(Side side) const { return sizes[index_of(side)]; }
   std::int64_t count() const { return sizes[0] + sizes[1] + sizes[2] + sizes[3]; }
   std::int64_t at(Side side) const {
@@ -60,15 +64,16 @@ enum class Cut {
   rows      ///< a top and a bottom part, joined at the output lines
 };
 
-/// The longer side is halved until the rectangle has at most `leaf` input lines and output lines.
+/// The longer side is cut until the rectangle has at most `leaf` input lines and output lines.
 Cut cut_of(const Network& network, const Rectangle& r, std::int64_t leaf);
-std::array<Rectangle, 2> halves(const Rectangle& r, Cut cut);
+/// The parts of a rectangle cut before its line `at`.
+std::array<Rectangle, 2> parts_at(const Rectangle& r, Cut cut, std::int64_t at);
+/// In the middle, but for rectangles at an open end of the array: a part without ports there costs less to merge, so it
+/// gets 5/8 (an eighth of all arithmetic). On multiples of eight lines, which vectors and leaves like.
+std::array<Rectangle, 2> parts(const Network& network, const Rectangle& r, Cut cut);
 
 /// Ports [from, from + count) of a part are ports [to, to + count) of the union.
-struct Segment {
-  int part = 0;
-  std::int64_t from = 0, to = 0, count = 0;
-};
+using Segment = kernels::DiagonalPair::Piece;
 
 /// Two parts joined: `joined` ports of the first from joint[0] are those of the second from joint[1].
 struct Join {
@@ -78,7 +83,7 @@ struct Join {
   std::array<Segment, 6> segments = {};
   int segment_count = 0;
 };
-/// `order` is that of the union's sides.
-Join join(const Ports& a, const Ports& b, Cut cut, const std::array<Side, 4>& order);
+/// Sides in the order of `whole`.
+Join join(const Ports& a, const Ports& b, Cut cut, const Ports& whole);
 
 }  // namespace tessera::circuit::detail

@@ -29,16 +29,16 @@ RealMatrix side_by_side(const RealMatrix& a, const RealMatrix& b, const RealMatr
 }
 
 // -a v for a [inner, ports].
-RealMatrix minus_product(const RealMatrix& a, ConstRealView v, Parallel parallel) {
-  RealMatrix out(a.rows(), v.cols);
-  kernels::subtract_product(kernels::transposed(a.view()), v, out.view(), kernels::Triangle::all, parallel);
+RealMatrix minus_product(ConstRealView a, ConstRealView v, Parallel parallel) {
+  RealMatrix out(a.rows, v.cols);
+  kernels::subtract_product(kernels::transposed(a), v, out.view(), kernels::Triangle::all, parallel);
   return out;
 }
 
 // Voltages of the joint nodes.
 RealMatrix joint_voltages(const TreeNode& node, ConstRealView v, Parallel parallel) {
   RealMatrix joint = minus_product(node.elimination.coupling, v, parallel);
-  kernels::solve_upper(node.elimination.u.view(), joint.view(), parallel);
+  kernels::solve_upper(node.elimination.u, joint.view(), parallel);
   return joint;
 }
 
@@ -47,7 +47,7 @@ void descend_noise(const TreeNode& node, const RealMatrix& v, std::vector<NoiseS
   const Rectangle& r = node.rectangle;
   const std::int64_t adjoints = r.cols(), units = r.rows();
   if (node.cut == Cut::none) {
-    const RealMatrix inner = minus_product(node.leaf.inner, v.view(), {});
+    const RealMatrix inner = minus_product(node.leaf.inner.view(), v.view(), {});
     for (std::size_t k = 0; k < out.size(); ++k)
       for (std::int64_t row = 0; row < units; ++row)
         for (std::int64_t col = 0; col < adjoints; ++col) {
@@ -83,11 +83,11 @@ void descend_gradient(const TreeNode& node, const RealMatrix& gradient, std::vec
   };
   if (node.cut == Cut::none) {
     const Rectangle& r = node.rectangle;
-    const RealMatrix inner = minus_product(node.leaf.inner, gradient.view(), {});  // rows of T (dL/dY)
+    const RealMatrix inner = minus_product(node.leaf.inner.view(), gradient.view(), {});  // rows of T (dL/dY)
     const std::int64_t p = gradient.rows();
     RealMatrix identity(p, p);
     for (std::int64_t q = 0; q < p; ++q) identity(q, q) = 1.0;
-    const RealMatrix inner_identity = minus_product(node.leaf.inner, identity.view(), {});
+    const RealMatrix inner_identity = minus_product(node.leaf.inner.view(), identity.view(), {});
     for (std::size_t k = 0; k < out.size(); ++k)
       for (std::int64_t row = 0; row < r.rows(); ++row)
         for (std::int64_t col = 0; col < r.cols(); ++col) {
@@ -119,7 +119,7 @@ struct FactoredArray::Implementation {
   RealMatrix positive, negative;
   Cells cells;
   Wires wires;
-  std::unique_ptr<TreeNode> tree;  ///< null for degenerate wires, which are solved by conjugate gradients
+  FactoredTree tree;  ///< none for degenerate wires, which are solved by conjugate gradients
 };
 
 FactoredArray::~FactoredArray() = default;
@@ -145,11 +145,11 @@ std::vector<NoiseSensitivity> FactoredArray::noise_sensitivities(Parallel parall
   const std::int64_t p = cells.outputs(), n = cells.inputs(), sets = cells.sets();
   std::vector<NoiseSensitivity> out;
   for (std::int64_t k = 0; k < sets; ++k) out.push_back({RealMatrix(p, n), RealMatrix(p, n), RealMatrix(p, n)});
-  if (!implementation_->tree) {
+  if (!implementation_->tree.root) {
     degenerate_sensitivities(cells, implementation_->wires, out, parallel);
     return out;
   }
-  const Ports& ports = implementation_->tree->ports;
+  const Ports& ports = implementation_->tree.root->ports;
   RealMatrix v(ports.count(), p + n + 1);
   for (std::int64_t j = 0; j < p; ++j) v(ports.at(Side::bottom) + j, j) = 1.0;
   for (std::int64_t i = 0; i < n; ++i)
@@ -158,7 +158,7 @@ std::vector<NoiseSensitivity> FactoredArray::noise_sensitivities(Parallel parall
       v(ports.at(Side::left) + sets * i + k, p + i) = sign;
       v(ports.at(Side::left) + sets * i + k, p + n) = sign;
     }
-  descend_noise(*implementation_->tree, v, out, parallel);
+  descend_noise(*implementation_->tree.root, v, out, parallel);
   return out;
 }
 
@@ -170,18 +170,18 @@ std::vector<RealMatrix> FactoredArray::conductance_gradient(ConstRealView matrix
                       p, n);
   std::vector<RealMatrix> out;
   for (std::int64_t k = 0; k < sets; ++k) out.emplace_back(p, n);
-  if (!implementation_->tree) {
+  if (!implementation_->tree.root) {
     degenerate_gradient(cells, implementation_->wires, matrix_gradient, out, parallel);
     return out;
   }
-  const Ports& ports = implementation_->tree->ports;
+  const Ports& ports = implementation_->tree.root->ports;
   RealMatrix gradient(ports.count(), ports.count());
   for (std::int64_t j = 0; j < p; ++j)
     for (std::int64_t i = 0; i < n; ++i)
       for (std::int64_t k = 0; k < sets; ++k)
         gradient(ports.at(Side::bottom) + j, ports.at(Side::left) + sets * i + k) =
             (k == 0 ? -1.0 : 1.0) * matrix_gradient(j, i);
-  descend_gradient(*implementation_->tree, gradient, out, parallel);
+  descend_gradient(*implementation_->tree.root, gradient, out, parallel);
   return out;
 }
 

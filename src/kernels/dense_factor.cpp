@@ -1,18 +1,16 @@
 #include "tessera/kernels/dense_factor.hpp"
 
-#include <cmath>
+#include <algorithm>
+#include <vector>
 
 #include "kernels/dense_simd.hpp"
 
 namespace tessera::kernels {
 namespace {
 
-constexpr std::int64_t strip = 192;        // columns per task: a multiple of every tile's width
-constexpr std::int64_t small_factor = 24;  // order up to which a factor is found row by row
-
 void for_strips(std::int64_t columns, std::int64_t work_per_column, Parallel parallel, const auto& body) {
   const Parallel threads = columns * work_per_column < 256 * 1024 ? Parallel{1} : parallel;
-  parallel_for_blocks(threads, columns, strip,
+  parallel_for_blocks(threads, columns, detail::strip_columns,
                       [&](std::int64_t, std::int64_t begin, std::int64_t end) { body(begin, end - begin); });
 }
 
@@ -23,19 +21,22 @@ ConstDoubleView block(ConstDoubleView m, std::int64_t row, std::int64_t rows, st
   return {m.data + row * m.stride + col, rows, cols, m.stride};
 }
 
-bool factor_small(DoubleView s) {
-  for (std::int64_t k = 0; k < s.rows; ++k) {
-    double* row = s.row(k);
-    if (!(row[k] > 0.0) || !std::isfinite(row[k])) return false;
-    row[k] = std::sqrt(row[k]);
-    const double inverse = 1.0 / row[k];
-    for (std::int64_t j = k + 1; j < s.cols; ++j) row[j] *= inverse;
-    for (std::int64_t i = k + 1; i < s.rows; ++i) {
-      double* other = s.row(i);
-      for (std::int64_t j = i; j < s.cols; ++j) other[j] -= row[i] * row[j];
+// Its upper triangle.
+void copy_pair(const DiagonalPair& pair, DoubleView y) {
+  for (std::size_t s = 0; s < pair.pieces.size(); ++s)
+    for (std::size_t t = s; t < pair.pieces.size(); ++t) {
+      const DiagonalPair::Piece& r = pair.pieces[s];
+      const DiagonalPair::Piece& c = pair.pieces[t];
+      const ConstDoubleView from = pair.parts[static_cast<std::size_t>(r.part)];
+      for (std::int64_t i = 0; i < r.count; ++i) {
+        const std::int64_t first = s == t ? i : 0;
+        double* to = y.row(r.to + i) + c.to + first;
+        if (c.part == r.part)
+          std::copy_n(from.row(r.from + i) + c.from + first, c.count - first, to);
+        else
+          std::fill_n(to, c.count, 0.0);
+      }
     }
-  }
-  return true;
 }
 
 void check_triangular(ConstDoubleView u, ConstDoubleView x) {
@@ -56,7 +57,7 @@ void solve_transposed_strip(ConstDoubleView u, DoubleView x) {
   const std::int64_t h = half_of(u.rows);
   const std::int64_t rest = u.rows - h;
   solve_transposed_strip(block(u, 0, h, 0, h), x.rows_from(0, h));
-  detail::product_strip()(block(u, 0, h, h, rest), x.rows_from(0, h), x.rows_from(h, rest), 0, x.cols, Triangle::all);
+  detail::product_strip()(block(u, 0, h, h, rest), x.rows_from(0, h), x.rows_from(h, rest), 0, x.cols, {rest}, {});
   solve_transposed_strip(block(u, h, rest, h, rest), x.rows_from(h, rest));
 }
 
@@ -68,8 +69,8 @@ void solve_upper_strip(ConstDoubleView u, DoubleView x) {
   const std::int64_t h = half_of(u.rows);
   const std::int64_t rest = u.rows - h;
   solve_upper_strip(block(u, h, rest, h, rest), x.rows_from(h, rest));
-  detail::product_strip()(transposed(block(u, 0, h, h, rest)), x.rows_from(h, rest), x.rows_from(0, h), 0, x.cols,
-                          Triangle::all);
+  detail::product_strip()(transposed(block(u, 0, h, h, rest)), x.rows_from(h, rest), x.rows_from(0, h), 0, x.cols, {h},
+                          {});
   solve_upper_strip(block(u, 0, h, 0, h), x.rows_from(0, h));
 }
 
@@ -87,13 +88,38 @@ void subtract_product(const DoubleFactor& a, ConstDoubleView b, DoubleView c, Tr
                       "a product of {}x{} (transposed) and {}x{} values does not fit {}x{}", a.inner, a.rows, b.rows,
                       b.cols, c.rows, c.cols);
   if (a.inner == 0 || c.rows == 0 || c.cols == 0) return;
-  for_strips(c.cols, a.inner * a.rows, parallel,
-             [&](std::int64_t first, std::int64_t count) { detail::product_strip()(a, b, c, first, count, triangle); });
+  const detail::WantedRows wanted{c.rows, triangle == Triangle::upper, {c.rows, c.rows}};
+  for_strips(c.cols, a.inner * a.rows, parallel, [&](std::int64_t first, std::int64_t count) {
+    detail::product_strip()(a, b, c, first, count, wanted, {});
+  });
+}
+
+void subtract_from_pair(const DiagonalPair& pair, ConstDoubleView c, std::array<std::int64_t, 2> borders, DoubleView y,
+                        Parallel parallel) {
+  require<InputError>(y.rows == y.cols && c.cols == y.cols && c.rows > 0, "{}x{} values do not fit {}x{}", c.rows,
+                      c.cols, y.rows, y.cols);
+  const std::int64_t first_border = y.rows - borders[0] - borders[1];
+  const detail::WantedRows wanted{y.rows, true, {first_border, first_border + borders[0]}};
+  detail::PairGroups source{pair.parts, nullptr};
+  constexpr std::int64_t size = detail::PairGroups::size;
+  std::vector<detail::PairGroups::Group> groups;
+  bool whole_groups = true;
+  for (const DiagonalPair::Piece& piece : pair.pieces) {
+    whole_groups = whole_groups && piece.to % size == 0;
+    for (std::int64_t at = 0; at < piece.count; at += size) groups.push_back({piece.part, piece.from + at});
+  }
+  if (whole_groups)
+    source.groups = groups.data();
+  else
+    copy_pair(pair, y);
+  for_strips(y.cols, c.rows * c.cols, parallel, [&](std::int64_t first, std::int64_t count) {
+    detail::product_strip()(c, c, y, first, count, wanted, source);
+  });
 }
 
 bool factor_cholesky(DoubleView s, Parallel parallel) {
   require<InputError>(s.rows == s.cols, "a matrix of {}x{} has no Cholesky factor", s.rows, s.cols);
-  if (s.rows <= small_factor) return factor_small(s);
+  if (s.rows <= detail::small_order) return detail::small_factor()(s);
   const std::int64_t h = half_of(s.rows);
   const std::int64_t rest = s.rows - h;
   const DoubleView coupling = block(s, 0, h, h, rest);

@@ -1,6 +1,7 @@
 #include "kernels/dense_simd.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/dense_simd.cpp"
@@ -20,10 +21,16 @@ constexpr int tile_rows = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
 constexpr std::int64_t tile_cols = tile_vectors * lanes;
 constexpr std::int64_t inner_block = 128;
 constexpr std::int64_t row_block = 96;
+constexpr int factor_pivots = 4;
 
-// tile_rows x tile_cols of the product of two packed panels, all sums in registers, subtracted from c.
+/// A tile of the result: its place, and how much of it there is.
+struct TilePlace {
+  std::int64_t row = 0, rows = 0, col = 0, cols = 0;
+};
+
+// tile_rows x tile_cols of the product of two packed panels, all sums in registers, subtracted from the source.
 HWY_INLINE void product_tile(const double* HWY_RESTRICT a, const double* HWY_RESTRICT b, std::int64_t inner,
-                             double* HWY_RESTRICT c, std::int64_t stride, std::int64_t rows, std::int64_t cols) {
+                             DoubleView whole, const TilePlace& place, const PairGroups& source) {
   const D8 d;
   using V = hn::Vec<D8>;
   V sum[tile_rows][tile_vectors];
@@ -44,14 +51,30 @@ HWY_INLINE void product_tile(const double* HWY_RESTRICT a, const double* HWY_RES
     a += tile_rows;
     b += tile_cols;
   }
-  if (rows == tile_rows && cols == tile_cols) {
+  double* HWY_RESTRICT c = whole.row(place.row) + place.col;
+  const std::int64_t stride = whole.stride;
+  if (place.rows == tile_rows && place.cols == tile_cols) {
+    if (source.groups == nullptr) {
 #pragma GCC unroll 8
-    for (int i = 0; i < tile_rows; ++i)
+      for (int i = 0; i < tile_rows; ++i)
 #pragma GCC unroll 3
-      for (int v = 0; v < tile_vectors; ++v) {
-        double* at = c + i * stride + v * lanes;
-        hn::StoreU(hn::Sub(hn::LoadU(d, at), sum[i][v]), d, at);
+        for (int v = 0; v < tile_vectors; ++v) {
+          double* at = c + i * stride + v * lanes;
+          hn::StoreU(hn::Sub(hn::LoadU(d, at), sum[i][v]), d, at);
+        }
+      return;
+    }
+#pragma GCC unroll 3
+    for (int v = 0; v < tile_vectors; ++v) {
+      const double* HWY_RESTRICT from = source.at(place.row, place.col + v * lanes);
+      const std::int64_t from_stride =
+          from == nullptr ? 0 : source.parts[static_cast<std::size_t>(source.groups[place.row / 8].part)].stride;
+#pragma GCC unroll 8
+      for (int i = 0; i < tile_rows; ++i) {
+        const V before = from == nullptr ? hn::Zero(d) : hn::LoadU(d, from + i * from_stride);
+        hn::StoreU(hn::Sub(before, sum[i][v]), d, c + i * stride + v * lanes);
       }
+    }
     return;
   }
   HWY_ALIGN double buffer[tile_rows * tile_cols];
@@ -59,8 +82,15 @@ HWY_INLINE void product_tile(const double* HWY_RESTRICT a, const double* HWY_RES
   for (int i = 0; i < tile_rows; ++i)
 #pragma GCC unroll 3
     for (int v = 0; v < tile_vectors; ++v) hn::Store(sum[i][v], d, buffer + i * tile_cols + v * lanes);
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t j = 0; j < cols; ++j) c[i * stride + j] -= buffer[i * tile_cols + j];
+  for (std::int64_t i = 0; i < place.rows; ++i)
+    for (std::int64_t j = 0; j < place.cols; ++j) {
+      double before = c[i * stride + j];
+      if (source.groups != nullptr) {
+        const double* from = source.at(place.row + i, place.col + j);
+        before = from == nullptr ? 0.0 : *from;
+      }
+      c[i * stride + j] = before - buffer[i * tile_cols + j];
+    }
 }
 
 // Whole vectors: a call to memmove costs more than so few values.
@@ -111,26 +141,25 @@ void pack_columns(ConstDoubleView b, std::int64_t k0, std::int64_t inner, std::i
 }
 
 void product_strip(const DoubleFactor& a, ConstDoubleView b, DoubleView c, std::int64_t first, std::int64_t columns,
-                   Triangle triangle) {
-  const auto panels = [](std::int64_t extent, std::int64_t width) { return (extent + width - 1) / width * width; };
-  const std::int64_t deepest = std::min(inner_block, a.inner);
-  AlignedVector<double> packed_b(static_cast<std::size_t>(panels(columns, tile_cols) * deepest));
-  AlignedVector<double> packed_a(static_cast<std::size_t>(panels(std::min(row_block, c.rows), tile_rows) * deepest));
-  const std::int64_t last_row = triangle == Triangle::upper ? std::min(c.rows, first + columns) : c.rows;
+                   const WantedRows& wanted, const PairGroups& source) {
+  static_assert(strip_columns % tile_cols == 0 && row_block % tile_rows == 0);
+  HWY_ALIGN double packed_b[strip_columns * inner_block];  // on the stack: memory from the heap would cost more
+  HWY_ALIGN double packed_a[row_block * inner_block];      // than the products of small merges
+  std::int64_t last_row = 0;                               // borders may want fewer rows than the columns before them
+  for (std::int64_t j = 0; j < columns; ++j) last_row = std::max(last_row, wanted.in_column(first + j));
   for (std::int64_t k0 = 0; k0 < a.inner; k0 += inner_block) {
     const std::int64_t inner = std::min(inner_block, a.inner - k0);
-    pack_columns(b, k0, inner, first, columns, packed_b.data());
+    const PairGroups from = k0 == 0 ? source : PairGroups{};
+    pack_columns(b, k0, inner, first, columns, packed_b);
     for (std::int64_t i0 = 0; i0 < last_row; i0 += row_block) {
       const std::int64_t rows = std::min(row_block, last_row - i0);
-      pack_factor(a, k0, inner, i0, rows, packed_a.data());
+      pack_factor(a, k0, inner, i0, rows, packed_a);
       for (std::int64_t j = 0; j < columns; j += tile_cols) {
         const std::int64_t cols = std::min(tile_cols, columns - j);
-        for (std::int64_t i = 0; i < rows; i += tile_rows) {
-          if (triangle == Triangle::upper && i0 + i > first + j + cols - 1) break;
-          product_tile(packed_a.data() + i * inner, packed_b.data() + j * inner, inner,
-                       c.data + (i0 + i) * c.stride + first + j, c.stride, std::min<std::int64_t>(tile_rows, rows - i),
-                       cols);
-        }
+        const std::int64_t end = std::max(wanted.in_column(first + j), wanted.in_column(first + j + cols - 1)) - i0;
+        for (std::int64_t i = 0; i < std::min(rows, end); i += tile_rows)
+          product_tile(packed_a + i * inner, packed_b + j * inner, inner, c,
+                       {i0 + i, std::min<std::int64_t>(tile_rows, rows - i), first + j, cols}, from);
       }
     }
   }
@@ -218,70 +247,59 @@ void small_solve_upper(ConstDoubleView u, DoubleView x, std::int64_t first, std:
   small_solve<false>(u, x, first, columns);
 }
 
-constexpr std::int64_t lane_width = eliminate_lanes;
-constexpr int pivots_together = 4;
-
-// kRows rows from row i on, entries j >= i, less what kPivots pivot rows contribute: row[j] -= sum_s f_s pivot_s[j].
-// Rows that begin together share the loads of the pivots.
-template <int kRows, int kPivots>
-HWY_INLINE void eliminate_rows(double* base, std::int64_t n, std::int64_t q, std::int64_t i,
-                               const hn::Vec<D8>* inverse) {
+/// Rows i.. of a padded triangle less what kPivots finished rows contribute, kRows of them sharing the loads.
+template <int kRows>
+HWY_INLINE void subtract_pivots(double* HWY_RESTRICT s, std::int64_t stride, std::int64_t q, std::int64_t i) {
   const D8 d;
-  const double* HWY_RESTRICT pivot[kPivots];
-  double* HWY_RESTRICT row[kRows];
-  hn::Vec<D8> f[kRows][kPivots];
-  for (int s = 0; s < kPivots; ++s) pivot[s] = base + (q + s) * n * lane_width;
-  for (int r = 0; r < kRows; ++r) {
-    row[r] = base + (i + r) * n * lane_width;
-    for (int s = 0; s < kPivots; ++s) f[r][s] = hn::Mul(hn::Load(d, pivot[s] + (i + r) * lane_width), inverse[s]);
-  }
-  const auto entry = [&](int r, std::int64_t j) {
-    auto value = hn::Load(d, row[r] + j * lane_width);
-    for (int s = 0; s < kPivots; ++s) value = hn::NegMulAdd(f[r][s], hn::Load(d, pivot[s] + j * lane_width), value);
-    hn::Store(value, d, row[r] + j * lane_width);
-  };
+  hn::Vec<D8> f[kRows][factor_pivots];
   for (int r = 0; r < kRows; ++r)
-    for (std::int64_t j = i + r; j < i + kRows - 1; ++j) entry(r, j);
-  for (std::int64_t j = i + kRows - 1; j < n; ++j) {
-    hn::Vec<D8> p[kPivots];
+    for (int p = 0; p < factor_pivots; ++p) f[r][p] = hn::Set(d, s[(q + p) * stride + i + r]);
+  for (std::int64_t j = i / lanes * lanes; j < stride; j += lanes) {
+    hn::Vec<D8> pivot[factor_pivots];
 #pragma GCC unroll 4
-    for (int s = 0; s < kPivots; ++s) p[s] = hn::Load(d, pivot[s] + j * lane_width);
+    for (int p = 0; p < factor_pivots; ++p) pivot[p] = hn::Load(d, s + (q + p) * stride + j);
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
-      auto value = hn::Load(d, row[r] + j * lane_width);
+      double* at = s + (i + r) * stride + j;
+      auto value = hn::Load(d, at);
 #pragma GCC unroll 4
-      for (int s = 0; s < kPivots; ++s) value = hn::NegMulAdd(f[r][s], p[s], value);
-      hn::Store(value, d, row[r] + j * lane_width);
+      for (int p = 0; p < factor_pivots; ++p) value = hn::NegMulAdd(f[r][p], pivot[p], value);
+      hn::Store(value, d, at);
     }
   }
 }
 
-template <int kPivots>
-void eliminate_pivots(double* base, std::int64_t n, std::int64_t q) {
+bool small_factor(DoubleView matrix) {
   const D8 d;
-  hn::Vec<D8> inverse[kPivots];
-  for (int s = 0; s < kPivots; ++s) {
-    const double* HWY_RESTRICT pivot = base + (q + s) * n * lane_width;
-    inverse[s] = hn::Div(hn::Set(d, 1.0), hn::Load(d, pivot + (q + s) * lane_width));
-    for (std::int64_t i = q + s + 1; i < q + kPivots; ++i) {
-      const auto f = hn::Mul(hn::Load(d, pivot + i * lane_width), inverse[s]);
-      double* HWY_RESTRICT row = base + i * n * lane_width;
-      for (std::int64_t j = i; j < n; ++j)
-        hn::Store(hn::NegMulAdd(f, hn::Load(d, pivot + j * lane_width), hn::Load(d, row + j * lane_width)), d,
-                  row + j * lane_width);
+  const std::int64_t n = matrix.rows, stride = (n + lanes - 1) / lanes * lanes;
+  HWY_ALIGN double s[small_order * small_order];
+  for (std::int64_t i = 0; i < n; ++i) {
+    std::fill(s + i * stride, s + i * stride + i, 0.0);
+    std::copy(matrix.row(i) + i, matrix.row(i) + n, s + i * stride + i);
+    std::fill(s + i * stride + n, s + (i + 1) * stride, 0.0);
+  }
+  for (std::int64_t q = 0; q < n; q += factor_pivots) {
+    const std::int64_t end = std::min<std::int64_t>(n, q + factor_pivots);
+    for (std::int64_t k = q; k < end; ++k) {
+      double* row = s + k * stride;
+      for (std::int64_t p = q; p < k; ++p) {
+        const auto f = hn::Set(d, s[p * stride + k]);
+        for (std::int64_t j = k / lanes * lanes; j < stride; j += lanes)
+          hn::Store(hn::NegMulAdd(f, hn::Load(d, s + p * stride + j), hn::Load(d, row + j)), d, row + j);
+      }
+      if (!(row[k] > 0.0) || !std::isfinite(row[k])) return false;
+      const double root = std::sqrt(row[k]);
+      const auto inverse = hn::Set(d, 1.0 / root);
+      for (std::int64_t j = k / lanes * lanes; j < stride; j += lanes)
+        hn::Store(hn::Mul(hn::Load(d, row + j), inverse), d, row + j);
+      row[k] = root;
     }
+    std::int64_t i = end;
+    for (; i + 4 <= n; i += 4) subtract_pivots<4>(s, stride, q, i);
+    for (; i < n; ++i) subtract_pivots<1>(s, stride, q, i);
   }
-  std::int64_t i = q + kPivots;
-  for (; i + 4 <= n; i += 4) eliminate_rows<4, kPivots>(base, n, q, i, inverse);
-  for (; i < n; ++i) eliminate_rows<1, kPivots>(base, n, q, i, inverse);
-}
-
-void lane_elimination(double* y, std::int64_t n, std::int64_t count) {
-  for (std::int64_t part = 0; part < lane_width; part += lanes) {
-    std::int64_t q = 0;
-    for (; q + pivots_together <= count; q += pivots_together) eliminate_pivots<pivots_together>(y + part, n, q);
-    for (; q < count; ++q) eliminate_pivots<1>(y + part, n, q);
-  }
+  for (std::int64_t i = 0; i < n; ++i) std::copy(s + i * stride + i, s + i * stride + n, matrix.row(i) + i);
+  return true;
 }
 
 }  // namespace HWY_NAMESPACE
@@ -293,7 +311,7 @@ namespace tessera::kernels::detail {
 HWY_EXPORT(product_strip);
 HWY_EXPORT(small_solve_transposed);
 HWY_EXPORT(small_solve_upper);
-HWY_EXPORT(lane_elimination);
+HWY_EXPORT(small_factor);
 
 ProductStrip product_strip() {
   return HWY_DYNAMIC_DISPATCH(product_strip);
@@ -304,8 +322,8 @@ SmallSolve small_solve_transposed() {
 SmallSolve small_solve_upper() {
   return HWY_DYNAMIC_DISPATCH(small_solve_upper);
 }
-LaneElimination lane_elimination() {
-  return HWY_DYNAMIC_DISPATCH(lane_elimination);
+SmallFactor small_factor() {
+  return HWY_DYNAMIC_DISPATCH(small_factor);
 }
 }  // namespace tessera::kernels::detail
 #endif

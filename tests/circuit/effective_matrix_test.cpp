@@ -61,8 +61,8 @@ RealMatrix by_block_elimination(const RealMatrix& g, const Wires& wires) {
 }
 
 TEST(EffectiveMatrix, EqualsBlockEliminationOnRandomShapes) {
-  const std::vector<std::vector<std::int64_t>> shapes = {{1, 1},  {1, 20}, {20, 1},  {3, 9},   {9, 8},
-                                                         {17, 5}, {8, 33}, {41, 23}, {70, 66}, {37, 130}};
+  const std::vector<std::vector<std::int64_t>> shapes = {{1, 1},  {1, 20},  {20, 1},  {3, 9},    {9, 8},   {17, 5},
+                                                         {8, 33}, {41, 23}, {70, 66}, {37, 130}, {150, 90}};
   std::uint32_t seed = 0;
   for (const auto& shape : shapes) {
     const RealMatrix g = random_cells(shape[0], shape[1], ++seed);

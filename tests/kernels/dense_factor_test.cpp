@@ -73,8 +73,41 @@ TEST(DenseFactor, TheUpperTriangleOfASquareIsThatOfTheWholeProduct) {
   EXPECT_EQ(largest_difference(whole.view(), upper.view(), true), 0.0);
 }
 
+TEST(DenseFactor, AProductIsTakenFromAReorderedPair) {
+  using Piece = DiagonalPair::Piece;
+  // In whole groups of eight, with a ragged end, and with pieces that begin anywhere.
+  const std::vector<std::vector<Piece>> orders = {
+      {{0, 8, 0, 16}, {1, 0, 16, 24}, {0, 24, 40, 8}, {1, 24, 48, 11}},
+      {{1, 0, 0, 5}, {0, 2, 5, 20}, {1, 5, 25, 16}, {0, 22, 41, 3}, {1, 21, 44, 200}},
+  };
+  for (const std::vector<Piece>& pieces : orders) {
+    const std::int64_t n = pieces.back().to + pieces.back().count;
+    std::array<std::int64_t, 2> sizes = {};
+    for (const Piece& p : pieces) sizes[static_cast<std::size_t>(p.part)] = p.from + p.count;
+    const Dense a = uniforms(sizes[0], sizes[0], 30), b = uniforms(sizes[1], sizes[1], 31), c = uniforms(140, n, 32);
+    Dense expected(n, n);
+    for (const Piece& row : pieces)
+      for (const Piece& col : pieces)
+        for (std::int64_t i = 0; i < row.count; ++i)
+          for (std::int64_t j = 0; j < col.count; ++j) {
+            double sum = row.part != col.part ? 0.0 : (row.part == 0 ? a : b).view()(row.from + i, col.from + j);
+            for (std::int64_t k = 0; k < c.rows; ++k) sum -= c.view()(k, row.to + i) * c.view()(k, col.to + j);
+            expected.view()(row.to + i, col.to + j) = sum;
+          }
+    for (const std::array<std::int64_t, 2> borders : {std::array<std::int64_t, 2>{0, 0}, {8, 3}, {0, 17}, {20, 0}})
+      for (const int threads : {1, 2}) {
+        Dense y(n, n);
+        subtract_from_pair({{a.view(), b.view()}, pieces}, c.view(), borders, y.view(), Parallel{threads});
+        const std::int64_t second = n - borders[1], first = second - borders[0];
+        for (std::int64_t i = 0; i < second; ++i)
+          for (std::int64_t j = i < first ? i : second; j < n; ++j)
+            ASSERT_NEAR(y.view()(i, j), expected.view()(i, j), 3e-13) << n << ": " << i << ", " << j;
+      }
+  }
+}
+
 TEST(DenseFactor, CholeskyAndBothSolvesInvert) {
-  for (const std::int64_t n : {1, 2, 23, 24, 25, 49, 130, 300}) {
+  for (const std::int64_t n : {1, 2, 3, 4, 5, 23, 24, 25, 49, 63, 64, 65, 130, 300}) {
     const Dense s = definite(n, 6);
     Dense u = s;
     ASSERT_TRUE(factor_cholesky(u.view()));

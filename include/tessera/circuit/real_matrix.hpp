@@ -20,10 +20,6 @@ class RealMatrix {
   explicit RealMatrix(ConstRealView view);
   static RealMatrix uninitialized(std::int64_t rows, std::int64_t cols);
 
-  /// In storage that is used again; values are left as they are.
-  static RealMatrix over(AlignedVector<double> storage, std::int64_t rows, std::int64_t cols);
-  AlignedVector<double> release() && { return std::move(data_); }
-
   std::int64_t rows() const { return rows_; }
   std::int64_t cols() const { return cols_; }
   double* data() { return data_.data(); }

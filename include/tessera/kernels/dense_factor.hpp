@@ -1,5 +1,7 @@
 #pragma once
+#include <array>
 #include <cstdint>
+#include <span>
 
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
@@ -39,6 +41,22 @@ enum class Triangle {
 /// shapes do not fit.
 void subtract_product(const DoubleFactor& a, ConstDoubleView b, DoubleView c, Triangle triangle = Triangle::all,
                       Parallel parallel = {});
+
+/// diag(A, B) with rows and columns reordered in pieces: indices [from, from + count) of a part are [to, to + count) of
+/// the whole. The pieces follow each other from 0 on, and keep the order of either part.
+struct DiagonalPair {
+  struct Piece {
+    int part = 0;
+    std::int64_t from = 0, to = 0, count = 0;
+  };
+  std::array<ConstDoubleView, 2> parts;
+  std::span<const Piece> pieces;
+};
+
+/// y = P - c^T c with a diagonal pair P: its upper triangle, but for the diagonal blocks of the last `borders[0]` and
+/// `borders[1]` rows, which are left unspecified. Of the parts only upper triangles are read.
+void subtract_from_pair(const DiagonalPair& pair, ConstDoubleView c, std::array<std::int64_t, 2> borders, DoubleView y,
+                        Parallel parallel = {});
 
 /// s = u^T u: the upper triangle of s is replaced by u; below the diagonal s is neither read nor kept. False if a pivot
 /// is not positive (s is then unspecified).
