@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "gemm_yardstick.hpp"
+#include "tessera/circuit/core_tile.hpp"
 #include "tessera/circuit/effective_matrix.hpp"
 #include "tessera/circuit/ladder.hpp"
 #include "tessera/random/stream.hpp"
@@ -74,6 +75,35 @@ void gated_ladder(benchmark::State& state, std::int64_t n) {
   state.counters["ratio"] = shortest.seconds / yardstick.best_seconds();
 }
 
+// ratio: a vector through a programmed tile with wires (pairs, no converters) over the plain product; gated tiles take
+// bits one by one, here of 4-bit inputs (three slices of magnitude, two signs).
+void core_tile(benchmark::State& state, bool gated, bool interleaved, double noise) {
+  constexpr std::int64_t n = 256;
+  circuit::CrossbarParameters p;
+  p.device.Rmin = 1e4;
+  p.device.Rmax = 1e6;
+  p.core.balanced.interleaved_posneg = interleaved;
+  p.array.parasitics = {.enable = true, .Rp_row = 1.0, .Rp_col = 1.0, .current_from_input = !gated};
+  if (gated) p.dac = {.model = circuit::DacModel::SignMagnitudeDAC, .bits = 4, .input_bitslicing = true};
+  if (noise > 0.0) p.device.read_noise = {true, circuit::ErrorModel::NormalProportionalDevice, noise};
+  circuit::RealMatrix w(n, n);
+  const Matrix draw = inputs(n, 3), x = inputs(n, 4);
+  for (std::size_t c = 0; c < w.values().size(); ++c) w.values()[c] = static_cast<double>(draw.values()[c]);
+  const Matrix weight = circuit::rounded(w.view());
+  GemmYardstick yardstick(weight.view(), x.view(), 1);
+  const circuit::CoreTile tile(p, circuit::program_cells(p, w.view(), {}), {}, {}, circuit::Precision::single);
+  const std::int64_t count = gated && noise > 0.0 ? 8 : vectors;
+  Matrix y(count, n);
+  Shortest shortest;
+  for (auto _ : state) {
+    yardstick.measure();
+    state.SetIterationTime(shortest.time([&] { tile.multiply(x.view().rows_from(0, count), y.view(), {}); }));
+  }
+  const double vector = shortest.seconds / static_cast<double>(count);
+  state.counters["us_per_vector"] = 1e6 * vector;
+  state.counters["ratio"] = vector / (yardstick.best_seconds() / static_cast<double>(vectors));
+}
+
 constexpr auto gated_ladder_float = gated_ladder<float>;
 constexpr auto gated_ladder_double = gated_ladder<double>;
 
@@ -84,6 +114,11 @@ BENCHMARK_CAPTURE(effective_matrix, 512_two_threads, 512, 2)->UseManualTime()->U
 BENCHMARK_CAPTURE(gated_ladder_float, 128, 128)->UseManualTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(gated_ladder_float, 512, 512)->UseManualTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(gated_ladder_double, 512, 512)->UseManualTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(core_tile, wires, false, false, 0.0)->UseManualTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(core_tile, wires_read_noise, false, false, 0.05)->UseManualTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(core_tile, gated, true, false, 0.0)->UseManualTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(core_tile, gated_interleaved, true, true, 0.0)->UseManualTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(core_tile, gated_read_noise, true, false, 0.05)->UseManualTime()->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace tessera::bench

@@ -158,7 +158,6 @@ double effective_matrix_bytes(std::int64_t outputs, std::int64_t inputs, std::in
 }
 
 RealMatrix effective_matrix(const Cells& cells, const Wires& wires, Parallel parallel) {
-  check_array(cells, wires);
   if (!wires.current_from_input)
     throw ConfigError("current_from_input",
                       "an array with a separate source has no effective matrix: its currents are not linear in the "
@@ -168,6 +167,7 @@ RealMatrix effective_matrix(const Cells& cells, const Wires& wires, Parallel par
                       "the wires of a {}x{} array need {:.3g} GB to solve, more than the memory of this machine; use "
                       "smaller arrays (rows_max, cols_max)",
                       cells.outputs(), cells.inputs(), bytes * 1e-9);
+  check_array(cells, wires);  // looks at every cell: not of what is too large anyway
   if (wires.row_ohm == 0.0 || wires.column_ohm == 0.0) return degenerate_matrix(cells, wires);
   const Network network(cells, wires);
   const RealMatrix y = transfer_admittance(network, parallel);

@@ -58,34 +58,45 @@ struct ThreePort {
 
 }  // namespace
 
-GatedArray::GatedArray(const Cells& cells, const Wires& wires) : wires_(wires) {
+GatedArray::GatedArray(const Cells& cells, const Wires& wires, bool definition)
+    : wires_(wires),
+      outputs_(cells.outputs()),
+      inputs_(cells.inputs()),
+      three_wired_(cells.interleaved() && wires.last_column_ohm() > 0.0) {
   check_array(cells, wires);
   if (wires.current_from_input)
     throw ConfigError("current_from_input", "gates need a separate source (current_from_input: false)");
-  positive_ = input_major(cells.positive);
-  if (cells.interleaved()) negative_ = input_major(cells.negative);
-  if (three_wired()) return;
   // Wires in units of the lowest cell resistance: currents of any array are then within the range of float32.
   const double unit = largest(cells);
   const kernels::LadderWires ladder{wires.row_ohm * unit, wires.column_ohm * unit, wires.first_row_ohm() * unit,
                                     wires.last_column_ohm() * unit, wires.supply_V * unit};
-  if (!kernels::PackedLadder::representable(cells.inputs(), ladder)) return;
-  for (std::int64_t s = 0; s < cells.sets(); ++s) {
-    Matrix scaled(cells.outputs(), cells.inputs());
-    for (std::int64_t j = 0; j < scaled.rows(); ++j)
-      for (std::int64_t i = 0; i < scaled.cols(); ++i) scaled(j, i) = static_cast<float>(cells.set(s)(j, i) / unit);
-    packed_.emplace_back(std::as_const(scaled).view(), ladder);
+  if (three_wired_) {
+    const kernels::LadderWires as_given{wires.row_ohm, wires.column_ohm, wires.first_row_ohm(), wires.last_column_ohm(),
+                                        wires.supply_V};
+    pairs_.emplace(cells.positive, cells.negative, as_given);
+  } else if (kernels::PackedLadder::representable(inputs_, ladder)) {
+    for (std::int64_t s = 0; s < cells.sets(); ++s) packed_.emplace_back(cells.set(s), unit, ladder);
   }
+  if (!definition && (pairs_ || !packed_.empty())) return;
+  positive_ = input_major(cells.positive);
+  if (cells.interleaved()) negative_ = input_major(cells.negative);
 }
 
 void GatedArray::add_currents(ConstMatrixView gates, float sign, MatrixView out) const {
+  if (pairs_) pairs_->add_currents(gates, sign, out);
   for (std::size_t s = 0; s < packed_.size(); ++s) packed_[s].add_currents(gates, s == 0 ? sign : -sign, out);
-  if (!packed_.empty()) return;
+  if (pairs_ || !packed_.empty()) return;
   RealMatrix wide = RealMatrix::uninitialized(gates.rows, gates.cols);
   for (std::int64_t r = 0; r < gates.rows; ++r) std::copy_n(gates.row(r), gates.cols, wide.view().row(r));
   const RealMatrix exact = currents(wide.view());
   for (std::int64_t r = 0; r < out.rows; ++r)
     for (std::int64_t j = 0; j < out.cols; ++j) out(r, j) += sign * static_cast<float>(exact(r, j));
+}
+
+std::int64_t GatedArray::bytes() const {
+  std::int64_t sum = static_cast<std::int64_t>(positive_.values().size_bytes() + negative_.values().size_bytes());
+  for (const kernels::PackedLadder& ladder : packed_) sum += ladder.bytes();
+  return sum + (pairs_ ? pairs_->bytes() : 0);
 }
 
 void GatedArray::two_wires(const RealMatrix& cells, const std::vector<std::int64_t>& active, double sign,
@@ -145,6 +156,7 @@ void GatedArray::three_wires(const std::vector<std::int64_t>& active, std::span<
 }
 
 RealMatrix GatedArray::currents(ConstRealView gates, Parallel parallel) const {
+  TESSERA_EXPECT(positive_.rows() == inputs_);
   require<InputError>(gates.cols == inputs(), "{} gates do not fit an array of {} inputs", gates.cols, inputs());
   RealMatrix out(gates.rows, outputs());
   parallel_for(parallel, gates.rows, [&](std::int64_t r) {
@@ -153,7 +165,7 @@ RealMatrix GatedArray::currents(ConstRealView gates, Parallel parallel) const {
       if (gates(r, i) != 0.0) active.push_back(i);
     if (active.empty()) return;
     const std::span<double> row = out.view().row_span(r);
-    if (three_wired()) {
+    if (three_wired_) {
       three_wires(active, row);
       return;
     }

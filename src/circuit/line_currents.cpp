@@ -130,7 +130,9 @@ LineCurrents::LineCurrents(const CrossbarParameters& p, ArrayCells cells, bool s
   const bool ideal = wires.ideal();
   series_sources_ = gated && p.compat.gated_signed == GatedSigned::CROSSSIM && p.dac.is_signed;
   each_vector_ = !ideal && (gated || nonlinear || simulation_.solver != Solver::EXACT);
-  if (gated && each_vector_ && !nonlinear && !series_sources_ && !p.device.read_noise.active()) {
+  const bool ladders = gated && each_vector_ && !nonlinear && !series_sources_;
+  noisy_gates_ = ladders && p.device.read_noise.active();
+  if (ladders && !noisy_gates_) {
     if (separate_) {
       gated_.push_back(std::make_shared<const GatedArray>(Cells{array_.positive.view()}, wires_));
       if (array_.negative.rows() > 0)
@@ -230,27 +232,31 @@ std::vector<double> LineCurrents::solve_one(const Cells& cells, std::span<const 
   return current;
 }
 
+// As vector r of a call finds them. Element (vector, cell): each vector has draws of its own, at an event of its own.
+ArrayCells LineCurrents::noisy_cells(const ConversionDraws& draws, std::int64_t r) const {
+  ArrayCells noisy = array_;
+  const std::uint64_t vector = draws.first_vector + static_cast<std::uint64_t>(r);
+  random::Stream stream = draws.stream;
+  stream.key[0] ^= static_cast<std::uint32_t>(vector);
+  stream.key[1] ^= static_cast<std::uint32_t>(vector >> 32);
+  std::uint32_t set = 0;
+  for (RealMatrix* g : {&noisy.positive, &noisy.negative}) {
+    if (g->rows() > 0)
+      apply_error(device_.read_noise, ErrorSlot::read_noise, device_, device_.time, stream, draws.event ^ (set << 31),
+                  g->values());
+    ++set;
+  }
+  return noisy;
+}
+
 void LineCurrents::solve_each(ConstRealView v, const ConversionDraws& draws, RealView out) const {
-  const auto count = static_cast<std::uint64_t>(array_.positive.values().size());
   for (std::int64_t r = 0; r < v.rows; ++r) {
     std::fill_n(out.row(r), out.cols, 0.0);
     if (std::all_of(v.row(r), v.row(r) + v.cols, [](double x) { return x == 0.0; })) continue;
     ArrayCells noisy;
     const ArrayCells* now = &array_;
     if (device_.read_noise.active()) {
-      noisy = array_;
-      std::uint32_t set = 0;
-      for (RealMatrix* g : {&noisy.positive, &noisy.negative}) {
-        // Element (vector, cell): each vector has draws of its own, at an event of its own.
-        const std::uint64_t vector = draws.first_vector + static_cast<std::uint64_t>(r);
-        random::Stream stream = draws.stream;
-        stream.key[0] ^= static_cast<std::uint32_t>(vector);
-        stream.key[1] ^= static_cast<std::uint32_t>(vector >> 32);
-        if (g->rows() > 0 && count > 0)
-          apply_error(device_.read_noise, ErrorSlot::read_noise, device_, device_.time, stream,
-                      draws.event ^ (set << 31), g->values());
-        ++set;
-      }
+      noisy = noisy_cells(draws, r);
       now = &noisy;
     }
     const bool pair = now->negative.rows() > 0;
@@ -264,6 +270,25 @@ void LineCurrents::solve_each(ConstRealView v, const ConversionDraws& draws, Rea
     } else {
       add({now->positive.view(), now->negative.view()}, 1.0);
     }
+  }
+}
+
+void LineCurrents::run_noisy_gated(ConstMatrixView gates, const ConversionDraws& draws, MatrixView out) const {
+  for (std::int64_t r = 0; r < gates.rows; ++r) {
+    const MatrixView row(out.row(r), 1, out.cols, out.stride);
+    std::fill_n(row.data, row.cols, 0.0F);
+    if (std::all_of(gates.row(r), gates.row(r) + gates.cols, [](float x) { return x == 0.0F; })) continue;
+    const ArrayCells noisy = noisy_cells(draws, r);
+    const bool pair = noisy.negative.rows() > 0;
+    const auto add = [&](const Cells& cells, float sign) {
+      GatedArray(cells, wires_, false).add_currents(gates.rows_from(r, 1), sign, row);
+    };
+    if (pair && !separate_) {
+      add({noisy.positive.view(), noisy.negative.view()}, 1.0F);
+      continue;
+    }
+    add({noisy.positive.view()}, 1.0F);
+    if (pair) add({noisy.negative.view()}, -1.0F);
   }
 }
 
@@ -285,6 +310,12 @@ void LineCurrents::run(BasicMatrixView<const T> v, const ConversionDraws& draws,
   if (!gated_.empty()) {
     run_gated(v, out);
     return;
+  }
+  if constexpr (std::is_same_v<T, float>) {
+    if (noisy_gates_) {
+      run_noisy_gated(v, draws, out);
+      return;
+    }
   }
   if (each_vector_) {
     RealMatrix inputs(v.rows, v.cols), currents(out.rows, out.cols);
@@ -317,7 +348,7 @@ template void LineCurrents::run(BasicMatrixView<const double>, const ConversionD
 std::int64_t LineCurrents::bytes() const {
   std::int64_t sum = linear_.bytes() + static_cast<std::int64_t>(array_.positive.values().size_bytes() +
                                                                  array_.negative.values().size_bytes());
-  for (const auto& array : gated_) sum += 12 * array->outputs() * array->inputs();
+  for (const auto& array : gated_) sum += array->bytes();
   if (powers_) sum += (*powers_)[0].bytes() + (*powers_)[1].bytes();
   if (noise_) sum += noise_->bytes();
   return sum;

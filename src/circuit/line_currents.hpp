@@ -64,7 +64,9 @@ class LineCurrents {
   void prepare_noise(const CrossbarParameters& p, bool separate, Precision precision, Parallel parallel);
   std::vector<double> solve_one(const Cells& cells, std::span<const double> v) const;
   void solve_each(ConstRealView v, const ConversionDraws& draws, RealView out) const;
+  ArrayCells noisy_cells(const ConversionDraws& draws, std::int64_t r) const;
   void run_gated(ConstMatrixView gates, MatrixView out) const;
+  void run_noisy_gated(ConstMatrixView gates, const ConversionDraws& draws, MatrixView out) const;
   void run_gated(ConstRealView gates, RealView out) const;
   Cells cells() const;
 
@@ -76,6 +78,7 @@ class LineCurrents {
   SimulationParameters simulation_;
   CellParameters device_;
   bool series_sources_ = false;
+  bool noisy_gates_ = false;
   std::vector<std::shared_ptr<const GatedArray>> gated_;  ///< the second subtracted; none: not gated, or noisy cells
   CurrentMatrix linear_;
   std::optional<std::array<CurrentMatrix, 2>> powers_;  ///< of v^2 and v^3: nonlinear cells without wires

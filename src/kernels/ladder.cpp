@@ -22,41 +22,47 @@ bool PackedLadder::representable(std::int64_t inputs, const LadderWires& wires) 
   return growth(inputs, wires) < 2e24;
 }
 
-PackedLadder::PackedLadder(ConstMatrixView cells, const LadderWires& wires)
+PackedLadder::PackedLadder(ConstDoubleView cells, double unit, const LadderWires& wires)
     : inputs_(cells.cols), outputs_(cells.rows), wires_(wires) {
   require<InputError>(representable(inputs_, wires), "wires of {:.3g} and {:.3g} cells per segment are beyond float32",
                       wires.row_step, wires.column_step);
   constexpr double room = 30.0;  // powers of ten within float32, on either side of 1
   cells_per_scale_ =
-      std::clamp<std::int64_t>(static_cast<std::int64_t>(room / std::log10(growth(inputs_, wires))), 1, 32);
+      std::clamp<std::int64_t>(static_cast<std::int64_t>(room / std::log10(growth(inputs_, wires))), 1, 96);
   const std::int64_t panels = (outputs_ + width - 1) / width;
   panels_.assign(static_cast<std::size_t>(panels * inputs_ * width), 1.0F);  // lines beyond the last conduct, too
-  for (std::int64_t j = 0; j < outputs_; ++j)
-    for (std::int64_t i = 0; i < inputs_; ++i)
-      panels_[static_cast<std::size_t>((j / width * inputs_ + i) * width + j % width)] = cells(j, i);
+  for (std::int64_t j = 0; j < outputs_; ++j) {
+    float* const panel = panels_.data() + j / width * inputs_ * width + j % width;
+    for (std::int64_t i = 0; i < inputs_; ++i) panel[i * width] = static_cast<float>(cells(j, i) / unit);
+  }
 }
 
-void PackedLadder::add_currents(ConstMatrixView gates, float sign, MatrixView out) const {
-  require<InputError>(gates.cols == inputs_ && out.cols == outputs_ && gates.rows == out.rows,
+detail::OpenInputs detail::open_inputs(ConstMatrixView gates, std::int64_t inputs, MatrixView out,
+                                       std::int64_t outputs) {
+  require<InputError>(gates.cols == inputs && out.cols == outputs && gates.rows == out.rows,
                       "{}x{} gates and {}x{} currents do not fit {} lines of {} cells", gates.rows, gates.cols,
-                      out.rows, out.cols, outputs_, inputs_);
-  std::vector<std::int32_t> active(static_cast<std::size_t>(gates.rows * gates.cols + 1));
-  std::vector<std::int64_t> begin{0};
-  std::int32_t* next = active.data();  // without a branch: gates are as good as random
+                      out.rows, out.cols, outputs, inputs);
+  OpenInputs open{std::vector<std::int32_t>(static_cast<std::size_t>(gates.rows * gates.cols + 1)), {0}};
+  std::int32_t* next = open.active.data();  // without a branch: gates are as good as random
   for (std::int64_t r = 0; r < gates.rows; ++r) {
     const float* row = gates.row(r);
     for (std::int64_t i = 0; i < gates.cols; ++i) {
       *next = static_cast<std::int32_t>(i);
       next += row[i] != 0.0F ? 1 : 0;
     }
-    begin.push_back(next - active.data());
+    open.begin.push_back(next - open.active.data());
   }
+  return open;
+}
+
+void PackedLadder::add_currents(ConstMatrixView gates, float sign, MatrixView out) const {
+  const detail::OpenInputs open = detail::open_inputs(gates, inputs_, out, outputs_);
   const detail::LadderFunction run = detail::ladder_function();
   for (std::int64_t first = 0; first < outputs_; first += width)
     run({.cells = panels_.data() + first * inputs_,
          .inputs = inputs_,
-         .active = active.data(),
-         .begin = begin.data(),
+         .active = open.active.data(),
+         .begin = open.begin.data(),
          .vectors = gates.rows,
          .wires = wires_,
          .cells_per_scale = cells_per_scale_,

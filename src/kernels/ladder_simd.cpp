@@ -59,7 +59,12 @@ HWY_INLINE void scale(Star<kAlike>& star) {
 #pragma GCC unroll 4
   for (int v = 0; v < together; ++v) {
     const V factor = hn::Div(one, hn::Add(star.d[v], kAlike ? star.z[v] : star.w[v]));
-    for (V* part : {&star.n[v], &star.z[v], &star.w[v], &star.t[v], &star.d[v]}) *part = hn::Mul(*part, factor);
+    // One by one: a pointer to any of them would keep the star in memory.
+    star.n[v] = hn::Mul(star.n[v], factor);
+    star.z[v] = hn::Mul(star.z[v], factor);
+    star.w[v] = hn::Mul(star.w[v], factor);
+    star.t[v] = hn::Mul(star.t[v], factor);
+    star.d[v] = hn::Mul(star.d[v], factor);
   }
 }
 

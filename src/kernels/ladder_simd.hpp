@@ -1,10 +1,19 @@
 #pragma once
 #include <cstdint>
+#include <vector>
 
 #include "tessera/kernels/ladder.hpp"
 
-/// Private: the vectorised inner loop of ladder.hpp.
+/// Private: the vectorised inner loops of ladder.hpp and pair_ladder.hpp.
 namespace tessera::kernels::detail {
+
+/// The open inputs of some vectors.
+struct OpenInputs {
+  std::vector<std::int32_t> active;  ///< vector after vector, ascending
+  std::vector<std::int64_t> begin;   ///< where each vector's begin, and the end
+};
+/// InputError if gates or results do not fit lines of `inputs` cells.
+OpenInputs open_inputs(ConstMatrixView gates, std::int64_t inputs, MatrixView out, std::int64_t outputs);
 
 /// The lines of one panel against some vectors.
 struct LadderPanel {
@@ -22,5 +31,21 @@ struct LadderPanel {
 };
 using LadderFunction = void (*)(const LadderPanel&);
 LadderFunction ladder_function();
+
+/// The same of pairs, in double precision.
+struct PairLadderPanel {
+  const double* cells = nullptr;  ///< [inputs][2][PackedPairLadder::width]
+  std::int64_t inputs = 0;
+  const std::int32_t* active = nullptr;
+  const std::int64_t* begin = nullptr;
+  std::int64_t vectors = 0;
+  LadderWires wires;
+  float sign = 1.0F;
+  float* out = nullptr;
+  std::int64_t stride = 0;
+  std::int64_t outputs = 0;
+};
+using PairLadderFunction = void (*)(const PairLadderPanel&);
+PairLadderFunction pair_ladder_function();
 
 }  // namespace tessera::kernels::detail

@@ -158,6 +158,7 @@ TEST(EffectiveMatrix, RefusesWhatIsNoArray) {
   EXPECT_THROW(effective_matrix({ConstRealView{}}, {}), InputError);
   const double one = 1e-5;
   const ConstRealView huge(&one, std::int64_t{1} << 20, std::int64_t{1} << 20, 0);
+  EXPECT_THROW(effective_matrix({huge}, {.row_ohm = 1.0, .column_ohm = 1.0}), InputError);
   EXPECT_GT(effective_matrix_bytes(huge.rows, huge.cols, 1), 1e13);
 }
 

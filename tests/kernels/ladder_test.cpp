@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <vector>
 
 #include "tessera/core/error.hpp"
+#include "tessera/kernels/pair_ladder.hpp"
 #include "tessera/random/stream.hpp"
 
 namespace tessera::kernels {
@@ -16,12 +18,12 @@ float draw(std::uint32_t event, std::size_t c) {
 }
 
 // The recursion of circuit/ladder.hpp in double precision, line by line.
-double current(ConstMatrixView g, const LadderWires& w, const float* gates, std::int64_t j) {
+double current(ConstDoubleView g, const LadderWires& w, const float* gates, std::int64_t j) {
   double rd = 0.0, rs = 0.0, rb = -1.0;
   std::int64_t last = 0;
   for (std::int64_t i = 0; i < g.cols; ++i) {
     if (gates[i] == 0.0F) continue;
-    const double rows = static_cast<double>(i - last), cell = static_cast<double>(g(j, i));
+    const double rows = static_cast<double>(i - last), cell = g(j, i);
     last = i;
     if (rb < 0.0) {
       if (cell == 0.0) continue;
@@ -43,16 +45,23 @@ TEST(Ladder, EqualsTheDefinition) {
                                      std::pair{0.02, 2.0}, std::pair{1e4, 1.0}, std::pair{1e4, 0.1}})
       for (const float off : {0.01F, 0.0F}) {
         SCOPED_TRACE(fmt::format("{}x{}, {}, off {}", outputs, inputs, ohm, off));
-        Matrix g(outputs, inputs), gates(7, inputs), out(7, outputs);
-        for (std::size_t c = 0; c < g.values().size(); ++c) g.values()[c] = draw(1, c) < 0.4F ? off : draw(2, c);
+        std::vector<double> values(static_cast<std::size_t>(outputs * inputs));
+        const DoubleView g(values.data(), outputs, inputs);
+        Matrix gates(7, inputs), out(7, outputs);
+        constexpr double unit = 2.5;
+        for (std::size_t c = 0; c < values.size(); ++c)
+          values[c] = unit * static_cast<double>(draw(1, c) < 0.4F ? off : draw(2, c));
         for (std::size_t c = 0; c < gates.values().size(); ++c) gates.values()[c] = draw(3, c) < 0.5F ? 0.0F : -2.0F;
         std::fill_n(gates.view().row(3), inputs, 0.0F);
         const LadderWires wires{ohm, ratio * ohm, 3.0 * ohm, 4.0 * ohm, 0.7};
-        const PackedLadder ladder(std::as_const(g).view(), wires);
+        std::vector<double> relative = values;
+        for (double& v : relative) v /= unit;
+        const ConstDoubleView in_units(relative.data(), outputs, inputs);
+        const PackedLadder ladder(g, unit, wires);
         ladder.add_currents(std::as_const(gates).view(), -1.0F, out.view());
         for (std::int64_t r = 0; r < 7; ++r)
           for (std::int64_t j = 0; j < outputs; ++j) {
-            const double exact = -current(std::as_const(g).view(), wires, gates.view().row(r), j);
+            const double exact = -current(in_units, wires, gates.view().row(r), j);
             EXPECT_NEAR(out(r, j), exact, 2e-6 * std::fabs(exact)) << r << " " << j;
           }
         for (const std::int64_t row : {0, 6}) {
@@ -64,10 +73,14 @@ TEST(Ladder, EqualsTheDefinition) {
 }
 
 TEST(Ladder, RefusesOtherShapes) {
-  const PackedLadder ladder(Matrix(3, 4).view(), {});
+  const std::vector<double> cells(12, 0.5);
+  const ConstDoubleView view(cells.data(), 3, 4);
+  const PackedLadder ladder(view, 1.0, {});
   Matrix out(2, 3);
   EXPECT_THROW(ladder.add_currents(Matrix(2, 5).view(), 1.0F, out.view()), InputError);
   EXPECT_THROW(ladder.add_currents(Matrix(3, 4).view(), 1.0F, out.view()), InputError);
+  EXPECT_THROW(PackedPairLadder(view, view, {}), InputError);
+  EXPECT_THROW(PackedPairLadder(view, ConstDoubleView(cells.data(), 4, 3), {.last_column = 1.0}), InputError);
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 #pragma once
+#include <optional>
 #include <vector>
 
 #include "tessera/circuit/wires.hpp"
 #include "tessera/kernels/ladder.hpp"
+#include "tessera/kernels/pair_ladder.hpp"
 
 /// Gated arrays (separate source). Gates carry no current, so output lines do not interact and each is a ladder of two
 /// wires (three, with interleaved pairs) in which only the cells of active inputs are present. Everything above an
@@ -20,28 +22,31 @@ namespace tessera::circuit {
 class GatedArray {
  public:
   /// Throws InputError or ConfigError as check_array does, and ConfigError unless the source is separate.
-  GatedArray(const Cells& cells, const Wires& wires);
+  /// Without `definition` only add_currents() works: for cells that are used for one vector.
+  GatedArray(const Cells& cells, const Wires& wires, bool definition = true);
 
   /// Sensed currents [vectors, outputs] of gates [vectors, inputs]: 0 is closed, anything else open. Throws InputError
   /// if the number of inputs differs.
   RealMatrix currents(ConstRealView gates, Parallel parallel = {}) const;
-  /// out += sign * currents in float32, within 1e-6 of the exact ones: ladders of two wires vectorised over the lines
-  /// (kernels/ladder.hpp). Interleaved pairs over output wires have three and take the definition above.
+  /// out += sign * currents rounded to float32, vectorised over the lines: ladders of two wires within 2e-6 of the exact
+  /// currents (kernels/ladder.hpp), interleaved pairs over output wires in double precision (kernels/pair_ladder.hpp).
   void add_currents(ConstMatrixView gates, float sign, MatrixView out) const;
 
-  std::int64_t outputs() const { return positive_.cols(); }
-  std::int64_t inputs() const { return positive_.rows(); }
+  std::int64_t outputs() const { return outputs_; }
+  std::int64_t inputs() const { return inputs_; }
+  std::int64_t bytes() const;
 
  private:
   void two_wires(const RealMatrix& cells, const std::vector<std::int64_t>& active, double sign,
                  std::span<double> out) const;
   void three_wires(const std::vector<std::int64_t>& active, std::span<double> out) const;
 
-  bool three_wired() const { return negative_.rows() > 0 && wires_.last_column_ohm() > 0.0; }
-
   Wires wires_;
+  std::int64_t outputs_ = 0, inputs_ = 0;
+  bool three_wired_ = false;
   std::vector<kernels::PackedLadder> packed_;  ///< of the positive and the negative cells; none with three wires
-  RealMatrix positive_;                        ///< [input, output]
+  std::optional<kernels::PackedPairLadder> pairs_;
+  RealMatrix positive_;  ///< [input, output]
   RealMatrix negative_;
 };
 

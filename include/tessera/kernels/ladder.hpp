@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/dense_factor.hpp"
 
 /// Gated output lines of a crossbar as ladders of two wires, in float32, vectorised over the lines: the star of
 /// circuit/ladder.hpp in homogeneous coordinates, (rd, rs, rb) = (N, U, W)/D and T = (N U + N W + U W)/D, in which wires
@@ -28,8 +29,8 @@ class PackedLadder {
   static constexpr std::int64_t width = 64;
 
   PackedLadder() = default;
-  /// Every cell is in [0, 1]. InputError for wires whose resistance is beyond what float32 can follow (representable()).
-  PackedLadder(ConstMatrixView cells, const LadderWires& wires);
+  /// Cells in [0, unit]. InputError for wires whose resistance is beyond what float32 can follow (representable()).
+  PackedLadder(ConstDoubleView cells, double unit, const LadderWires& wires);
 
   /// Whether the resistance of all wires of a line is below 1e12 lowest cells.
   static bool representable(std::int64_t inputs, const LadderWires& wires);
