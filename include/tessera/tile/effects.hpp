@@ -49,6 +49,8 @@ struct EffectNeed {
 
 /// Problems of parameters, found by an effect's check.
 class EffectProblems;
+/// What legal values do not do, said by an effect's note (notes.hpp).
+class EffectNotes;
 /// What an effect does in a pass (effect_law.hpp).
 struct EffectLaw;
 
@@ -72,6 +74,9 @@ struct Effect {
   void (*take_over)(const AnalogParameters& from, AnalogParameters& to) = nullptr;
   /// Combinations without meaning; ranges are those of the keys.
   void (*check)(const RpuParameters&, EffectProblems&) = nullptr;
+  /// Values of its keys that are legal and without effect, or mean something else than they seem to. Asked where it may
+  /// act: products that are not perfect, crossbars, or `with_perfect_product`.
+  void (*note)(const RpuParameters&, EffectNotes&) = nullptr;
   std::vector<EffectNeed> needs = {};
   const EffectLaw* act = nullptr;  ///< null: it acts outside of the product
   /// Scalar references in double precision of what it makes of a line's and of a column's value, where it is on.

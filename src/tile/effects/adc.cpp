@@ -19,6 +19,19 @@ const EffectLaw rounding{
     .acts = [](const IOParameters& io, const FrozenDraws&) { return io.out_res > 0.0 && bounded(io.out_bound); },
     .adc = round};
 
+void note_bounds(const RpuParameters& p, EffectNotes& notes) {
+  const IOParameters &io = p.forward, &d = default_parameters.forward;
+  const bool managed = io.bound_management != BoundManagementType::NONE;
+  const bool sums = io.noise_management == NoiseManagementType::ABS_MAX_NP_SUM;
+  const char* unmanaged = "bound_management is NONE";
+  notes.unless(managed, "forward.max_bm_factor", io.max_bm_factor, d.max_bm_factor, unmanaged);
+  notes.unless(managed || sums, "forward.max_bm_res", io.max_bm_res, d.max_bm_res, unmanaged);
+  notes.unless(managed, "forward.bm_test_negative_bound", io.bm_test_negative_bound, d.bm_test_negative_bound,
+               unmanaged);
+  notes.unless(!managed || bounded(io.out_bound), "forward.bound_management", io.bound_management,
+               BoundManagementType::NONE, "there is no out_bound to exceed");
+}
+
 }  // namespace
 
 std::vector<Effect> adc() {
@@ -41,6 +54,10 @@ std::vector<Effect> adc() {
           [](const RpuParameters& p, EffectProblems& problems) {
             check_levels(p, p.forward.out_bound, p.forward.out_res, p.forward.out_sto_round, "forward.out_res",
                          problems);
+          },
+      .note =
+          [](const RpuParameters& p, EffectNotes& notes) {
+            notes.converter("out", p.forward.out_bound, p.forward.out_res, p.forward.out_sto_round);
           },
       .needs = analog_needs(),
       .act = &rounding};
@@ -67,6 +84,7 @@ std::vector<Effect> adc() {
                                  "SHIFT is defined nowhere (no implementation or publication says what is shifted); "
                                  "use ITERATIVE or NONE");
                },
+           .note = note_bounds,
            .needs = analog_needs(),
            .act = &clipping},
           rounds};

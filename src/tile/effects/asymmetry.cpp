@@ -51,6 +51,16 @@ std::vector<Effect> asymmetry() {
                },
            .leave_out =
                [](AnalogParameters& p) { p.rpu.forward.inp_asymmetry = p.rpu.forward.w_read_asymmetry_dtod = 0.0; },
+           .note =
+               [](const RpuParameters& p, EffectNotes& notes) {
+                 const AnalogMVType type = p.forward.mv_type;
+                 notes.unless(
+                     type == AnalogMVType::POS_NEG_SEPARATE || type == AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM,
+                     "forward.w_read_asymmetry_dtod", p.forward.w_read_asymmetry_dtod,
+                     default_parameters.forward.w_read_asymmetry_dtod,
+                     "it is that of negative inputs read apart; mv_type is not POS_NEG_SEPARATE or "
+                     "POS_NEG_SEPARATE_DIGITAL_SUM");
+               },
            .needs = analog_needs(),
            .act = &inputs},
           {.name = "output asymmetry",

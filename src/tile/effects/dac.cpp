@@ -70,6 +70,10 @@ std::vector<Effect> dac() {
                  check_levels(p, p.forward.inp_bound, p.forward.inp_res, p.forward.inp_sto_round, "forward.inp_res",
                               problems);
                },
+           .note =
+               [](const RpuParameters& p, EffectNotes& notes) {
+                 notes.converter("inp", p.forward.inp_bound, p.forward.inp_res, p.forward.inp_sto_round);
+               },
            .needs = analog_needs(),
            .act = &law}};
 }

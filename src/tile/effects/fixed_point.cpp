@@ -196,6 +196,31 @@ std::vector<EffectNeed> needs() {
   return all;
 }
 
+void note_fixed_point(const RpuParameters& p, EffectNotes& notes) {
+  if (!p.pre_post.fixed_point) return;
+  const FixedPointParameter& f = *p.pre_post.fixed_point;
+  const FixedPointParameter d{};
+  const std::string key = section;
+  const auto unless = [&](bool effective, const char* name, auto value, auto default_value, const char* why) {
+    notes.unless(effective, key + name, value, default_value, why);
+  };
+  unless(f.scale.exponent != ScaleExponent::none, "scale.exponent_bits", f.scale.exponent_bits, d.scale.exponent_bits,
+         "scale.exponent is none");
+  unless(!f.recompute_on_drift, "alpha.integer_bits", f.alpha.integer_bits, d.alpha.integer_bits,
+         "recompute_on_drift is true: the factor is part of the scale");
+  unless(!f.recompute_on_drift, "alpha.fraction_bits", f.alpha.fraction_bits, d.alpha.fraction_bits,
+         "recompute_on_drift is true: the factor is part of the scale");
+  unless(!f.output.range, "output.quantile", f.output.quantile, d.output.quantile, "output.range is a number");
+  if (f.arithmetic != PeripheryArithmetic::binary16) return;
+  const char* half = "arithmetic is binary16: scale, bias and sums have no widths of their own";
+  unless(false, "scale.fraction_bits", f.scale.fraction_bits, d.scale.fraction_bits, half);
+  unless(false, "scale.integer_bits", f.scale.integer_bits, d.scale.integer_bits, half);
+  unless(false, "bias.fraction_bits", f.bias.fraction_bits, d.bias.fraction_bits, half);
+  unless(false, "bias.integer_bits", f.bias.integer_bits, d.bias.integer_bits, half);
+  unless(false, "accumulator.bits", f.accumulator.bits, d.accumulator.bits, half);
+  unless(false, "product.cut", f.product.cut, d.product.cut, half);
+}
+
 }  // namespace
 
 std::vector<Effect> fixed_point() {
@@ -210,6 +235,7 @@ std::vector<Effect> fixed_point() {
            .leave_out = leave_out<exact_scale>,
            .take_over = take_over<exact_scale>,
            .check = check,
+           .note = note_fixed_point,
            .needs = needs()},
           {.name = "product cut",
            .place = 102,

@@ -38,7 +38,13 @@ std::vector<Effect> input_range() {
            .leave_out = [](AnalogParameters& p) { p.rpu.pre_post.input_range.enable = false; },
            .take_over = [](const AnalogParameters& from,
                            AnalogParameters& to) { to.rpu.pre_post.input_range = from.rpu.pre_post.input_range; },
-           .check = check}};
+           .check = check,
+           .note =
+               [](const RpuParameters& p, EffectNotes& notes) {
+                 notes.unless(p.pre_post.input_range.enable, "pre_post.input_range.init_value",
+                              p.pre_post.input_range.init_value, default_parameters.pre_post.input_range.init_value,
+                              "input_range.enable is false");
+               }}};
 }
 
 }  // namespace tessera::tile

@@ -13,6 +13,11 @@ std::vector<Effect> ir_drop() {
                     key<&IOParameters::ir_drop_g_ratio>("ir_drop_g_ratio", Range::above(0.0), {100.0})},
            .is_on = [](const AnalogParameters& p) { return p.rpu.forward.ir_drop > 0.0; },
            .leave_out = [](AnalogParameters& p) { p.rpu.forward.ir_drop = 0.0; },
+           .note =
+               [](const RpuParameters& p, EffectNotes& notes) {
+                 notes.unless(p.forward.ir_drop > 0.0, "forward.ir_drop_g_ratio", p.forward.ir_drop_g_ratio,
+                              default_parameters.forward.ir_drop_g_ratio, "ir_drop is 0");
+               },
            .needs = analog_needs()}};
 }
 

@@ -7,6 +7,7 @@
 
 #include "tessera/core/problems.hpp"
 #include "tessera/tile/effect_law.hpp"
+#include "tile/effects/notes.hpp"
 #include "tile/product_block.hpp"
 
 /// Private: what a file of this folder is written with. It defines a function of its own name that returns its effects;

@@ -20,7 +20,13 @@ std::vector<Effect> noise_management() {
            .law = "c = 1 / a, a = max |x|, ...",
            .keys = {key<&IOParameters::noise_management>("noise_management", {}, {0.0, 2.0, 3.0, 4.0, 5.0}),
                     key<&IOParameters::nm_thres>("nm_thres", Range::or_infinite(), {0.8})},
-           .check = check}};
+           .check = check,
+           .note = [](const RpuParameters& p, EffectNotes& notes) {
+             const bool limited = p.forward.noise_management != NoiseManagementType::NONE &&
+                                  p.forward.noise_management != NoiseManagementType::AVERAGE_ABS_MAX;
+             notes.unless(limited, "forward.nm_thres", p.forward.nm_thres, default_parameters.forward.nm_thres,
+                          "noise_management is NONE or AVERAGE_ABS_MAX");
+           }}};
 }
 
 }  // namespace tessera::tile

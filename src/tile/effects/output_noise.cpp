@@ -41,6 +41,11 @@ std::vector<Effect> output_noise() {
        .is_on =
            [](const AnalogParameters& p) { return p.rpu.forward.out_noise > 0.0 || p.rpu.forward.out_noise_std > 0.0; },
        .leave_out = [](AnalogParameters& p) { p.rpu.forward.out_noise = p.rpu.forward.out_noise_std = 0.0; },
+       .note =
+           [](const RpuParameters& p, EffectNotes& notes) {
+             notes.unless(p.forward.out_noise > 0.0, "forward.out_noise_std", p.forward.out_noise_std,
+                          default_parameters.forward.out_noise_std, "it is relative to out_noise, which is 0");
+           },
        .needs = analog_needs(),
        .act = &law}};
 }

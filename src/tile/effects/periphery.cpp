@@ -34,6 +34,41 @@ void check_activations(const RpuParameters& p, EffectProblems& problems) {
   for (std::size_t k = 0; k < std::size(values); ++k) problems.check(activation_keys()[k + 1], values[k]);
 }
 
+void note_periphery(const RpuParameters& p, EffectNotes& notes) {
+  const PeripheryQuantizationParameter& q = p.pre_post.periph_quant;
+  const PeripheryQuantizationParameter& d = default_parameters.pre_post.periph_quant;
+  const std::string key = "pre_post.periph_quant.";
+  for (const auto& [name, value, default_value] : {std::tuple{"symmetric", q.symmetric, d.symmetric},
+                                                   {"per_column", q.per_column, d.per_column},
+                                                   {"power_of_two", q.power_of_two, d.power_of_two},
+                                                   {"scale", q.scale, d.scale},
+                                                   {"bias", q.bias, d.bias}})
+    notes.unless(q.n_bits > 0, key + name, value, default_value, "n_bits is 0: nothing is quantized");
+  if (q.n_bits > 0 && !q.scale && !q.bias) notes.add(key + "n_bits", "has no effect: scale and bias are both false");
+}
+
+void note_activations(const RpuParameters& p, EffectNotes& notes) {
+  if (!p.act_quant_config) return;
+  const ActivationQuantConfig& a = *p.act_quant_config;
+  const ActivationQuantConfig none{};
+  const auto of = [&](bool effective, const char* name, auto value, auto default_value, const char* why) {
+    notes.unless(effective, std::string("act_quant_config.") + name, value, default_value, why);
+  };
+  if (a.n_bits <= 0) {
+    of(false, "symmetric", a.symmetric, none.symmetric, "n_bits is 0: nothing is quantized");
+    of(false, "range_estimator", a.range_estimator, none.range_estimator, "n_bits is 0: nothing is quantized");
+    return;
+  }
+  const char* other = "it belongs to another range_estimator";
+  const bool search = a.range_estimator == RangeEstimator::MSE || a.range_estimator == RangeEstimator::cross_entropy;
+  of(a.range_estimator == RangeEstimator::running_minmax, "momentum", a.momentum, none.momentum, other);
+  of(a.range_estimator == RangeEstimator::current_minmax, "percentile", a.percentile, none.percentile, other);
+  of(search, "range_margin", a.range_margin, none.range_margin, other);
+  of(search, "golden_section", a.golden_section, none.golden_section, other);
+  of(search && !a.golden_section, "num_candidates", a.num_candidates, none.num_candidates,
+     "only the grid of MSE and cross_entropy has candidates");
+}
+
 }  // namespace
 
 std::vector<Effect> periphery() {
@@ -54,6 +89,7 @@ std::vector<Effect> periphery() {
            },
        .leave_out = [](AnalogParameters& p) { p.rpu.pre_post.periph_quant.scale = false; },
        .take_over = [](const AnalogParameters& from, AnalogParameters& to) { take_over(from, to, true, false); },
+       .note = note_periphery,
        .needs = {{"input clip"}}},  // its range is part of the scale
       {.name = "bias bits",
        .place = 92,
@@ -77,7 +113,8 @@ std::vector<Effect> periphery() {
        .leave_out = [](AnalogParameters& p) { p.rpu.act_quant_config.reset(); },
        .take_over = [](const AnalogParameters& from,
                        AnalogParameters& to) { to.rpu.act_quant_config = from.rpu.act_quant_config; },
-       .check = check_activations}};
+       .check = check_activations,
+       .note = note_activations}};
 }
 
 }  // namespace tessera::tile

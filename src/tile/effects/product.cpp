@@ -44,6 +44,12 @@ std::vector<Effect> product() {
                     key<&IOParameters::split_mode_bit_shift>("split_mode_bit_shift", Range::between(1.0, 24.0), {4.0}),
                     key<&IOParameters::out_scale>("out_scale", {}, {2.5})},
            .check = check,
+           .note =
+               [](const RpuParameters& p, EffectNotes& notes) {
+                 notes.unless(p.forward.mv_type == AnalogMVType::SPLIT_MODE, "forward.split_mode_bit_shift",
+                              p.forward.split_mode_bit_shift, default_parameters.forward.split_mode_bit_shift,
+                              "mv_type is not SPLIT_MODE");
+               },
            .needs = {{"DAC", sends_digits}}}};
 }
 

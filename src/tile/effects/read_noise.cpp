@@ -54,6 +54,14 @@ std::vector<Effect> read_noise() {
                  p.rpu.forward.w_noise = 0.0;
                  p.rpu.forward.w_noise_type = WeightNoiseType::NONE;
                },
+           .note =
+               [](const RpuParameters& p, EffectNotes& notes) {
+                 const IOParameters &io = p.forward, &d = default_parameters.forward;
+                 notes.unless(io.w_noise_type != WeightNoiseType::NONE, "forward.w_noise", io.w_noise, d.w_noise,
+                              "w_noise_type is NONE");
+                 notes.unless(io.w_noise > 0.0, "forward.w_noise_type", io.w_noise_type, d.w_noise_type,
+                              "w_noise is 0");
+               },
            .needs = analog_needs()}};
 }
 

@@ -72,6 +72,14 @@ std::vector<Effect> saturation() {
                       IOParameters& io = p.rpu.forward;
                       io.out_nonlinearity = io.out_nonlinearity_std = io.slope_calibration = 0.0;
                     },
+                .note =
+                    [](const RpuParameters& p, EffectNotes& notes) {
+                      const IOParameters &io = p.forward, &d = default_parameters.forward;
+                      notes.unless(io.out_nonlinearity > 0.0, "forward.out_nonlinearity_std", io.out_nonlinearity_std,
+                                   d.out_nonlinearity_std, "out_nonlinearity is 0");
+                      notes.unless(io.out_nonlinearity > 0.0 || io.r_series > 0.0, "forward.slope_calibration",
+                                   io.slope_calibration, d.slope_calibration, "out_nonlinearity and r_series are 0");
+                    },
                 .needs = analog_needs(),
                 .act = &law,
                 .column_reference = saturate_reference};

@@ -77,6 +77,12 @@ std::vector<Effect> voltage_offset() {
        .is_on =
            [](const AnalogParameters& p) { return p.rpu.forward.v_offset_std > 0.0 || p.rpu.forward.r_series > 0.0; },
        .leave_out = [](AnalogParameters& p) { p.rpu.forward.v_offset_std = p.rpu.forward.r_series = 0.0; },
+       .note =
+           [](const RpuParameters& p, EffectNotes& notes) {
+             notes.unless(p.forward.v_offset_std > 0.0 || p.forward.r_series > 0.0, "forward.v_offset_w_min",
+                          p.forward.v_offset_w_min, default_parameters.forward.v_offset_w_min,
+                          "v_offset_std and r_series are 0");
+           },
        .needs = analog_needs(),
        .act = &law}};
 }
