@@ -30,6 +30,7 @@ figcaption { max-width: 760px; }
 table { border-collapse: collapse; font-size: .88rem; overflow-wrap: normal; }
 caption { text-align: left; padding-bottom: .3rem; }
 th, td { padding: .22rem .7rem .22rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+td:not(.number) { min-width: 4.5rem; }
 th { font-weight: 600; vertical-align: bottom; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 pre { background: var(--soft); padding: .8rem; font-size: .8rem; line-height: 1.4; white-space: pre-wrap; }
