@@ -1,6 +1,7 @@
 #include "tessera/kernels/depthwise.hpp"
 
 #include <cmath>
+#include <utility>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/depthwise.cpp"
@@ -91,14 +92,17 @@ HWY_AFTER_NAMESPACE();
 namespace tessera::kernels {
 namespace detail {
 HWY_EXPORT(depthwise_line);
+template <class... Args>
+void best_depthwise_line(Args&&... args) {
+  HWY_DYNAMIC_DISPATCH(depthwise_line)(std::forward<Args>(args)...);
+}
 }  // namespace detail
 
 void depthwise_pixels(std::span<const DepthwiseTap> taps, std::int64_t step, std::int64_t channels, std::int64_t pixels,
                       std::span<const float> bias, bool relu, float* y) {
   TESSERA_EXPECT(bias.empty() || static_cast<std::int64_t>(bias.size()) == channels);
   if (channels == 0 || pixels == 0) return;
-  HWY_DYNAMIC_DISPATCH(detail::depthwise_line)
-  (taps, step, channels, pixels, bias.empty() ? nullptr : bias.data(), relu, y);
+  detail::best_depthwise_line(taps, step, channels, pixels, bias.empty() ? nullptr : bias.data(), relu, y);
 }
 
 }  // namespace tessera::kernels

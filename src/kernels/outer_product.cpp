@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/outer_product.cpp"
@@ -99,6 +100,10 @@ HWY_AFTER_NAMESPACE();
 namespace tessera::kernels {
 namespace detail {
 HWY_EXPORT(outer_rows);
+template <class... Args>
+void best_outer_rows(Args&&... args) {
+  HWY_DYNAMIC_DISPATCH(outer_rows)(std::forward<Args>(args)...);
+}
 }  // namespace detail
 
 void add_outer_products(ConstMatrixView e, ConstMatrixView z, MatrixView sum, Parallel parallel) {
@@ -114,8 +119,7 @@ void add_outer_products(ConstMatrixView e, ConstMatrixView z, MatrixView sum, Pa
     const std::int64_t rows = std::min(group, sum.rows - g * group);
     for (std::int64_t r = 0; r < e.rows; r += vectors) {
       const std::int64_t count = std::min(vectors, e.rows - r);
-      HWY_DYNAMIC_DISPATCH(detail::outer_rows)
-      (e.rows_from(r, count), z.rows_from(r, count), sum, g * group, rows);
+      detail::best_outer_rows(e.rows_from(r, count), z.rows_from(r, count), sum, g * group, rows);
     }
   });
 }
