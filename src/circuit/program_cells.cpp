@@ -13,7 +13,13 @@ void compensate_wires(const CrossbarParameters& parameters, std::int64_t inputs,
   for (std::size_t s = 0; s < state.slices.size(); ++s) {
     if (std::find(off.begin(), off.end(), static_cast<int>(s)) != off.end()) continue;
     SliceCells& slice = state.slices[s];
-    slice = predistort(slice, parameters.core.balanced.interleaved_posneg, wires, parameters.device.g0()).cells;
+    Predistortion found = predistort(slice, parameters.core.balanced.interleaved_posneg, wires, parameters.device.g0());
+    const double cells = static_cast<double>(slice.positive.values().size() + slice.negative.values().size());
+    state.compensation.cells += cells;
+    state.compensation.before += cells * found.before * found.before;
+    state.compensation.remaining += cells * found.remaining * found.remaining;
+    state.compensation.at_limit += cells * found.at_limit;
+    slice = std::move(found.cells);
     for (RealMatrix* g : {&slice.positive, &slice.negative})
       for (double& v : g->values()) v = nearest_level(parameters.device, v);
   }

@@ -102,6 +102,8 @@ bool is_present(Presence presence, const Header& header, const LayerHeader* laye
       return header.statistics && layer->analog && layer->weight_slices > 0 && !header.isolated;
     case Presence::crossbar_wires:
       return header.hardware && header.statistics && layer->analog && layer->array_outputs > 0;
+    case Presence::crossbar_compensation:
+      return header.hardware && header.statistics && layer->analog && layer->wires_compensated;
     case Presence::spiking:
       return !header.populations.empty();
     case Presence::cost:

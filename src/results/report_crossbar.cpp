@@ -94,6 +94,11 @@ ReportSection crossbar_section(const ReportSource& source) {
                   source.unit()),
       {"layer", "arrays", "converters", "wires alone (dB)", "saturated by slice", "codes used by slice"},
       {}};
+  ReportTable compensated{"compensation",
+                          "What making up for the wires leaves: root mean square of wanted minus effective "
+                          "conductances, in fully-on cells.",
+                          {"layer", "before", "remaining", "cells at their limits"},
+                          {}};
   std::size_t maps = 0;
   for (const LayerInfo& layer : source.layers()) {
     const Estimate arrays = source.estimate(layer.group + "/crossbar_arrays");
@@ -103,10 +108,15 @@ ReportSection crossbar_section(const ReportSource& source) {
                           decibel_cell(mean("ir_drop_db")),
                           text_cell(by_slice(source, layer, "slice_saturation_fraction")),
                           text_cell(by_slice(source, layer, "slice_codes_used"))});
+    if (const double before = mean("compensation_before"); !std::isnan(before))
+      compensated.rows.push_back({text_cell(layer.name), number_cell(before),
+                                  number_cell(mean("compensation_remaining")),
+                                  text_cell(fmt::format("{:.1f} %", 100.0 * mean("compensation_at_limit")))});
     if (source.reader().has(layer.group + "/ir_drop_map") && maps++ < most_maps) add_map(section, source, layer);
   }
   if (table.rows.empty()) return section;
   section.tables.push_back(std::move(table));
+  if (!compensated.rows.empty()) section.tables.push_back(std::move(compensated));
   if (maps > most_maps) section.notes.push_back(fmt::format("Maps of the first {} of {} layers.", most_maps, maps));
   return section;
 }

@@ -110,7 +110,9 @@ std::string_view to_string(Presence presence) {
     case Presence::crossbar_statistics:
       return "layers on crossbars, if statistics are recorded, but for isolated sweeps";
     case Presence::crossbar_wires:
-      return "layers on crossbars with wires and an input source, if statistics are recorded";
+      return "layers on crossbars with wires, if statistics are recorded";
+    case Presence::crossbar_compensation:
+      return "layers on crossbars with `compensate: wires`, if statistics are recorded";
     case Presence::spiking:
       return "with spiking neurons";
     case Presence::cost:

@@ -98,6 +98,11 @@ void Writer::Impl::put_crossbar(const Shape& at, std::size_t i, const LayerHardw
     put(group, "crossbar_arrays", at, hardware.arrays > 0 ? hardware.arrays : -1);
     put(group, "crossbar_converters", at, hardware.arrays > 0 ? hardware.converters : -1);
   }
+  if (is_present(Presence::crossbar_compensation, header, &layer)) {
+    put(group, "compensation_before", at, hardware.compensation_before);
+    put(group, "compensation_remaining", at, hardware.compensation_remaining);
+    put(group, "compensation_at_limit", at, hardware.compensation_at_limit);
+  }
   if (!is_present(Presence::crossbar_wires, header, &layer)) return;
   require<RunError>(hardware.map_outputs <= layer.array_outputs && hardware.map_inputs <= layer.array_inputs &&
                         std::ssize(hardware.ir_drop_map) == hardware.map_outputs * hardware.map_inputs,

@@ -31,6 +31,7 @@ void add_crossbars(results::LayerHardware& record, const AnalogNetwork& network,
                    Parallel parallel) {
   LossMap map;
   double signal = 0.0, error = 0.0;
+  circuit::CompensationLoss left;
   for (std::size_t p = 0; p < network.part_count(layer); ++p) {
     const tile::AnalogLayer& part = network.part(layer, p);
     if (!part.parameters().crossbar) continue;
@@ -44,10 +45,20 @@ void add_crossbars(results::LayerHardware& record, const AnalogNetwork& network,
       signal += loss->signal;
       error += loss->error;
       map.add(*loss);
+      const circuit::CompensationLoss of_tile = part.compensation_loss(t);
+      left.cells += of_tile.cells;
+      left.before += of_tile.before;
+      left.remaining += of_tile.remaining;
+      left.at_limit += of_tile.at_limit;
     }
   }
   if (map.carried.rows() == 0) return;
   record.ir_drop_db = 10.0 * std::log10(signal / error);
+  if (left.cells > 0.0) {
+    record.compensation_before = std::sqrt(left.before / left.cells);
+    record.compensation_remaining = std::sqrt(left.remaining / left.cells);
+    record.compensation_at_limit = left.at_limit / left.cells;
+  }
   record.map_outputs = map.carried.rows();
   record.map_inputs = map.carried.cols();
   for (std::size_t c = 0; c < map.carried.values().size(); ++c)

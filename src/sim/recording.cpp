@@ -55,7 +55,8 @@ void describe_crossbar(results::LayerHeader& layer, const nn::LinearLayer& sourc
   if (!rpu.crossbar) return;
   layer.weight_slices = rpu.crossbar->slices();
   const circuit::ParasiticsParameters& wires = rpu.crossbar->array.parasitics;
-  if (!wires.enable || !wires.current_from_input) return;
+  if (!wires.enable) return;
+  layer.wires_compensated = rpu.crossbar->compensate == circuit::Compensation::wires;
   const tile::MappingParameter mapping = tile::crossbar_mapping(rpu);
   for (const nn::LinearPart& part : source.parts)
     for (const tile::TilePlace& place : tile::place_tiles(part.weight.rows(), part.weight.cols(), mapping)) {

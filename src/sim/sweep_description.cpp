@@ -55,6 +55,7 @@ void join(results::Header& header, const results::Header& point, const std::stri
     whole.compensation |= part.compensation;
     whole.column_compensation |= part.column_compensation;
     whole.weight_slices = std::max(whole.weight_slices, part.weight_slices);
+    whole.wires_compensated |= part.wires_compensated;
     whole.array_outputs = std::max(whole.array_outputs, part.array_outputs);
     whole.array_inputs = std::max(whole.array_inputs, part.array_inputs);
   }

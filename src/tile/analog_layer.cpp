@@ -285,6 +285,10 @@ std::optional<circuit::WireLoss> AnalogLayer::wire_loss(std::int64_t t, Parallel
   return impl_->tile(t).product.engine()->wire_loss(parallel);
 }
 
+circuit::CompensationLoss AnalogLayer::compensation_loss(std::int64_t t) const {
+  return impl_->tile(t).product.engine()->compensation_loss();
+}
+
 const FrozenDraws& AnalogLayer::frozen(std::int64_t t) const {
   return impl_->tile(t).product.frozen();
 }

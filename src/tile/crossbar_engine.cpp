@@ -20,18 +20,6 @@ RealMatrix widened(ConstMatrixView m) {
   return wide;
 }
 
-/// The same circuit without converters and noise: linear in its inputs (but for nonlinear cells, left out too).
-CrossbarParameters linear_part(CrossbarParameters p) {
-  p.dac = {.is_signed = p.dac.is_signed};
-  p.adc = {};
-  p.device.read_noise = {};
-  p.device.nonlinear_IV = {};
-  p.core.inputs.clipping = false;
-  p.array.Icol_max = 0.0;
-  if (!p.array.parasitics.current_from_input) p.array.parasitics = {};  // gates: no linear circuit
-  return p;
-}
-
 /// Chain rule through the tile's linear part: quantizers and clipping pass gradients on as they are. Weights of
 /// balanced cores with wires get the exact adjoint of the effective matrices of their arrays; others the gradient of
 /// the effective weights themselves.
@@ -39,12 +27,12 @@ class CrossbarBackward final : public EngineBackward {
  public:
   CrossbarBackward(const CrossbarParameters& parameters, const RealMatrix& w, const circuit::CellState& state,
                    const circuit::WeightLimits& limits, const random::Address& address)
-      : parameters_(linear_part(parameters)), w_(w), state_(state), sum_(w.rows(), w.cols()) {
-    const circuit::CoreTile tile(parameters_, state, limits, address, circuit::Precision::single);
-    Matrix identity(w.cols(), w.cols()), response(w.cols(), w.rows());
-    for (std::int64_t i = 0; i < w.cols(); ++i) identity(i, i) = 1.0F;
-    tile.multiply(identity.view(), response.view(), {});
-    back_ = kernels::PackedMatrix(response.view());  // [inputs, outputs]
+      : parameters_(circuit::without_converters(parameters)), w_(w), state_(state), sum_(w.rows(), w.cols()) {
+    const RealMatrix computed = circuit::computed_weights(parameters_, state, address);
+    Matrix response(w.cols(), w.rows());
+    for (std::int64_t i = 0; i < w.cols(); ++i)
+      for (std::int64_t j = 0; j < w.rows(); ++j) response(i, j) = static_cast<float>(limits.scale() * computed(j, i));
+    back_ = kernels::PackedMatrix(std::as_const(response).view());  // [inputs, outputs]
   }
 
   void begin() override { std::fill(sum_.values().begin(), sum_.values().end(), 0.0F); }
@@ -59,7 +47,8 @@ class CrossbarBackward final : public EngineBackward {
   }
   Matrix weight_gradient() const override {
     const circuit::Wires wires = circuit::normalised_wires(parameters_, w_.cols());
-    const bool exact = parameters_.core.style == circuit::CoreStyle::BALANCED && !wires.ideal();
+    const bool exact =
+        parameters_.core.style == circuit::CoreStyle::BALANCED && !wires.ideal() && wires.current_from_input;
     return exact ? through_wires(wires) : sum_;
   }
 
@@ -146,6 +135,7 @@ class CrossbarEngine final : public Engine {
     if (!parameters_.array.parasitics.enable) return std::nullopt;
     return circuit::wire_loss(parameters_, state_, address_, parallel);
   }
+  circuit::CompensationLoss compensation_loss() const override { return state_.compensation; }
 
   void run(const EngineCall& call, EngineScratch&) const override {
     if (call.statistics == nullptr) {

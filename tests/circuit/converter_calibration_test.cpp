@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tessera/circuit/core_tile.hpp"
+#include "tessera/circuit/ladder.hpp"
 
 namespace tessera::circuit {
 namespace {
@@ -154,19 +155,45 @@ TEST(WireLoss, IsWhatTheMatrixLoses) {
     const CellState state = program_cells(p, w.view(), {});
     const RealMatrix stored = stored_weights(p, state);
     for (std::size_t c = 0; c < w.values().size(); ++c) EXPECT_NEAR(stored.values()[c], w.values()[c], 1e-12);
-    const std::optional<WireLoss> loss = wire_loss(p, state, {});
-    ASSERT_TRUE(loss);
-    EXPECT_GT(loss->error, 0.0);
-    EXPECT_LT(loss->error, 0.5 * loss->signal);
+    const WireLoss loss = wire_loss(p, state, {});
+    EXPECT_GT(loss.error, 0.0);
+    EXPECT_LT(loss.error, 0.5 * loss.signal);
     // Further from driver and sense node more is lost.
-    EXPECT_GT(loss->lost(7, 0) / loss->carried(7, 0), 2.0 * loss->lost(0, 11) / loss->carried(0, 11)) << interleaved;
+    EXPECT_GT(loss.lost(7, 0) / loss.carried(7, 0), 2.0 * loss.lost(0, 11) / loss.carried(0, 11)) << interleaved;
     p.array.parasitics.Rp_row = p.array.parasitics.Rp_col = 0.0;
-    EXPECT_EQ(wire_loss(p, state, {})->error, 0.0);
+    EXPECT_EQ(wire_loss(p, state, {}).error, 0.0);
   }
-  CrossbarParameters gated;
-  gated.dac = {.model = DacModel::SignMagnitudeDAC, .bits = 4, .input_bitslicing = true};
-  gated.array.parasitics = {.enable = true, .Rp_row = 5.0, .Rp_col = 5.0, .current_from_input = false};
-  EXPECT_FALSE(wire_loss(gated, program_cells(gated, w.view(), {}), {}));
+}
+
+TEST(WireLoss, OfGatedArraysIsWhatAllOpenGatesLose) {
+  const RealMatrix w = uniform_matrix(8, 12, 5);
+  for (const bool interleaved : {false, true}) {
+    CrossbarParameters p;
+    p.core.balanced.interleaved_posneg = interleaved;
+    p.dac = {.model = DacModel::SignMagnitudeDAC, .bits = 4, .input_bitslicing = true};
+    p.array.parasitics = {.enable = true, .Rp_row = 5.0, .Rp_col = 5.0, .current_from_input = false};
+    const CellState state = program_cells(p, w.view(), {});
+    const WireLoss loss = wire_loss(p, state, {});
+    EXPECT_GT(loss.error, 0.0);
+    EXPECT_LT(loss.error, 0.5 * loss.signal);
+    // The currents of the cells of a line add up to what the ladder senses.
+    const SliceCells& slice = state.slices.front();
+    RealMatrix gates(1, 12);
+    std::fill(gates.values().begin(), gates.values().end(), 1.0);
+    const Wires wires = normalised_wires(p, 12);
+    if (!interleaved) {  // a pair's output node may be pulled either way, so that single cells gain
+      EXPECT_TRUE(std::ranges::all_of(loss.lost.values(), [](double v) { return v > 0.0; }));
+      const RealMatrix plus = GatedArray({slice.positive.view()}, wires).currents(gates.view());
+      const RealMatrix minus = GatedArray({slice.negative.view()}, wires).currents(gates.view());
+      for (std::int64_t j = 0; j < 8; ++j) {
+        double carried = 0.0;
+        for (std::int64_t i = 0; i < 12; ++i) carried += loss.carried(j, i) - loss.lost(j, i);
+        EXPECT_NEAR(carried, plus(0, j) + minus(0, j), 1e-10);
+      }
+    }
+    p.array.parasitics.Rp_row = p.array.parasitics.Rp_col = 0.0;
+    EXPECT_EQ(wire_loss(p, state, {}).error, 0.0);
+  }
 }
 
 TEST(WireLoss, CellsAreStackedAndUnstacked) {

@@ -109,6 +109,8 @@ TEST_F(ReportTest, ASweepShowsEveryLayerAxisAndPair) {
   for (const char* name :
        {"accuracy-n_bits-w_noise_type", "accuracy-time", "layer-sqnr", "layer-clipping", "layer-bits"})
     EXPECT_THAT(figure_names(report), Contains(name));
+  EXPECT_EQ(table(report, "compensation").rows.size(), 1U);
+  EXPECT_THAT(html, HasSubstr("25.0 %"));  // cells at their limits
   EXPECT_THAT(html, HasSubstr("PCM_READ"));
   EXPECT_THAT(html, HasSubstr("prefers-color-scheme: dark"));
   EXPECT_THAT(html, HasSubstr("name: µ-run"));

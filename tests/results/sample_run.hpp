@@ -27,6 +27,7 @@ inline Header run_header() {
   conv.devices = conv.compensation = conv.column_compensation = true;
   conv.weight_slices = 2;
   conv.array_outputs = 4;
+  conv.wires_compensated = true;
   conv.array_inputs = 5;
   LayerHeader fc{.name = "block/fc", .op = "Gemm", .analog = false, .inputs = 24, .outputs = 3, .output_shape = {3}};
   fc.record_output = true;
@@ -170,6 +171,9 @@ inline LayerHardware hardware(std::int32_t tiles = 2) {
   layer.arrays = 4 * tiles;
   layer.converters = 8 * tiles;
   layer.ir_drop_db = 30.0;
+  layer.compensation_before = 0.04;
+  layer.compensation_remaining = 0.01;
+  layer.compensation_at_limit = 0.25;
   layer.map_outputs = 4;
   layer.map_inputs = 5;
   for (int c = 0; c < 20; ++c) layer.ir_drop_map.push_back(0.002F * static_cast<float>(c));

@@ -26,9 +26,19 @@ enum class Precision {
   real     ///< double: the definition
 };
 
+/// What pre-distortion (`compensate: wires`, predistortion.hpp) leaves of the difference between wanted and effective
+/// conductances, summed over cells; conductances in units of a fully-on cell.
+struct CompensationLoss {
+  double cells = 0.0;      ///< how many; 0: nothing is compensated
+  double before = 0.0;     ///< sum of squared differences, uncompensated
+  double remaining = 0.0;  ///< with the cells found
+  double at_limit = 0.0;   ///< cells at the ends of their range
+};
+
 /// Programmed conductances of one tile, slice by slice.
 struct CellState {
   std::vector<SliceCells> slices;
+  CompensationLoss compensation = {};
 };
 
 /// What the cells are to be programmed to for weights w [outputs, inputs] in [-1, 1]: levels, and conductances that make
@@ -58,17 +68,27 @@ struct CallAddress {
   std::uint32_t pass = 0;
 };
 
-/// What the wires alone take from one tile: no converter, no noise.
+/// The same crossbar without converters, saturation, read noise and nonlinear cells: linear in its inputs, unless it is
+/// gated.
+CrossbarParameters without_converters(CrossbarParameters parameters);
+
+/// The weights [outputs, inputs] in [-1, 1] (before limits) that the arrays with their wires compute with, likewise
+/// bare; of gated arrays those of the cells.
+RealMatrix computed_weights(const CrossbarParameters& parameters, const CellState& state,
+                            const random::Address& address, Parallel parallel = {});
+
+/// What the wires alone take from one tile: no converter, no noise. M is the effective conductance of a cell; of gated
+/// arrays, whose currents are not linear in the gates, G (voltage across the cell)/supply while all gates are open:
+/// the most that wires can take, and all of M of a line add up to its current.
 struct WireLoss {
   double signal = 0.0;  ///< sum of w^2 over all weights
   double error = 0.0;   ///< sum of (w' - w)^2, w' the weight that the array with its wires computes with
   RealMatrix carried;   ///< [outputs, inputs]: sum of G over the cells of a position
-  RealMatrix lost;      ///< sum of G - M, M the effective conductance; of interleaved pairs: of +-(G - M)
+  RealMatrix lost;      ///< sum of G - M; of interleaved pairs with an input source: of +-(G - M)
 };
 
-/// Of linear cells with an input source; nothing for gated arrays, which have no effective matrix.
-std::optional<WireLoss> wire_loss(const CrossbarParameters& parameters, const CellState& state,
-                                  const random::Address& address, Parallel parallel = {});
+WireLoss wire_loss(const CrossbarParameters& parameters, const CellState& state, const random::Address& address,
+                   Parallel parallel = {});
 
 /// The weights [outputs, inputs] in [-1, 1] (before limits) that cells stand for, without wires, converters and noise.
 RealMatrix stored_weights(const CrossbarParameters& parameters, const CellState& state);

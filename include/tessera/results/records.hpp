@@ -45,7 +45,8 @@ struct LayerHeader {
   bool compensation = false;         ///< drift compensation gives every tile a factor
   bool column_compensation = false;  ///< ... and every output of a tile its own
   std::int64_t weight_slices = 0;    ///< of crossbars: arrays of digits of its weights; 0: no crossbar
-  std::int64_t array_outputs = 0, array_inputs = 0;  ///< of the largest array, where the loss in its wires is known
+  std::int64_t array_outputs = 0, array_inputs = 0;  ///< of the largest array, where there are wires
+  bool wires_compensated = false;                    ///< its cells make up for them
   std::int64_t max_tiles = 0;    ///< most tiles over all swept points; 0: as many as the first LayerHardware has
   std::int64_t max_columns = 0;  ///< most tile columns (outputs summed over tiles), likewise
 };
@@ -256,9 +257,12 @@ struct LayerHardware {
   double bias_sqnr_db = missing;
 
   // Of crossbars.
-  std::int64_t arrays = 0;      ///< of all tiles and weight slices, pairs counted twice
-  std::int64_t converters = 0;  ///< analog-to-digital, after sharing
-  double ir_drop_db = missing;  ///< weights to what the wires alone make of them
+  std::int64_t arrays = 0;                  ///< of all tiles and weight slices, pairs counted twice
+  std::int64_t converters = 0;              ///< analog-to-digital, after sharing
+  double ir_drop_db = missing;              ///< weights to what the wires alone make of them
+  double compensation_before = missing;     ///< rms difference of wanted and effective conductances without it
+  double compensation_remaining = missing;  ///< and with it, in units of a fully-on cell
+  double compensation_at_limit = missing;   ///< fraction of the cells at the ends of their range
   std::int64_t map_outputs = 0, map_inputs = 0;
   std::vector<float> ir_drop_map = {};  ///< [map_outputs, map_inputs]: lost over carried current, by place in an array
   std::vector<std::int64_t> fixed_point_bias = {};  ///< stored bias; empty: none

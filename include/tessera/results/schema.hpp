@@ -75,6 +75,7 @@ enum class Presence {
   crossbar,
   crossbar_statistics,
   crossbar_wires,
+  crossbar_compensation,
   spiking,
   cost,
   normalised_cost,

@@ -171,6 +171,8 @@ class AnalogLayer {
   bool converters_calibrated() const;
   /// What the wires of crossbar tile t alone take; nothing without such wires.
   std::optional<circuit::WireLoss> wire_loss(std::int64_t t, Parallel parallel = {}) const;
+  /// What `compensate: wires` leaves of it; no cells where it is off.
+  circuit::CompensationLoss compensation_loss(std::int64_t t) const;
   /// Quantities drawn when tile t was built, and their replacement (same sizes; InputError otherwise).
   const FrozenDraws& frozen(std::int64_t t) const;
   void set_frozen(std::int64_t t, FrozenDraws frozen);

@@ -85,6 +85,8 @@ class Engine {
   virtual bool calibrated() const { return true; }
   /// What its wires alone take; nothing where there are none to be solved.
   virtual std::optional<circuit::WireLoss> wire_loss(Parallel) const { return std::nullopt; }
+  /// What making up for the wires leaves of their loss.
+  virtual circuit::CompensationLoss compensation_loss() const { return {}; }
 
   /// Matrices that run() records on request.
   virtual std::size_t recorded() const { return 0; }
