@@ -30,6 +30,7 @@ nb::ndarray<nb::numpy, T> to_numpy(std::vector<T, Allocator> values, const std::
   return nb::ndarray<nb::numpy, T>(data, shape.size(), shape.data(), owner);
 }
 
+void bind_crossbar(nb::module_& module);
 void bind_errors(nb::module_& module);
 void bind_learning(nb::module_& module);
 void bind_network(nb::module_& module);

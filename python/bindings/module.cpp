@@ -6,6 +6,7 @@ NB_MODULE(_core, module) {
   module.doc() = "The engine behind the package tessera.";
   module.attr("__version__") = tessera::version();
   python::bind_errors(module);
+  python::bind_crossbar(module);
   python::bind_learning(module);
   python::bind_network(module);
   python::bind_quant(module);

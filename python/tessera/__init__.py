@@ -8,6 +8,7 @@
 from . import errors, parameters, quant
 from ._core import __version__
 from .aihwkit import from_aihwkit
+from .crossbar import Crossbar
 from .errors import (
     ConfigError,
     InputError,
@@ -37,6 +38,7 @@ from .tile import Tile
 
 __all__ = [
     "ConfigError",
+    "Crossbar",
     "InputError",
     "Interrupted",
     "Network",

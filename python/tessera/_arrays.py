@@ -1,4 +1,4 @@
-"""Arrays on their way to the engine: float32, C-contiguous, with the reason where that cannot be."""
+"""Arrays on their way to the engine: C-contiguous, with the reason where that cannot be."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from .errors import InputError
 
 
-def float32(value: Any, name: str = "x") -> NDArray[np.float32]:
-    """NumPy arrays, lists and torch tensors. No copy where the values already lie as they should."""
+def _numbers(value: Any, name: str) -> NDArray[Any]:
     if hasattr(value, "detach"):  # torch; gradients flow through tessera.torch only
         if getattr(value, "requires_grad", False):
             raise InputError(f"{name} is a tensor that needs a gradient; use tessera.torch, or give {name}.detach()")
@@ -19,4 +18,14 @@ def float32(value: Any, name: str = "x") -> NDArray[np.float32]:
     array = np.asarray(value)
     if array.dtype == np.bool_ or array.dtype.kind not in "fiu":
         raise InputError(f"{name} has elements of type {array.dtype}; it takes real numbers")
-    return np.require(array, np.float32, ["C"])
+    return array
+
+
+def float32(value: Any, name: str = "x") -> NDArray[np.float32]:
+    """NumPy arrays, lists and torch tensors. No copy where the values already lie as they should."""
+    return np.require(_numbers(value, name), np.float32, ["C"])
+
+
+def float64(value: Any, name: str = "x") -> NDArray[np.float64]:
+    """The same for circuits, which are solved in double precision."""
+    return np.require(_numbers(value, name), np.float64, ["C"])

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from . import quant as quant
 
 Array = NDArray[np.float32]
+RealArray = NDArray[np.float64]
 Tree = dict[str, Any]
 
 __version__: str
@@ -72,6 +73,28 @@ class Tile:
     def outputs(self) -> int: ...
     @property
     def has_devices(self) -> bool: ...
+
+class Crossbar:
+    def __init__(
+        self,
+        positive: RealArray,
+        negative: RealArray | None,
+        ohm: dict[str, float],
+        gated: bool,
+        unselected: int,
+        selected: str,
+        supply: float,
+        cells: str,
+        k: float,
+        threads: int,
+    ) -> None: ...
+    def currents(self, x: RealArray) -> RealArray: ...
+    def node_voltages(self, x: list[float]) -> tuple[list[RealArray], RealArray]: ...
+    def effective_matrix(self) -> RealArray | None: ...
+    @property
+    def inputs(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
 
 class LearningTile:
     def __init__(
