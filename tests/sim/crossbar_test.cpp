@@ -218,7 +218,9 @@ TEST(Crossbar, StuckCellsStandWhereTheMapSays) {
 TEST(Crossbar, ResultsHoldSlicesAndTheMapOfTheWires) {
   const nn::Executor executor(test::small_network());
   const io::DataSet data = test::small_data(30);
-  const LayerResolver resolve = on(sliced_crossbar());
+  circuit::CrossbarParameters crossbar = sliced_crossbar();
+  crossbar.compensate = circuit::Compensation::wires;
+  const LayerResolver resolve = on(crossbar);
   const CalibrationResult ranges = calibrated(executor, data, resolve);
   const EvaluationRequest request{.executor = executor,
                                   .data = data,
@@ -245,6 +247,11 @@ TEST(Crossbar, ResultsHoldSlicesAndTheMapOfTheWires) {
   EXPECT_EQ(map.shape, (Shape{5, 3}));  // 6 inputs on two tiles
   for (const double value : map.values) EXPECT_TRUE(value > 0.0 && value < 0.2) << value;
   EXPECT_GT(reader.read("/layers/fc1/ir_drop_db").values.front(), 20.0);
+  const double before = reader.read("/layers/fc1/compensation_before").values.front();
+  EXPECT_GT(before, 0.0);
+  EXPECT_LT(reader.read("/layers/fc1/compensation_remaining").values.front(), 0.9 * before);
+  const double at_limit = reader.read("/layers/fc1/compensation_at_limit").values.front();
+  EXPECT_TRUE(at_limit > 0.0 && at_limit < 1.0) << at_limit;  // cells that are wanted fully on or off
   EXPECT_EQ(reader.read("/layers/fc1/crossbar_arrays").values.front(), 8.0);       // tiles, slices, pairs
   EXPECT_EQ(reader.read("/layers/fc1/crossbar_converters").values.front(), 20.0);  // tiles, slices, outputs
   std::filesystem::remove(path);
