@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <type_traits>
 
-#include "tessera/core/error.hpp"
+#include "kernels/fixed_point_lanes.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/fixed_point.cpp"
@@ -20,37 +20,6 @@ namespace tessera::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
-
-// x 2^-shift, rounded: an offset that depends on x, then an arithmetic shift.
-//     offset = base + (x < 0 ? negative : 0) + (even & (x >> shift))
-template <class I>
-struct Rounder {
-  int shift = 0;
-  I base = 0, negative = 0, even = 0;
-
-  Rounder(int bits, FixedPointRounding rounding) : shift(bits) {
-    if (bits <= 0) return;
-    const I half = static_cast<I>(I{1} << (bits - 1));
-    switch (rounding) {
-      case FixedPointRounding::nearest_even:
-        base = static_cast<I>(half - 1);
-        even = 1;
-        break;
-      case FixedPointRounding::half_up:
-        base = half;
-        break;
-      case FixedPointRounding::half_away:
-        base = half;
-        negative = -1;
-        break;
-      case FixedPointRounding::toward_zero:
-        negative = static_cast<I>((half - 1) + half);
-        break;
-      default:
-        break;
-    }
-  }
-};
 
 /// Integers of one type in vectors, `N` of them for a part of a vector of floats.
 template <class DI>
@@ -109,6 +78,10 @@ struct Steps {
     return hn::Shl(hn::Shr(t, right), hn::LoadU(d, of(columns.left) + i));
   }
 
+  HWY_INLINE VI cut_off(VI product) const { return rounded(product, cut); }
+  HWY_INLINE VI output_code(VI s) const {
+    return path.fraction_bits < 0 ? hn::ShiftLeftSame(s, -path.fraction_bits) : rounded(s, output);
+  }
   HWY_INLINE VI fit_sum(VI s) const {
     if (path.accumulator_overflow == FixedPointOverflow::saturate) return hn::Min(hn::Max(s, sum_low), sum_high);
     const int unused = static_cast<int>(8 * sizeof(I)) - path.accumulator_bits;
@@ -120,6 +93,54 @@ struct Steps {
     const int unused = static_cast<int>(8 * sizeof(I)) - path.output_bits;
     return hn::ShiftRightSame(hn::ShiftLeftSame(o, unused), unused);
   }
+};
+
+/// The same in doubles, in which integers below 2^52 and their halves are exact: shifts are products with powers of two.
+/// Vectors without 64-bit integer arithmetic of their own are much faster so. Saturating only.
+template <class DR>
+struct RealSteps {
+  using VI = hn::Vec<DR>;
+  DR d;
+  const FixedPointDatapath& path;
+  const FixedPointColumns& columns;
+  VI cut_factor, output_factor, sum_low, sum_high, output_low, output_high;
+
+  HWY_INLINE RealSteps(const FixedPointDatapath& p, const FixedPointColumns& c) : path(p), columns(c) {
+    const CodeRange sum = code_range(p.accumulator_bits, true);
+    const CodeRange out = code_range(std::max(p.output_bits, 1), p.output_signed);
+    cut_factor = hn::Set(d, std::ldexp(1.0, -p.cut));
+    output_factor = hn::Set(d, std::ldexp(1.0, -p.fraction_bits));
+    sum_low = hn::Set(d, static_cast<double>(sum.low));
+    sum_high = hn::Set(d, static_cast<double>(sum.high));
+    output_low = hn::Set(d, static_cast<double>(out.low));
+    output_high = hn::Set(d, static_cast<double>(out.high));
+  }
+
+  HWY_INLINE VI to_integer(VI x, FixedPointRounding rounding) const {
+    const VI half = hn::Set(d, 0.5);
+    switch (rounding) {
+      case FixedPointRounding::half_up:
+        return hn::Floor(hn::Add(x, half));
+      case FixedPointRounding::half_away:
+        return hn::CopySign(hn::Floor(hn::Add(hn::Abs(x), half)), x);
+      case FixedPointRounding::truncate:
+        return hn::Floor(x);
+      case FixedPointRounding::toward_zero:
+        return hn::Trunc(x);
+      default:
+        return hn::Round(x);
+    }
+  }
+  HWY_INLINE VI cut_off(VI product) const {
+    return path.cut > 0 ? to_integer(hn::Mul(product, cut_factor), path.product_rounding) : product;
+  }
+  static HWY_INLINE const double* of(const FixedPointColumns::Column& column) { return column.real.data(); }
+  HWY_INLINE VI aligned(VI q, std::int64_t i) const {
+    return to_integer(hn::Mul(q, hn::LoadU(d, of(columns.factor) + i)), path.product_rounding);
+  }
+  HWY_INLINE VI fit_sum(VI s) const { return hn::Min(hn::Max(s, sum_low), sum_high); }
+  HWY_INLINE VI output_code(VI s) const { return to_integer(hn::Mul(s, output_factor), path.output_rounding); }
+  HWY_INLINE VI fit_output(VI o) const { return hn::Min(hn::Max(o, output_low), output_high); }
 };
 
 template <class DI>
@@ -136,14 +157,14 @@ struct Tally {
 };
 
 /// Codes a to outputs o (or the accumulator's value); columns i to i + lanes. Without the last tile: the state is kept.
-template <bool kCount, class DI>
-HWY_INLINE hn::Vec<DI> through(const Steps<DI>& step, const FixedPointBlock& b, hn::Vec<DI> a, std::int64_t i,
+template <bool kCount, class DI, class StepsOf>
+HWY_INLINE hn::Vec<DI> through(const StepsOf& step, const FixedPointBlock& b, hn::Vec<DI> a, std::int64_t i,
                                hn::TFromD<DI>* state, Tally<DI>& tally) {
   const DI d;
   using VI = hn::Vec<DI>;
   const VI product = hn::Mul(a, hn::LoadU(d, step.of(step.columns.multiplier) + i));
   if constexpr (kCount) tally.product = hn::Max(tally.product, hn::Abs(product));
-  VI s = step.aligned(step.rounded(product, step.cut), i);
+  VI s = step.aligned(step.cut_off(product), i);
   if (!b.first) s = hn::Add(s, hn::LoadU(d, state + i));
   const auto fitted = [&](VI sum) TESSERA_LOOP_BODY {
     const VI kept = step.fit_sum(sum);
@@ -163,8 +184,7 @@ HWY_INLINE hn::Vec<DI> through(const Steps<DI>& step, const FixedPointBlock& b, 
   if (step.path.relu) s = hn::Max(s, hn::Zero(d));
   VI o = s;
   if (step.path.output_bits > 0) {
-    const VI rounded =
-        step.path.fraction_bits < 0 ? hn::ShiftLeftSame(s, -step.path.fraction_bits) : step.rounded(s, step.output);
+    const VI rounded = step.output_code(s);
     o = step.fit_output(rounded);
     if constexpr (kCount) tally.outputs += hn::CountTrue(d, hn::Ne(o, rounded));
   }
@@ -196,42 +216,46 @@ void narrow_block(const FixedPointBlock& b) {
     float* y = b.last ? b.y.data + r * b.y.stride : nullptr;
     std::int32_t* state = b.narrow_sums == nullptr ? nullptr : b.narrow_sums + r * padded_columns(b.v.cols);
     for_vectors(b.v.cols, [&](const auto& at, std::int64_t i) TESSERA_LOOP_BODY {
-      const auto o = through<kCount>(step, b, codes_of(at.load(v + i), scale, largest, smallest), i, state, tally);
+      const auto o =
+          through<kCount, DNarrow>(step, b, codes_of(at.load(v + i), scale, largest, smallest), i, state, tally);
       if (b.last) at.store(hn::Mul(hn::ConvertTo(D(), o), u), y + i);
     });
   }
   if constexpr (kCount) tally.add_to(*b.counts);
 }
 
-template <bool kCount>
-void wide_block(const FixedPointBlock& b) {
+/// `DI`: 64-bit integers, or doubles; `state`: the accumulators of a row.
+template <bool kCount, class DI, class StepsOf>
+void wide_rows(const FixedPointBlock& b, const StepsOf& step, hn::TFromD<DI>* sums) {
   const DNarrow d;
-  const DWide dw;
-  const hn::Rebind<double, DWide> dd;
-  const hn::Rebind<float, DWide> df;
-  const Steps<DWide> step(*b.datapath, *b.columns, static_cast<int>(b.columns->right.wide[0]),
-                          static_cast<int>(b.columns->left.wide[0]));
+  const DI di;
+  const hn::Rebind<double, DI> dd;
+  const hn::Rebind<float, DI> df;
   const V scale = hn::Set(D(), b.codes_per_unit);
   const double unit = static_cast<double>(b.output_step);
   const auto u = hn::Set(dd, b.datapath->output_bits > 0 ? unit : std::ldexp(unit, -b.datapath->fraction_bits));
   const auto largest = hn::Set(d, b.largest_code), smallest = hn::Set(d, -b.largest_code);
-  Tally<DWide> tally;
+  const auto in_units = [&](hn::Vec<DI> o) TESSERA_LOOP_BODY {
+    if constexpr (std::is_same_v<hn::TFromD<DI>, double>)
+      return hn::DemoteTo(df, hn::Mul(hn::Add(o, hn::Zero(dd)), u));  // no negative zero
+    else
+      return hn::DemoteTo(df, hn::Mul(hn::ConvertTo(dd, o), u));
+  };
+  Tally<DI> tally;
   for (std::int64_t r = 0; r < b.v.rows; ++r) {
     const float* v = b.v.data + r * b.v.stride;
     float* y = b.last ? b.y.data + r * b.y.stride : nullptr;
-    std::int64_t* state = b.wide_sums == nullptr ? nullptr : b.wide_sums + r * padded_columns(b.v.cols);
+    auto* state = sums == nullptr ? nullptr : sums + r * padded_columns(b.v.cols);
     for_vectors(b.v.cols, [&](const auto& at, std::int64_t i) TESSERA_LOOP_BODY {
       const auto a = codes_of(at.load(v + i), scale, largest, smallest);
-      const auto in_units = [&](hn::Vec<DWide> o)
-                                TESSERA_LOOP_BODY { return hn::DemoteTo(df, hn::Mul(hn::ConvertTo(dd, o), u)); };
 #if HWY_TARGET == HWY_SCALAR
-      const auto all = through<kCount>(step, b, hn::PromoteTo(dw, a), i, state, tally);
+      const auto all = through<kCount, DI>(step, b, hn::PromoteTo(di, a), i, state, tally);
       if (b.last) at.store(in_units(all), y + i);
 #else
       const DHalf half;
-      const auto each = static_cast<std::int64_t>(hn::Lanes(dw));
-      const auto low = through<kCount>(step, b, hn::PromoteTo(dw, hn::LowerHalf(half, a)), i, state, tally);
-      const auto high = through<kCount>(step, b, hn::PromoteTo(dw, hn::UpperHalf(half, a)), i + each, state, tally);
+      const auto each = static_cast<std::int64_t>(hn::Lanes(di));
+      const auto low = through<kCount, DI>(step, b, hn::PromoteTo(di, hn::LowerHalf(half, a)), i, state, tally);
+      const auto high = through<kCount, DI>(step, b, hn::PromoteTo(di, hn::UpperHalf(half, a)), i + each, state, tally);
       if (b.last) at.store(hn::Combine(D(), in_units(high), in_units(low)), y + i);
 #endif
     });
@@ -239,9 +263,25 @@ void wide_block(const FixedPointBlock& b) {
   if constexpr (kCount) tally.add_to(*b.counts);
 }
 
+template <bool kCount>
+void wide_block(const FixedPointBlock& b) {
+  wide_rows<kCount, DWide>(b,
+                           Steps<DWide>(*b.datapath, *b.columns, static_cast<int>(b.columns->right.wide[0]),
+                                        static_cast<int>(b.columns->left.wide[0])),
+                           b.wide_sums);
+}
+
+template <bool kCount>
+void real_block(const FixedPointBlock& b) {
+  using DReal = hn::Rebind<double, DWide>;
+  wide_rows<kCount, DReal>(b, RealSteps<DReal>(*b.datapath, *b.columns), b.real_sums);
+}
+
 void fixed_point_block(const FixedPointBlock& b) {
   if (b.lanes == FixedPointLanes::int32)
     b.counts != nullptr ? narrow_block<true>(b) : narrow_block<false>(b);
+  else if (b.lanes == FixedPointLanes::real64)
+    b.counts != nullptr ? real_block<true>(b) : real_block<false>(b);
   else
     b.counts != nullptr ? wide_block<true>(b) : wide_block<false>(b);
 }
@@ -256,133 +296,8 @@ namespace tessera::kernels {
 
 HWY_EXPORT(fixed_point_block);
 
-namespace {
-
-constexpr std::int64_t most_narrow = std::int64_t{1} << 30;
-constexpr std::int64_t most_wide = std::int64_t{1} << 61;
-constexpr int most_left = 60, most_right = 100;  // beyond, nothing changes
-
-std::int64_t magnitude(std::int64_t x) {
-  return x < 0 ? -x : x;
-}
-
-template <class I>
-void put_rounding(FixedPointColumns& packed, AlignedVector<I> FixedPointColumns::Column::*lanes, std::size_t i,
-                  FixedPointRounding rounding) {
-  using HWY_NAMESPACE::Rounder;
-  const auto right = static_cast<int>(packed.right.wide[i]);
-  if (right >= static_cast<int>(8 * sizeof(I)) - 1) return;  // other lanes then
-  const Rounder<I> rounder(right, rounding);
-  (packed.base.*lanes)[i] = rounder.base;
-  (packed.negative.*lanes)[i] = rounder.negative;
-  (packed.even.*lanes)[i] = rounder.even;
-}
-
-FixedPointColumns::Column zeros(std::int64_t columns) {
-  const auto n = static_cast<std::size_t>(padded_columns(columns));
-  FixedPointColumns::Column column;
-  column.narrow.assign(n, 0);
-  column.wide.assign(n, 0);
-  return column;
-}
-
-void put(FixedPointColumns::Column& column, std::size_t i, std::int64_t value) {
-  column.wide[i] = value;
-  column.narrow[i] = magnitude(value) < most_narrow ? static_cast<std::int32_t>(value) : 0;  // other lanes then
-}
-
-/// The same steps, output by output.
-void run_scalar(const FixedPointBlock& b) {
-  const FixedPointDatapath& path = *b.datapath;
-  const double u = path.output_bits > 0 ? static_cast<double>(b.output_step)
-                                        : std::ldexp(static_cast<double>(b.output_step), -path.fraction_bits);
-  FixedPointDatapath open = path;  // of a tile that is not the last: the accumulator's state
-  open.output_bits = 0;
-  open.relu = false;
-  for (std::int64_t r = 0; r < b.v.rows; ++r)
-    for (std::int64_t i = 0; i < b.v.cols; ++i) {
-      const auto c = static_cast<std::size_t>(i);
-      const auto code = static_cast<std::int64_t>(std::rint(b.v(r, i) * b.codes_per_unit));
-      std::int64_t unused = 0;
-      std::int64_t& state = b.wide_sums == nullptr ? unused : b.wide_sums[r * padded_columns(b.v.cols) + i];
-      const FixedPointColumns& columns = *b.columns;
-      // The state passes the accumulator once more, unchanged: it is the bias of a term without product.
-      FixedPointTerm terms[2];
-      terms[0].bias = b.first ? 0 : state;
-      terms[1] = {std::clamp<std::int64_t>(code, -b.largest_code, b.largest_code), columns.multiplier.wide[c],
-                  static_cast<int>(columns.right.wide[c] - columns.left.wide[c]), columns.bias.wide[c]};
-      FixedPointWords words[2];
-      if (!b.words.empty()) words[1] = b.words[static_cast<std::size_t>(r * b.v.cols + i)];
-      const std::int64_t bias = b.last && b.bias != nullptr ? b.bias->wide[c] : 0;
-      FixedPointCounts seen;
-      const std::int64_t o = reference::fixed_point_output(
-          b.last ? path : open, terms, bias,
-          b.words.empty() ? std::span<const FixedPointWords>() : std::span<const FixedPointWords>(words), &seen);
-      if (!b.last) seen.output_peak = 0;
-      if (b.counts != nullptr) *b.counts += seen;
-      if (b.last)
-        b.y(r, i) = static_cast<float>(static_cast<double>(o) * u);
-      else
-        state = o;
-    }
-}
-
-}  // namespace
-
-FixedPointColumns::Column pack_fixed_point_bias(std::span<const std::int64_t> bias) {
-  FixedPointColumns::Column column = zeros(static_cast<std::int64_t>(bias.size()));
-  for (std::size_t i = 0; i < bias.size(); ++i) put(column, i, bias[i]);
-  return column;
-}
-
-FixedPointColumns pack_fixed_point(const FixedPointDatapath& datapath, std::span<const std::int64_t> multiplier,
-                                   std::span<const std::int32_t> shift, std::span<const std::int64_t> bias) {
-  require<InputError>(multiplier.size() == shift.size() && (bias.empty() || bias.size() == shift.size()),
-                      "multipliers, shifts and biases of {}, {} and {} columns do not fit each other",
-                      multiplier.size(), shift.size(), bias.size());
-  FixedPointColumns packed;
-  packed.columns = static_cast<std::int64_t>(shift.size());
-  packed.has_bias = std::any_of(bias.begin(), bias.end(), [](std::int64_t b) { return b != 0; });
-  packed.same_shift = std::all_of(shift.begin(), shift.end(), [&](std::int32_t s) { return s == shift[0]; });
-  for (auto* column :
-       {&packed.multiplier, &packed.right, &packed.left, &packed.base, &packed.negative, &packed.even, &packed.bias})
-    *column = zeros(packed.columns);
-  for (std::size_t i = 0; i < shift.size(); ++i) {
-    put(packed.multiplier, i, multiplier[i]);
-    put(packed.right, i, std::clamp(shift[i], 0, most_right));
-    put(packed.left, i, std::clamp(-shift[i], 0, most_left));
-    if (!bias.empty()) put(packed.bias, i, bias[i]);
-    put_rounding(packed, &FixedPointColumns::Column::narrow, i, datapath.product_rounding);
-    put_rounding(packed, &FixedPointColumns::Column::wide, i, datapath.product_rounding);
-  }
-  return packed;
-}
-
-FixedPointLanes lanes_of(const FixedPointDatapath& path, const FixedPointColumns& columns, std::int64_t largest_code,
-                         std::int64_t bias) {
-  const bool stochastic =
-      path.product_rounding == FixedPointRounding::stochastic || path.output_rounding == FixedPointRounding::stochastic;
-  if (stochastic) return FixedPointLanes::scalar;
-  // Bits of the largest number that a step can make, but for the accumulator's own width.
-  const auto fits = [&](std::int64_t most, int bits) {
-    if (path.cut > bits || path.accumulator_bits > bits - 2 || path.fraction_bits > bits ||
-        path.accumulator_bits - path.fraction_bits > bits || path.output_bits > bits - 2 || bias >= most)
-      return false;
-    for (std::size_t i = 0; i < static_cast<std::size_t>(columns.columns); ++i) {
-      const WideInteger product = static_cast<WideInteger>(largest_code) * magnitude(columns.multiplier.wide[i]);
-      if (product >= most || columns.right.wide[i] > bits || columns.left.wide[i] > bits) return false;
-      if ((product << columns.left.wide[i]) >= most / 2 || magnitude(columns.bias.wide[i]) >= most / 2) return false;
-    }
-    return true;
-  };
-  // Codes beyond 24 bits, and the accumulator's value, need doubles on their way to the unit.
-  constexpr int float_bits = 24;
-  if (path.output_bits > 0 && path.output_bits <= float_bits && fits(most_narrow, 29)) return FixedPointLanes::int32;
-  return fits(most_wide, 60) ? FixedPointLanes::int64 : FixedPointLanes::scalar;
-}
-
 void run_fixed_point(const FixedPointBlock& block) {
-  if (block.lanes == FixedPointLanes::scalar) return run_scalar(block);
+  if (block.lanes == FixedPointLanes::scalar) return fixed_point_scalar(block);
   HWY_DYNAMIC_DISPATCH(fixed_point_block)(block);
 }
 

@@ -193,6 +193,9 @@ void run_pass(const FixedPointPeriphery& p, const FixedPointPass& pass, ProductS
     if (block.lanes == FixedPointLanes::int32) {
       if (scratch.narrow_sums.size() < size) scratch.narrow_sums.resize(size);
       block.narrow_sums = scratch.narrow_sums.data();
+    } else if (block.lanes == FixedPointLanes::real64) {
+      if (scratch.real_sums.size() < size) scratch.real_sums.resize(size);
+      block.real_sums = scratch.real_sums.data();
     } else {
       if (scratch.wide_sums.size() < size) scratch.wide_sums.resize(size);
       block.wide_sums = scratch.wide_sums.data();

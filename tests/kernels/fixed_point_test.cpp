@@ -199,7 +199,7 @@ Drawn draw(std::mt19937_64& random, int tiles) {
 
 TEST(FixedPoint, VectorsEqualTheScalarReferenceInEveryLaneAndInstructionSet) {
   std::mt19937_64 random(7);
-  int seen[3] = {};
+  int seen[4] = {};
   for (int trial = 0; trial < 6000; ++trial) {
     const int tiles = std::vector<int>{1, 1, 2, 7}[static_cast<std::size_t>(random() % 4)];
     const Drawn d = draw(random, tiles);
@@ -236,12 +236,16 @@ TEST(FixedPoint, VectorsEqualTheScalarReferenceInEveryLaneAndInstructionSet) {
         expected(r, c) = static_cast<float>(static_cast<double>(o) *
                                             (d.path.output_bits > 0 ? unit : std::ldexp(unit, -d.path.fraction_bits)));
       }
-    for (const FixedPointLanes used : {FixedPointLanes::int32, FixedPointLanes::int64, FixedPointLanes::scalar}) {
-      if (used < lanes) continue;
+    const bool saturates = d.path.accumulator_overflow == FixedPointOverflow::saturate &&
+                           (d.path.output_bits == 0 || d.path.output_overflow == FixedPointOverflow::saturate);
+    for (const FixedPointLanes used :
+         {FixedPointLanes::int32, FixedPointLanes::real64, FixedPointLanes::int64, FixedPointLanes::scalar}) {
+      if (used < lanes || (used == FixedPointLanes::real64 && !saturates)) continue;
       for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
         hwy::SetSupportedTargetsForTest(target);
         std::vector<std::int32_t> narrow(static_cast<std::size_t>(d.rows * padded_columns(d.columns)));
         std::vector<std::int64_t> wide(narrow.size());
+        std::vector<double> real(narrow.size());
         Matrix y(d.rows, d.columns);
         FixedPointCounts counts;
         for (std::size_t k = 0; k < d.tiles.size(); ++k) {
@@ -258,6 +262,7 @@ TEST(FixedPoint, VectorsEqualTheScalarReferenceInEveryLaneAndInstructionSet) {
           block.y = y.view();
           block.output_step = u;
           block.narrow_sums = narrow.data();
+          block.real_sums = real.data();
           block.wide_sums = wide.data();
           block.words = words[k];
           block.counts = trial % 2 == 0 ? &counts : nullptr;
@@ -276,6 +281,7 @@ TEST(FixedPoint, VectorsEqualTheScalarReferenceInEveryLaneAndInstructionSet) {
   EXPECT_GT(seen[0], 300);
   EXPECT_GT(seen[1], 300);
   EXPECT_GT(seen[2], 300);
+  EXPECT_GT(seen[3], 300);
 }
 
 TEST(FixedPoint, NarrowLanesAreRefusedWhereTheyWouldOverflow) {
@@ -285,8 +291,11 @@ TEST(FixedPoint, NarrowLanesAreRefusedWhereTheyWouldOverflow) {
     return lanes_of(path, pack_fixed_point(path, {&multiplier, 1}, {&shift, 1}, {}), 127, 448);
   };
   EXPECT_EQ(lanes(255), FixedPointLanes::int32);
-  EXPECT_EQ(lanes((std::int64_t{1} << 24)), FixedPointLanes::int64);
+  EXPECT_EQ(lanes((std::int64_t{1} << 24)), FixedPointLanes::real64);
+  EXPECT_EQ(lanes((std::int64_t{1} << 43)), FixedPointLanes::int64);
   path.accumulator_bits = 32;
+  EXPECT_EQ(lanes(255), FixedPointLanes::real64);
+  path.accumulator_overflow = FixedPointOverflow::wrap;
   EXPECT_EQ(lanes(255), FixedPointLanes::int64);
   path.output_rounding = R::stochastic;
   EXPECT_EQ(lanes(255), FixedPointLanes::scalar);

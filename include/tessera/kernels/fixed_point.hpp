@@ -90,8 +90,9 @@ std::int64_t fixed_point_output(const FixedPointDatapath& datapath, std::span<co
 
 }  // namespace reference
 
-/// Which integers hold everything that can occur. The results do not depend on it.
-enum class FixedPointLanes { int32, int64, scalar };
+/// Which numbers hold everything that can occur: integers, or doubles, in which integers below 2^52 are exact. The
+/// results do not depend on it.
+enum class FixedPointLanes { int32, real64, int64, scalar };
 
 /// The numbers of a tile's columns in vectors of whichever lanes; made once.
 struct FixedPointColumns {
@@ -101,8 +102,10 @@ struct FixedPointColumns {
   struct Column {          ///< by lane type; padded with zeros to whole vectors
     AlignedVector<std::int32_t> narrow;
     AlignedVector<std::int64_t> wide;
+    AlignedVector<double> real;
   };
   Column multiplier, right, left, base, negative, even, bias;
+  Column factor;  ///< 2^(left - right), real only
 };
 
 /// The layer's bias per column, in the accumulator's unit (empty: none), padded.
@@ -128,7 +131,8 @@ struct FixedPointBlock {
   MatrixView y;                                     ///< last: receives the outputs; may be the memory of v
   float output_step = 1.0F;                         ///< u
   std::int32_t* narrow_sums = nullptr;              ///< rows x padded columns; int32 lanes, several tiles
-  std::int64_t* wide_sums = nullptr;                ///< likewise; other lanes
+  double* real_sums = nullptr;                      ///< likewise, real64
+  std::int64_t* wide_sums = nullptr;                ///< likewise, other lanes
   std::span<const FixedPointWords> words = {};      ///< rows x columns; stochastic rounding (scalar lanes) only
   FixedPointCounts* counts = nullptr;               ///< added to, if given
 };
