@@ -103,8 +103,12 @@ std::vector<LayerSize> layer_sizes(const Setup& setup) {
 
 namespace {
 
-FixedPointFormats formats_of(const std::vector<nn::LinearLayer>& layers, const sim::ProgrammedChip& chip,
-                             std::size_t l) {
+std::string name_of(const nn::Graph& graph, const sim::CodeSum& sum) {
+  return graph.nodes[static_cast<std::size_t>(sum.node)].name;
+}
+
+FixedPointFormats formats_of(const nn::Executor& executor, const sim::ProgrammedChip& chip, std::size_t l) {
+  const std::vector<nn::LinearLayer>& layers = executor.layers();
   const tile::AnalogLayer& tiles = chip.layer(l, 0);
   const tile::FixedPointParameter& p = *tiles.parameters().pre_post.fixed_point;
   const sim::LayerLink& link = chip.link(l);
@@ -135,14 +139,14 @@ FixedPointFormats formats_of(const std::vector<nn::LinearLayer>& layers, const s
     row.input = link.broken;
   else if (!codes.broken.empty())
     row.input = codes.broken;
-  else if (!codes.chained && sources.size() > 1)
-    row.input += fmt::format(", where steps are equal at {} (ranges are not known yet)", link.meets_at);
+  else if (codes.sum != nullptr)
+    row.input = fmt::format("codes of Add '{}'", name_of(executor.graph(), *codes.sum));
   return row;
 }
 
 }  // namespace
 
-std::vector<FixedPointFormats> fixed_point_formats(const Setup& setup) {
+FixedPointSummary fixed_point_formats(const Setup& setup) {
   const auto resolve = [&](const std::string& name, const std::string& op) {
     sim::LayerParameters layer = setup.request.resolve(name, op);
     layer.device.reset();
@@ -154,10 +158,19 @@ std::vector<FixedPointFormats> fixed_point_formats(const Setup& setup) {
   const std::vector<sim::LayerParameters> parameters = sim::layer_parameters(setup.executor, resolve);
   if (std::ranges::none_of(parameters, [](const auto& p) { return p.analog && p.rpu.pre_post.fixed_point; })) return {};
   const sim::ProgrammedChip chip(setup.executor, resolve, {setup.request.seed, 0, Parallel{1}});
-  std::vector<FixedPointFormats> rows;
+  FixedPointSummary summary;
   for (std::size_t l = 0; l < parameters.size(); ++l)
-    if (chip.link(l).fixed_point) rows.push_back(formats_of(setup.executor.layers(), chip, l));
-  return rows;
+    if (chip.link(l).fixed_point) summary.layers.push_back(formats_of(setup.executor, chip, l));
+  for (const sim::CodeSum& sum : chip.code_sums())
+    summary.sums.push_back(
+        {.name = name_of(setup.executor.graph(), sum),
+         .format = tile::format_of(sum.format).text(),
+         .operand_step = {static_cast<double>(sum.operand_step[0]), static_cast<double>(sum.operand_step[1])},
+         .multiplier = sum.multiplier,
+         .step = static_cast<double>(sum.step),
+         .saturated = sum.saturated,
+         .layer = setup.executor.layers()[sum.layer].name});
+  return summary;
 }
 
 ModelInspection inspect_model(const std::string& path, const std::vector<InputShape>& shapes,

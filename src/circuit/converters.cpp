@@ -142,7 +142,7 @@ void Converters::uniform_row(std::span<T> row, std::span<const float> uniform) c
 template <class T>
 void Converters::count_codes(std::span<const T> row, ConversionCounts& met) const {
   const int shift = std::max(0, adc_.bits - ConversionCounts::most_code_bits);
-  const double lowest = adc_.is_circuit() ? centre_ - half_ + 0.5 * step_ : range_.low;
+  const double lowest = this->lowest();
   const double last = static_cast<double>((std::int64_t{1} << static_cast<unsigned>(adc_.bits)) - 1);
   for (const T v : row) {
     double code = 0.0;

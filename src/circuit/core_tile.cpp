@@ -41,6 +41,9 @@ void TileCounts::add(const TileCounts& other) {
   if (slices.size() < other.slices.size()) slices.resize(other.slices.size());
   for (std::size_t s = 0; s < other.slices.size(); ++s) slices[s].add(other.slices[s]);
   line_clipped += other.line_clipped;
+  activity = activity || other.activity;
+  code_sum += other.code_sum;
+  bit_sum += other.bit_sum;
 }
 
 struct CoreTile::Implementation {
@@ -70,6 +73,8 @@ struct CoreTile::Implementation {
                       const CallAddress& call, BasicMatrixView<T> sum, TileCounts* counts) const;
   template <class T, class Visit>
   void input_slices(BasicMatrixView<const T> v, const Visit& visit) const;
+  double share_factor(std::size_t slice) const;
+  OutputGrid output_grid() const;
   template <class T>
   void recombine(std::size_t slice, BasicMatrixView<const T> u, std::span<const double> sums, RealView y) const;
   template <class T>
@@ -213,15 +218,13 @@ void CoreTile::Implementation::convert_branch(const Branch& branch, std::size_t 
 template <class T>
 void CoreTile::Implementation::recombine(std::size_t slice, BasicMatrixView<const T> u, std::span<const double> sums,
                                          RealView y) const {
-  const double g0 = parameters.device.g0(), gr = 1.0 - g0;
-  double factor = 1.0 / gr, offset = 0.0;  // share = factor (I - I_unit) - offset sum v
+  const double g0 = parameters.device.g0(), factor = share_factor(slice);
+  double offset = 0.0;  // share = factor (I - I_unit) - offset sum v
   if (parameters.core.style == CoreStyle::OFFSET) {
     const double range = offset_range(parameters);
-    factor = 2.0 / range;
     offset = factor * ((1.0 - range) + 0.5 * range - (baseline ? g0 : 0.0));
   } else if (parameters.core.style == CoreStyle::BITSLICED) {
-    const double half = std::exp2(parameters.core.weight_bits - 1), s = parameters.slice_bits();
-    factor = (std::exp2(s) - 1.0) * std::exp2(s * static_cast<double>(slice)) / (half - 1.0) / gr;
+    const double half = std::exp2(parameters.core.weight_bits - 1);
     offset = parameters.has_pairs() || baseline ? 0.0 : factor * g0;
     if (!parameters.has_pairs() && slice == 0) offset += half / (half - 1.0);
   }
@@ -231,6 +234,15 @@ void CoreTile::Implementation::recombine(std::size_t slice, BasicMatrixView<cons
     const T* from = u.row(r) + (unit ? 1 : 0);
     for (std::int64_t j = 0; j < y.cols; ++j) y(r, j) += factor * static_cast<double>(from[j]) - taken;
   }
+}
+
+// A slice's share of u, without what its digital offset takes: factor (I - I_unit).
+double CoreTile::Implementation::share_factor(std::size_t slice) const {
+  const double gr = 1.0 - parameters.device.g0();
+  if (parameters.core.style == CoreStyle::OFFSET) return 2.0 / offset_range(parameters);
+  if (parameters.core.style != CoreStyle::BITSLICED) return 1.0 / gr;
+  const double half = std::exp2(parameters.core.weight_bits - 1), s = parameters.slice_bits();
+  return (std::exp2(s) - 1.0) * std::exp2(s * static_cast<double>(slice)) / (half - 1.0) / gr;
 }
 
 template <class T>
@@ -246,6 +258,8 @@ void CoreTile::Implementation::multiply(BasicMatrixView<const T> x, BasicMatrixV
   if (counts != nullptr && counts->slices.size() < slices.size()) counts->slices.resize(slices.size());
   Owning<T> v(x.rows, x.cols), u(x.rows, lines);
   input.convert(x, v.view());
+  if (counts != nullptr && counts->activity)
+    input.count_codes(BasicMatrixView<const T>(v.view()), counts->code_sum, counts->bit_sum);
   std::vector<double> sums(static_cast<std::size_t>(x.rows), 0.0);
   for (std::int64_t r = 0; r < x.rows; ++r) {
     for (std::int64_t i = 0; i < x.cols; ++i) sums[static_cast<std::size_t>(r)] += static_cast<double>(v(r, i));
@@ -262,6 +276,51 @@ void CoreTile::Implementation::multiply(BasicMatrixView<const T> x, BasicMatrixV
   const double scale = limits.scale() * input.output_scale();
   for (std::int64_t r = 0; r < y.rows; ++r)
     for (std::int64_t j = 0; j < y.cols; ++j) y(r, j) = static_cast<T>(scale * total(r, j));
+}
+
+OutputGrid CoreTile::Implementation::output_grid() const {
+  const AdcParameters& adc = parameters.adc;
+  if (!adc.converts()) return {.problem = "its crossbar has no ADC"};
+  if (!calibrated) return {.problem = "the ADC of its crossbar has no range yet"};
+  if (adc.has_listed_levels() || adc.wants_optimal_levels())
+    return {.problem = "the levels of its crossbar's ADC are not evenly spaced"};
+  if (!parameters.has_pairs() && !parameters.has_unit_column())
+    return {.problem =
+                "its crossbar subtracts a sum of inputs (core.offset.style: DIGITAL_OFFSET), which is no multiple of "
+                "an ADC's step; use UNIT_COLUMN_SUBTRACTION or pairs of cells"};
+  const double first = adc.adc_per_ibit ? input.weight(0) : 1.0;
+  double digits = 0.0;
+  for (int k = 0; adc.adc_per_ibit && k < input.slices(); ++k) digits += input.weight(k) / first;
+  if (!adc.adc_per_ibit) digits = 1.0;
+  const double passes = two_passes ? 2.0 : 1.0, top = std::exp2(adc.bits) - 1.0;
+  std::vector<double> unit, most;  // by slice
+  for (std::size_t s = 0; s < slices.size(); ++s) {
+    const Converters& converters = *slices[s].branches.front().converters;
+    const double low = 2.0 * converters.lowest() / converters.step();  // in half steps
+    const bool cancels = slices[s].branches.size() > 1 || parameters.has_unit_column() || two_passes;
+    if (!cancels && std::fabs(low - std::rint(low)) > 1e-5)
+      return {.problem = fmt::format(
+                  "the range of its crossbar's ADC begins at {:g}, no multiple of half its step {:g}; use a "
+                  "symmetric range (SignMagnitudeADC), or one from 0",
+                  converters.lowest(), converters.step())};
+    const bool halves = !cancels && std::lrint(low) % 2 != 0;
+    unit.push_back(share_factor(s) * first * converters.step() * (halves ? 0.5 : 1.0));
+    most.push_back(passes * digits *
+                   (cancels ? top : std::max(std::fabs(low), std::fabs(low + 2.0 * top)) * (halves ? 1.0 : 0.5)));
+  }
+  const double smallest = *std::min_element(unit.begin(), unit.end());
+  double largest = 0.0;
+  for (std::size_t s = 0; s < unit.size(); ++s) {
+    const double ratio = unit[s] / smallest;
+    if (std::fabs(ratio - std::rint(ratio)) > 1e-5 * ratio)
+      return {.problem = fmt::format(
+                  "a step of weight slice {} of its crossbar is worth {:g} of another's, no whole number; give "
+                  "the slices ranges that are equal or differ by powers of two",
+                  s, ratio)};
+    largest += std::rint(ratio) * most[s];
+  }
+  return {
+      .step = limits.scale() * input.output_scale() * smallest, .largest_code = std::llrint(largest), .problem = {}};
 }
 
 CoreTile::CoreTile(const CoreTile& other) : implementation_(std::make_unique<Implementation>(*other.implementation_)) {}
@@ -318,6 +377,9 @@ CoreTile CoreTile::with_converters(std::span<const ConverterSetting> settings) c
   return tile;
 }
 
+OutputGrid CoreTile::output_grid() const {
+  return implementation_->output_grid();
+}
 bool CoreTile::calibrated() const {
   return implementation_->calibrated;
 }

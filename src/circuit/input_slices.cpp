@@ -1,6 +1,7 @@
 #include "circuit/input_slices.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 namespace tessera::circuit::detail {
@@ -49,6 +50,21 @@ void InputConverter::slice(BasicMatrixView<const T> v, int k, BasicMatrixView<T>
     }
 }
 
+template <class T>
+void InputConverter::count_codes(BasicMatrixView<const T> v, std::int64_t& codes, std::int64_t& ones) const {
+  if (!dac_.quantizes()) return;
+  const double full = std::exp2(dac_.magnitude_bits()) - 1.0;
+  for (std::int64_t r = 0; r < v.rows; ++r)
+    for (std::int64_t i = 0; i < v.cols; ++i) {
+      const double value = std::min(std::abs(static_cast<double>(v(r, i))), 1.0);
+      const auto n = static_cast<std::uint64_t>(std::rint(value * full));
+      codes += static_cast<std::int64_t>(n);
+      ones += std::popcount(n);
+    }
+}
+
+template void InputConverter::count_codes(BasicMatrixView<const float>, std::int64_t&, std::int64_t&) const;
+template void InputConverter::count_codes(BasicMatrixView<const double>, std::int64_t&, std::int64_t&) const;
 template void InputConverter::convert(BasicMatrixView<const float>, BasicMatrixView<float>) const;
 template void InputConverter::convert(BasicMatrixView<const double>, BasicMatrixView<double>) const;
 template void InputConverter::slice(BasicMatrixView<const float>, int, BasicMatrixView<float>) const;

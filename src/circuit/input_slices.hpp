@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <vector>
 
 #include "tessera/circuit/parameters.hpp"
@@ -23,6 +24,10 @@ class InputConverter {
   /// v_k = sign(v) d_k/(2^S - 1), d_k the digit k of rint(|v| (2^m - 1)).
   template <class T>
   void slice(BasicMatrixView<const T> v, int k, BasicMatrixView<T> out) const;
+
+  /// Sums of |n| and of the ones in |n| over the DAC's codes n, as slice() would cut them.
+  template <class T>
+  void count_codes(BasicMatrixView<const T> v, std::int64_t& codes, std::int64_t& ones) const;
 
  private:
   DacParameters dac_;

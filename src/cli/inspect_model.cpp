@@ -83,7 +83,8 @@ void print_other_nodes(const nn::Executor& executor, std::ostream& out) {
 }
 
 /// Formats by layer, and where codes pass from layer to layer.
-void print_fixed_point(const std::vector<app::FixedPointFormats>& rows, std::ostream& out) {
+void print_fixed_point(const app::FixedPointSummary& summary, std::ostream& out) {
+  const std::vector<app::FixedPointFormats>& rows = summary.layers;
   if (rows.empty()) return;
   TextTable table;
   for (const char* heading : {"layer", "scale", "bias", "accumulator", "output"})
@@ -102,6 +103,16 @@ void print_fixed_point(const std::vector<app::FixedPointFormats>& rows, std::ost
     out << "\nranges of output codes are not known yet: tessera calibrate finds them, or the first samples of a run\n";
   else
     out << fmt::format("\n{} of {} layers take codes unconverted\n", chained, rows.size());
+  if (summary.sums.empty()) return;
+  TextTable sums;
+  for (const char* heading : {"Add", "multipliers"}) sums.add_column(heading, TextTable::Align::left);
+  for (const char* heading : {"M of the first", "M of the second", "step of the first", "of the second", "of the sum"})
+    sums.add_column(heading);
+  for (const app::FixedPointSum& sum : summary.sums)
+    sums.add_row({sum.name, sum.format + (sum.saturated > 0 ? ", too narrow" : ""), std::to_string(sum.multiplier[0]),
+                  std::to_string(sum.multiplier[1]), fmt::format("{:.4g}", sum.operand_step[0]),
+                  fmt::format("{:.4g}", sum.operand_step[1]), fmt::format("{:.4g}", sum.step)});
+  out << "\nAdds of codes of different steps:\n\n" << sums.text();
 }
 
 }  // namespace

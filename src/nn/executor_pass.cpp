@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "executor_implementation.hpp"
+#include "replaced_sum.hpp"
 #include "sample_part.hpp"
 
 /// One pass over the steps of a plan.
@@ -228,7 +229,12 @@ void Executor::Implementation::run_step(const Step& step, const std::vector<Arra
   const auto n = static_cast<std::size_t>(step.node);
   const Node& node = graph_.nodes[n];
   if (transform_of_node_[n]) return run_transform(n, in[0], out[0], options, state);
-  if (step.layer < 0) return step.op->compute({.node = node, .in = in, .out = out, .parallel = options.parallel});
+  if (step.layer < 0) {
+    const SumOperator* const sum =
+        options.overrides == nullptr || n >= options.overrides->sums.size() ? nullptr : options.overrides->sums[n];
+    const ComputeContext context{.node = node, .in = in, .out = out, .parallel = options.parallel};
+    return sum != nullptr ? add_with(*sum, context) : step.op->compute(context);
+  }
   const auto layer = static_cast<std::size_t>(step.layer);
   std::span<const LinearOperator* const> operators;
   if (options.overrides != nullptr) {

@@ -1,6 +1,7 @@
 #include "tessera/sim/analog_network.hpp"
 
 #include "sim/analog_operator.hpp"
+#include "sim/rescaled_sum.hpp"
 
 namespace tessera::sim {
 
@@ -32,6 +33,11 @@ void AnalogNetwork::observe_currents(std::size_t layer, const std::vector<circui
 tile::LayerStatistics AnalogNetwork::statistics(std::size_t layer) const {
   tile::LayerStatistics sum;
   for (const auto& part : operators_.at(layer)) sum += part->statistics();
+  for (const Sum& joined : sums_) {
+    if (joined.layer != layer || sum.vectors == 0) continue;
+    sum.code_sums += joined.adds->outputs();
+    sum.code_sums_saturated += joined.adds->saturated();
+  }
   return sum;
 }
 

@@ -293,6 +293,7 @@ class Calibration {
     AnalogNetwork network = chip([resolve = resolver(found)](const std::string& name, const std::string& op) {
                               LayerParameters p = without_converters(resolve(name, op));
                               p.rpu.act_quant_config.reset();
+                              p.rpu.pre_post.fixed_point.reset();
                               return p;
                             }).at(std::nullopt, calibration_event, parallel_);
     pass_all(network);

@@ -5,34 +5,39 @@
 /// Ranges of activation quantizers and output codes, and where codes pass from layer to layer.
 namespace tessera::sim {
 
-void ProgrammedChip::connect_codes() {
+void ProgrammedChip::connect_codes(const nn::Graph& graph) {
   input_codes_.assign(layers_.size(), {});
+  code_sums_.clear();
   if (needs_activation_ranges()) return;
-  for (std::vector<Part>& parts : layers_) {
-    float range = 0.0F;
-    for (const Part& part : parts) range = std::max(range, part.layer.state().output_range);
-    for (Part& part : parts)
-      if (part.layer.output_step() > 0.0F && range > 0.0F && part.layer.state().output_range != range)
-        part.layer.set_output_range(range);
-  }
+  std::vector<LayerCodes> codes(layers_.size());
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    InputCodes& codes = input_codes_[l];
-    codes.broken = links_[l].broken;
-    codes.sources = links_[l].sources;
-    if (!links_[l].fixed_point || !codes.broken.empty() || codes.sources.empty()) continue;
-    const auto step_of = [&](std::size_t source) { return layers_[source].front().layer.output_step(); };
-    const float step = step_of(codes.sources.front());
-    for (const std::size_t source : codes.sources)
-      if (step_of(source) != step)
-        codes.broken = fmt::format("{} meets codes of different steps ({:.4g} and {:.4g})", links_[l].meets_at,
-                                   static_cast<double>(step), static_cast<double>(step_of(source)));
-    if (!codes.broken.empty()) continue;
-    codes.chained = true;
+    if (!links_[l].fixed_point) continue;
+    float range = 0.0F;
+    for (const Part& part : layers_[l]) range = std::max(range, part.layer.output_range());
+    for (Part& part : layers_[l]) {
+      if (part.layer.output_range() != range) with_layer_name(part.name, [&] { part.layer.set_output_range(range); });
+      for (std::int64_t t = 0; t < part.layer.tile_count(); ++t)
+        codes[l].input_step = std::max(codes[l].input_step, part.layer.input_code_step(t));
+    }
+    const tile::AnalogLayer& tiles = layers_[l].front().layer;
+    codes[l].output_step = tiles.output_step();
+    codes[l].largest_input_code = tiles.largest_input_code();
+    codes[l].formats = &*tiles.parameters().pre_post.fixed_point;
+  }
+  CodeConnections found = sim::connect_codes(graph, links_, codes);
+  code_sums_ = std::move(found.sums);
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    const ReachedCodes& reached = found.layers[l];
+    input_codes_[l] = {.chained = reached.step > 0.0F,
+                       .sources = links_[l].sources,
+                       .sum = reached.sum < 0 ? nullptr : &code_sums_[static_cast<std::size_t>(reached.sum)],
+                       .broken = links_[l].broken.empty() ? reached.broken : links_[l].broken};
+    if (!input_codes_[l].chained) continue;
     for (Part& part : layers_[l])
       for (std::int64_t t = 0; t < part.layer.tile_count(); ++t) {
         const double range = static_cast<double>(part.layer.state().tiles[static_cast<std::size_t>(t)].input_range);
         part.layer.set_input_range(
-            t, static_cast<float>(range * static_cast<double>(step) / part.layer.input_code_step(t)));
+            t, static_cast<float>(range * static_cast<double>(reached.step) / part.layer.input_code_step(t)));
       }
   }
 }
@@ -43,8 +48,8 @@ namespace {
 /// them. On one thread only.
 class EstimatingOperator final : public nn::LinearOperator, private nn::TakesWeights, private nn::Collects {
  public:
-  explicit EstimatingOperator(tile::AnalogLayer& layer)
-      : layer_(layer), outputs_(static_cast<std::size_t>(layer.tile_count())) {}
+  EstimatingOperator(const std::string& name, tile::AnalogLayer& layer)
+      : name_(name), layer_(layer), outputs_(static_cast<std::size_t>(layer.tile_count())) {}
   void forward(ConstMatrixView x, MatrixView, std::uint64_t first_vector, Parallel parallel) const override {
     keep(layer_, x, first_vector, parallel);
   }
@@ -55,7 +60,7 @@ class EstimatingOperator final : public nn::LinearOperator, private nn::TakesWei
   const nn::TakesWeights* takes_weights() const override { return this; }
   const nn::Collects* collects() const override { return this; }
   void finish(MatrixView y) const override {
-    layer_.estimate_activation_ranges(parts(0, y.rows), y);
+    with_layer_name(name_, [&] { layer_.estimate_activation_ranges(parts(0, y.rows), y); });
     for (AlignedVector<float>& outputs : outputs_) outputs = {};  // other layers need the memory
     rows_ = 0;
   }
@@ -77,6 +82,7 @@ class EstimatingOperator final : public nn::LinearOperator, private nn::TakesWei
     return views;
   }
 
+  const std::string& name_;
   tile::AnalogLayer& layer_;
   mutable std::vector<AlignedVector<float>> outputs_;  // of every tile, vector by vector
   mutable std::int64_t rows_ = 0;
@@ -84,7 +90,7 @@ class EstimatingOperator final : public nn::LinearOperator, private nn::TakesWei
 
 /// Whether the layer has an activation quantizer or an output code, and any of them has no range yet.
 bool needs_activation_range(const tile::AnalogLayer& layer) {
-  if (layer.needs_output_range()) return true;
+  if (layer.parameters().pre_post.fixed_point) return layer.needs_output_range();
   const auto& quantizer = layer.parameters().act_quant_config;
   if (!quantizer || quantizer->n_bits <= 0) return false;
   const tile::LayerState& state = layer.state();
@@ -112,7 +118,7 @@ void ProgrammedChip::estimate_activation_ranges(const nn::Executor& executor, st
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     if (layers_[l].empty() || !needs_activation_range(layers_[l].front().layer)) continue;
     for (Part& part : layers_[l]) {
-      operators.push_back(std::make_unique<EstimatingOperator>(part.layer));
+      operators.push_back(std::make_unique<EstimatingOperator>(part.name, part.layer));
       overrides[l].push_back(operators.back().get());
     }
   }
@@ -121,7 +127,7 @@ void ProgrammedChip::estimate_activation_ranges(const nn::Executor& executor, st
     executor.run(batch, {.first_sample = first, .parallel = Parallel{1}, .overrides = &overrides, .observer = {}});
     first += static_cast<std::uint64_t>(batch.dim(0));
   }
-  connect_codes();
+  connect_codes(executor.graph());
 }
 
 }  // namespace tessera::sim

@@ -72,7 +72,7 @@ PointGroup Evaluation::open_group(std::size_t next) {
     group.same_layer.push_back(std::move(numbers.layers));
     group.same_product.push_back(std::move(numbers.products));
     AnalogNetwork network = network_at(group, point);
-    network.count_statistics(statistics_ || activity_ || group.watched);
+    network.count_statistics(statistics_ || group.watched);
     network.count_activity(activity_);
     const std::int64_t more = network.bytes();
     if (tasks_[point.task].sink.begin) tasks_[point.task].sink.begin(point.index, network);
@@ -97,18 +97,12 @@ PointGroup Evaluation::open_group(std::size_t next) {
 }
 
 void Evaluation::estimate_activation_ranges(Job& task) {
-  constexpr std::int64_t most_samples = 512;
-  constexpr std::int64_t batch = 64;
-  const std::int64_t samples = std::min(most_samples, common_.data.size());
-  std::vector<Tensor> batches;
-  for (std::int64_t first = 0, count = 0; first < samples; first += count) {
-    count = std::min(common_.data.batch_end(first, batch), samples) - first;
-    batches.push_back(read_batch(first, count));
-  }
-  task.chip->estimate_activation_ranges(networks_.executor(task.simulated), batches);
+  const RangeSamples samples =
+      range_samples(common_.data, [&](std::int64_t first, std::int64_t count) { return read_batch(first, count); });
+  task.chip->estimate_activation_ranges(networks_.executor(task.simulated), samples.batches);
   if (task.program == task.request.first_program)
     environment_.note(fmt::format("ranges of the activation quantizers{} estimated from the first {} samples",
-                                  task.chip->has_output_codes() ? " and output codes" : "", samples));
+                                  task.chip->has_output_codes() ? " and output codes" : "", samples.count));
 }
 
 AnalogNetwork Evaluation::network_at(const PointGroup& group, const Point& point) {

@@ -33,9 +33,11 @@ std::string no_codes(const LayerParameters& layer, const nn::LinearLayer& source
 }
 
 /// Why a layer cannot take codes at all.
-std::string takes_none(const LayerParameters& layer) {
+std::string takes_none(const LayerParameters& layer, nn::LinearKind kind) {
+  if (kind == nn::LinearKind::recurrent) return "its states, which its DACs convert as well, are float32";
   const tile::RpuParameters& rpu = layer.rpu;
   if (!rpu.pre_post.fixed_point->chain) return "pre_post.fixed_point.chain is false";
+  if (rpu.crossbar) return "its DAC is that of a crossbar (crossbar.xbar.dac), which converts values";
   if (!rpu.pre_post.input_range.enable) return "pre_post.input_range.enable is false: its DAC has no range to set";
   if (rpu.forward.bound_management != tile::BoundManagementType::NONE)
     return "bound management rescales its inputs vector by vector (forward.bound_management)";
@@ -59,15 +61,15 @@ class Tracer {
          std::span<const LayerParameters> parameters)
       : graph_(graph), layers_(layers), parameters_(parameters), producer_(nn::producers(graph)) {}
 
-  /// The layers whose codes are at `value`.
-  void trace(nn::ValueId value, LayerLink& link) {
-    if (!link.broken.empty()) return;
+  /// Whose codes are at `value`.
+  CodeSource trace(nn::ValueId value, LayerLink& link) {
+    if (!link.broken.empty()) return {};
     const int at = value == nn::no_value ? -1 : producer_[static_cast<std::size_t>(value)];
     if (at < 0) {
       link.broken = value != nn::no_value && graph_.is_constant(value)
                         ? fmt::format("constant '{}' is float32", graph_.values[static_cast<std::size_t>(value)].name)
                         : "its input is the network's";
-      return;
+      return {};
     }
     const nn::Node& node = graph_.nodes[static_cast<std::size_t>(at)];
     const auto layer = std::find_if(layers_.begin(), layers_.end(), [&](const auto& l) { return l.node == at; });
@@ -75,15 +77,19 @@ class Tracer {
       const auto l = static_cast<std::size_t>(layer - layers_.begin());
       link.broken = no_codes(parameters_[l], *layer);
       if (std::find(link.sources.begin(), link.sources.end(), l) == link.sources.end()) link.sources.push_back(l);
-      return;
+      return {.layer = static_cast<std::ptrdiff_t>(l)};
     }
     if (is_one_of(keeps_codes, node.op)) return trace(node.input(0), link);
     if (!is_one_of(joins_codes, node.op)) {
       link.broken = fmt::format("operator {} ('{}') in front of it computes in float32", node.op, node.name);
-      return;
+      return {};
     }
-    if (link.meets_at.empty()) link.meets_at = fmt::format("{} '{}'", node.op, node.name);  // next to the layer
-    for (const nn::ValueId input : node.inputs) trace(input, link);
+    const auto known = std::ranges::find(link.joins, at, &CodeJoin::node);
+    if (known != link.joins.end()) return {.node = at};
+    CodeJoin join{.node = at, .adds = node.op == "Add", .operands = {}};
+    for (const nn::ValueId input : node.inputs) join.operands.push_back(trace(input, link));
+    link.joins.push_back(std::move(join));
+    return {.node = at};
   }
 
  private:
@@ -113,8 +119,8 @@ std::vector<LayerLink> layer_links(const nn::Graph& graph, const std::vector<nn:
     const bool is_output = std::find(graph.outputs.begin(), graph.outputs.end(), value) != graph.outputs.end();
     link.fused_relu = output.fuse_relu && plain && !is_output && next.size() == 1 &&
                       graph.nodes[static_cast<std::size_t>(next[0])].op == "Relu";
-    link.broken = takes_none(parameters[l]);
-    tracer.trace(node.input(0), link);
+    link.broken = takes_none(parameters[l], layers[l].kind);
+    link.source = tracer.trace(node.input(0), link);
     std::sort(link.sources.begin(), link.sources.end());
   }
   for (std::size_t l = 0; l < layers.size(); ++l) {
@@ -142,7 +148,10 @@ std::vector<LayerLink> layer_links(const nn::Graph& graph, const std::vector<nn:
         link.broken =
             fmt::format("codes of layer '{}' reach {}, its DAC has {} (forward.inp_res)", layers[l].name, top, codes);
     }
-    if (!link.broken.empty()) link.sources.clear();
+    if (link.broken.empty()) continue;
+    link.sources.clear();
+    link.joins.clear();
+    link.source = {};
   }
   return links;
 }

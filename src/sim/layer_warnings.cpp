@@ -71,6 +71,12 @@ std::vector<LayerWarning> layer_warnings(const std::string& layer, const LayerPa
                         fmt::format("layer '{}': {} of its outputs are beyond their fixed-point code; calibrate again, "
                                     "or raise rpu_config.pre_post.fixed_point.output.range",
                                     layer, percent(overflow))});
+  if (const double beyond = counts.code_sum_saturation_fraction(); beyond >= saturation_share)
+    warnings.push_back(
+        {LayerTrouble::saturated_sums, layer, beyond,
+         fmt::format("layer '{}': {} of the values of the Add in front of it are beyond the codes of its "
+                     "DAC; calibrate again, or raise rpu_config.pre_post.input_range.init_value",
+                     layer, percent(beyond))});
   return warnings;
 }
 
@@ -100,6 +106,17 @@ std::vector<LayerWarning> scale_warnings(const std::vector<nn::LinearLayer>& lay
                                     "rpu_config.pre_post.fixed_point.scale more integer_bits, an exponent, or a larger "
                                     "output.range",
                                     layers[l].name, percent(share), format)});
+  }
+  for (const CodeSum& sum : chip.code_sums()) {
+    if (sum.saturated == 0) continue;
+    warnings.push_back(
+        {LayerTrouble::saturated_scales, layers[sum.layer].name, 0.5 * sum.saturated,
+         fmt::format("layer '{}': {} of the two multipliers of the Add in front of it do not fit {}: its operands have "
+                     "steps {:.4g} and {:.4g}, its DAC {:.4g}; give rpu_config.pre_post.fixed_point.add more "
+                     "integer_bits",
+                     layers[sum.layer].name, sum.saturated, tile::format_of(sum.format).text(),
+                     static_cast<double>(sum.operand_step[0]), static_cast<double>(sum.operand_step[1]),
+                     static_cast<double>(sum.step))});
   }
   return warnings;
 }

@@ -82,6 +82,17 @@ std::string advice(const Shape& given, const Shape& wanted) {
 
 }  // namespace
 
+RangeSamples range_samples(const io::DataSet& data,
+                           const std::function<Tensor(std::int64_t first, std::int64_t count)>& read) {
+  constexpr std::int64_t most_samples = 512, batch = 64;
+  RangeSamples samples{{}, std::min(most_samples, data.size())};
+  for (std::int64_t first = 0, count = 0; first < samples.count; first += count) {
+    count = std::min(data.batch_end(first, batch), samples.count) - first;
+    samples.batches.push_back(read(first, count));
+  }
+  return samples;
+}
+
 TokenInput token_input(const io::DataSet& data, std::int64_t length) {
   TokenInput found;
   const auto& parts = data.inputs();

@@ -2,6 +2,7 @@
 
 #include "sim/part_address.hpp"
 #include "sim/programmed_chip.hpp"
+#include "sim/rescaled_sum.hpp"
 #include "tessera/sim/chip_file.hpp"
 #include "tessera/sim/layer_calibration.hpp"
 #include "tessera/tile/modifier.hpp"
@@ -9,23 +10,6 @@
 namespace tessera::sim {
 
 namespace {
-
-/// Runs `work` with the layer's name added to what it throws.
-template <class Work>
-auto with_layer_name(const std::string& name, Work&& work) {
-  try {
-    return work();
-  } catch (const ConfigError& error) {
-    std::vector<Problem> problems = error.problems();
-    for (Problem& problem : problems) {
-      problem.message += fmt::format(" (layer '{}')", name);
-      if (problem.key.starts_with("pre_post.fixed_point.")) problem.key = "rpu_config." + problem.key;
-    }
-    throw ConfigError(std::move(problems));
-  } catch (const InputError& error) {
-    throw InputError(fmt::format("layer '{}': {}", name, error.what()));
-  }
-}
 
 constexpr std::uint32_t baseline_event = ProgrammedChip::first_readout_event;
 constexpr std::uint32_t readout_event = baseline_event + 1;
@@ -172,7 +156,7 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
     for (Part& part : layers_[l])
       if (links_[l].fixed_point)
         with_layer_name(part.name, [&] { part.layer.set_output_code(links_[l].fused_relu, links_[l].output_signed); });
-  connect_codes();
+  connect_codes(executor.graph());
 }
 
 ProgrammedChip::~ProgrammedChip() = default;
@@ -226,6 +210,11 @@ AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t rea
           std::make_unique<AnalogOperator>(part.name, std::move(layer), read, part.written, part.retention));
       network.overrides_[l].push_back(network.operators_[l].back().get());
     }
+  }
+  for (const CodeSum& sum : code_sums_) {
+    network.sums_.push_back({sum.layer, std::make_unique<RescaledSum>(sum)});
+    network.overrides_.sums.resize(static_cast<std::size_t>(sum.node) + 1);
+    network.overrides_.sums.back() = network.sums_.back().adds.get();
   }
   return network;
 }

@@ -22,4 +22,22 @@ struct ProgrammedChip::Part {
   std::optional<device::RetentionParameters> retention = {};          ///< likewise
 };
 
+/// Runs `work` with the layer's name added to what it throws.
+template <class Work>
+auto with_layer_name(const std::string& name, Work&& work) {
+  try {
+    return work();
+  } catch (const ConfigError& error) {
+    std::vector<Problem> problems = error.problems();
+    for (Problem& problem : problems) {
+      problem.message += fmt::format(" (layer '{}')", name);
+      if (problem.key.starts_with("pre_post.fixed_point.") || problem.key.starts_with("crossbar."))
+        problem.key = "rpu_config." + problem.key;
+    }
+    throw ConfigError(std::move(problems));
+  } catch (const InputError& error) {
+    throw InputError(fmt::format("layer '{}': {}", name, error.what()));
+  }
+}
+
 }  // namespace tessera::sim

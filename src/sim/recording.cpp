@@ -89,6 +89,7 @@ results::LayerPoint layer_point(const LayerResult& layer, const tile::IOParamete
     const auto bits = [](std::int64_t peak) { return tile::effective_bits(static_cast<double>(peak), 1.0); };
     point.sum_overflow_fraction = counts.sum_overflow_fraction();
     point.output_overflow_fraction = counts.output_overflow_fraction();
+    if (counts.code_sums > 0) point.add_saturation_fraction = counts.code_sum_saturation_fraction();
     point.product_effective_bits = bits(counts.fixed_point.product_peak);
     point.sum_effective_bits = bits(counts.fixed_point.sum_peak);
     point.output_effective_bits = bits(counts.fixed_point.output_peak);

@@ -255,7 +255,9 @@ class Fitting {
   void fit_output_range(std::size_t p) {
     const auto& fixed = rpu_.pre_post.fixed_point;
     const tile::LayerState& state = stored_->parts[p].state;
-    if (!fixed || fixed->output.range || !(state.output_range > 0.0F)) return;
+    if (!fixed || fixed->output.range || fixed->output.init_from != tile::OutputRangeSource::data ||
+        !(state.output_range > 0.0F))
+      return;
     if (state.output_quantile != static_cast<float>(fixed->output.quantile))
       problem("pre_post.fixed_point.output.quantile",
               fmt::format("the stored range of its output is the quantile {} of the magnitudes, the configuration asks "

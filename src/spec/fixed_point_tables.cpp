@@ -115,6 +115,7 @@ Type<std::optional<double>> output_range() {
 
 Type<tile::OutputFormat> output_format() {
   using P = tile::OutputFormat;
+  using tile::OutputRangeSource;
   using tile::Signedness;
   return Section<P>("OutputFormat", "The code of a layer's output, whose step is the unit of the datapath.")
       .field("bits", &P::bits,
@@ -131,6 +132,12 @@ Type<tile::OutputFormat> output_format() {
       .field("range", &P::range, output_range(),
              {.help = "largest magnitude of the output; calibrated: from data (`tessera calibrate`, or the first "
                       "samples of a run)"})
+      .field("init_from", &P::init_from,
+             choice<OutputRangeSource>(
+                 {{"data", OutputRangeSource::data}, {"act_quant_config", OutputRangeSource::act_quant_config}}),
+             {.help = "calibrated: data: the largest magnitudes; act_quant_config: the range of the quantizer that "
+                      "act_quant_config describes (from the model file, else as its range_estimator says), which "
+                      "then quantizes nothing itself"})
       .field("quantile", &P::quantile,
              {.range = legal_width("output.quantile"),
               .help = "calibrated: of the magnitudes of a batch, which the range is; 1: the largest"})
@@ -146,6 +153,18 @@ Type<tile::AlphaFormat> alpha_format() {
              {.unit = "bit", .range = legal_width("alpha.integer_bits"), .help = "may be negative"})
       .field("fraction_bits", &P::fraction_bits,
              {.unit = "bit", .range = legal_width("alpha.fraction_bits"), .help = "may be negative"});
+}
+
+Type<tile::AddFormat> add_format() {
+  using P = tile::AddFormat;
+  return Section<P>("AddFormat",
+                    "The multipliers of an Add in front of the layer whose operands are codes of different steps: they "
+                    "bring both to the step of the layer's DAC. Unsigned.")
+      .field("integer_bits", &P::integer_bits,
+             {.unit = "bit", .range = legal_width("add.integer_bits"), .help = "may be negative"})
+      .field("fraction_bits", &P::fraction_bits,
+             {.unit = "bit", .range = legal_width("add.fraction_bits"), .help = "may be negative"})
+      .field("rounding", &P::rounding, fixed_point_rounding(), {.help = "of the sum, to the DAC's code"});
 }
 
 std::shared_ptr<const config::TypeInfo> format_names() {
@@ -191,6 +210,7 @@ Type<tile::FixedPointParameter> fixed_point_parameter() {
       .field("recompute_on_drift", &P::recompute_on_drift,
              {.help = "drift compensation changes the stored multiplier; false: it is a second multiplier, `alpha`"})
       .field("alpha", &P::alpha, alpha_format())
+      .field("add", &P::add, add_format())
       .field("chain", &P::chain,
              {.help = "input ranges follow the output step of the layers in front, so that codes pass unconverted"})
       .field("fold_batch_normalization", &P::fold_batch_normalization,

@@ -36,7 +36,7 @@ bool is_resolution(const std::string& key) {
 
 /// Widths of the fixed-point periphery, by the sections that hold them.
 bool is_fixed_point_width(const std::string& section, const std::string& key) {
-  if (section == "ScaleFormat" || section == "BiasFormat") return key == "fraction_bits";
+  if (section == "ScaleFormat" || section == "BiasFormat" || section == "AddFormat") return key == "fraction_bits";
   return (section == "AccumulatorFormat" || section == "OutputFormat") && key == "bits";
 }
 

@@ -8,8 +8,27 @@
 namespace tessera::tile {
 namespace {
 
-double range_of(const FixedPointParameter& parameters, const LayerState& state) {
-  return parameters.output.range.value_or(static_cast<double>(state.output_range));
+// Codes of the converters of a crossbar, which are known once they have ranges.
+AdcCodes crossbar_codes(const Engine& engine, const RpuParameters& rpu, double average) {
+  const circuit::OutputGrid grid = engine.output_grid().value_or(circuit::OutputGrid{.problem = "it has no crossbar"});
+  const std::string key = "crossbar.xbar.adc.mvm";
+  if (!grid.problem.empty())
+    throw ConfigError(key, "a fixed-point periphery multiplies whole numbers of steps of an ADC, but " + grid.problem);
+  const AdcCodes codes = adc_codes(rpu.forward, average, grid);
+  constexpr std::int64_t most = std::int64_t{1} << 20;
+  if (codes.largest_code >= most)
+    throw ConfigError(key + ".bits",
+                      fmt::format("codes reach {} behind subtraction and shift-and-add of weight and input slices; a "
+                                  "fixed-point periphery takes less than {}",
+                                  codes.largest_code, most));
+  const FixedPointParameter& p = *rpu.pre_post.fixed_point;
+  if (const int needed = accumulator_bits_needed(p, codes.adc_code); p.accumulator.bits < needed)
+    throw ConfigError(
+        "pre_post.fixed_point.accumulator.bits",
+        fmt::format("{} bits are narrower than one product: codes of the crossbar reach {}, which with the scale's "
+                    "integer bits and the accumulator's fraction bits takes {}",
+                    p.accumulator.bits, codes.adc_code, needed));
+  return codes;
 }
 
 // The given quantile of the magnitudes other than 0 (a ReLU leaves many zeros, which need no range): the smallest that
@@ -29,12 +48,28 @@ float quantile_of_magnitudes(ConstMatrixView y, double quantile, bool relu) {
 
 }  // namespace
 
+double AnalogLayer::Impl::output_range() const {
+  const OutputFormat& output = parameters.pre_post.fixed_point->output;
+  const auto known = static_cast<double>(state.output_range);
+  if (output.init_from == OutputRangeSource::data) return output.range.value_or(known);
+  const TileState& only = state.tiles.front();
+  if ((array() ? state.output_quantizer : only.output_quantizer).delta.empty()) return known;
+  const quant::UniformGrid grid = (array() ? output_quantizer : tiles.front().output_quantizer)->quantizer().grid();
+  const auto value_of = [&](float code) {
+    return std::fabs(static_cast<double>(grid.scale * (code - grid.zero_point)));
+  };
+  const double high = value_of(grid.int_max);  // of a symmetric quantizer, whose lowest code has no counterpart
+  return std::max(known, parameters.act_quant_config->symmetric ? high : std::max(high, value_of(grid.int_min)));
+}
+
 void AnalogLayer::Impl::refresh_fixed_point() {
   fixed_point.reset();
   if (!has_fixed_point()) return;
   const FixedPointParameter& p = *parameters.pre_post.fixed_point;
-  const double range = range_of(p, state);
-  if (!(range > 0.0)) return;
+  const double range = output_range();
+  const bool calibrated =
+      std::ranges::all_of(tiles, [](const LayerTile& t) { return t.product.engine()->calibrated(); });
+  if (!(range > 0.0) || !calibrated) return;
   FixedPointPeriphery made;
   made.parameters = p;
   made.datapath = datapath_of(p, output_code.relu, output_code.is_signed);
@@ -51,7 +86,9 @@ void AnalogLayer::Impl::refresh_fixed_point(std::int64_t t) {
   const LayerTile& from = tiles[static_cast<std::size_t>(t)];
   FixedPointTile& tile = fixed_point->tiles[static_cast<std::size_t>(t)];
   const FixedPointParameter& p = fixed_point->parameters;
-  tile.adc = adc_codes(parameters.forward, static_cast<double>(tile_state(t).noise_management_average));
+  const auto average = static_cast<double>(tile_state(t).noise_management_average);
+  tile.adc = !parameters.crossbar ? adc_codes(parameters.forward, average)
+                                  : crossbar_codes(*from.product.engine(), parameters, average);
   const auto n = static_cast<std::size_t>(from.place.outputs);
   const auto at = [](const std::vector<float>& values, std::size_t i) {
     return values.empty() ? 1.0 : static_cast<double>(values[values.size() == 1 ? 0 : i]);
@@ -120,9 +157,10 @@ void AnalogLayer::Impl::fixed_point_pass(std::int64_t output_part, std::int64_t 
   pass.event = event;
   pass.address = address;
   pass.address.tile = static_cast<std::uint32_t>(pass.tile);
-  pass.counts = statistics != nullptr ? &statistics->fixed_point : nullptr;
+  const bool counts = statistics != nullptr && statistics->counts_values();
+  pass.counts = counts ? &statistics->fixed_point : nullptr;
   run_pass(ready_fixed_point(), pass, scratch);
-  if (statistics != nullptr && k + 1 == input_parts) statistics->fixed_point_outputs += v.rows * v.cols;
+  if (counts && k + 1 == input_parts) statistics->fixed_point_outputs += v.rows * v.cols;
 }
 
 void AnalogLayer::Impl::fixed_point_block(std::int64_t output_part, ConstMatrixView x, MatrixView y,
@@ -142,6 +180,11 @@ void AnalogLayer::Impl::observe_output_range(ConstMatrixView y, bool average) {
   constexpr float momentum = 0.9F;
   const FixedPointParameter& p = *parameters.pre_post.fixed_point;
   if (p.output.range) return;
+  if (p.output.init_from == OutputRangeSource::act_quant_config) {
+    observe(array() ? output_quantizer : tiles.front().output_quantizer, y,
+            array() ? state.output_quantizer : state.tiles.front().output_quantizer);
+    return refresh_fixed_point();
+  }
   const float seen = quantile_of_magnitudes(y, p.output.quantile, output_code.relu);
   state.output_quantile = static_cast<float>(p.output.quantile);
   const float before = state.output_range;
@@ -225,6 +268,9 @@ bool AnalogLayer::fused_relu() const {
 }
 bool AnalogLayer::output_signed() const {
   return impl_->output_code.is_signed;
+}
+float AnalogLayer::output_range() const {
+  return impl_->has_fixed_point() ? static_cast<float>(impl_->output_range()) : 0.0F;
 }
 float AnalogLayer::output_step() const {
   return impl_->fixed_point ? impl_->fixed_point->step : 0.0F;

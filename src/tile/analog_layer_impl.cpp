@@ -137,7 +137,8 @@ AnalogLayer::Impl::Impl(const RpuParameters& given, ConstMatrixView weight, std:
     const bool packed = !engine || rpu.forward.is_perfect || rpu.forward.mv_type == AnalogMVType::IDEAL;
     t.product = AnalogProduct(
         rpu.forward, packed ? std::make_shared<PackedEngine>(rpu.forward, w) : engine(w, tile_address), tile_address);
-    t.output_quantizer = activation_manager(rpu.act_quant_config);
+    // In front of the accumulator of a fixed-point periphery there is no place for one.
+    if (!has_fixed_point() || places.size() == 1) t.output_quantizer = activation_manager(rpu.act_quant_config);
     tiles.push_back(std::move(t));
 
     TileState s;
@@ -193,6 +194,14 @@ void AnalogLayer::Impl::refresh_bias() {
   if (bias.empty() || !quantized_periphery() || !parameters.pre_post.periph_quant.bias) return;
   const auto quantizer = periphery_quantizer(parameters.pre_post.periph_quant, bias, state.bias_quantizer, "bias");
   quantized_bias = quantize_periphery(quantizer, bias);
+}
+
+void AnalogLayer::Impl::check_converted(const ForwardCall& call, bool converts_alike) {
+  if (!call.converted) return;
+  require<InputError>(converts_alike,
+                      "an analog layer that does not convert its inputs alike cannot take converted ones");
+  require<InputError>(call.statistics == nullptr || !call.statistics->counts_values(),
+                      "what is clipped cannot be counted in converted inputs");
 }
 
 void AnalogLayer::Impl::check_call(ConstMatrixView x, MatrixView y, const ForwardCall& call) const {

@@ -68,6 +68,8 @@ struct AnalogLayer::Impl {
   void refresh_fixed_point(std::int64_t t);
   void refresh_fixed_point_bias();
   bool has_fixed_point() const { return parameters.pre_post.fixed_point.has_value(); }
+  /// The largest magnitude that the output's code stands for; 0: not known yet.
+  double output_range() const;
   /// ConfigError without a range of the output.
   const FixedPointPeriphery& ready_fixed_point() const;
   /// Codes of the tiles of an output part to outputs; `v` by tile: views of products before any scale.
@@ -80,9 +82,13 @@ struct AnalogLayer::Impl {
   /// Takes the range of the output from the magnitudes of a batch, if it comes from data: the larger of it and before,
   /// or a running average.
   void observe_output_range(ConstMatrixView y, bool average);
+  /// Shows a quantizer the values whose range it is to estimate; `saved`: its range afterwards.
+  static void observe(std::optional<quant::QuantizationManager>& manager, ConstMatrixView values,
+                      quant::UniformQuantizerState& saved);
   void fixed_point_training(const AnalogLayer& self, ConstMatrixView x, MatrixView y, const ForwardCall& call);
 
   void check_call(ConstMatrixView x, MatrixView y, const ForwardCall& call) const;
+  static void check_converted(const ForwardCall& call, bool converts_alike);
   /// One task: block of vectors, one output part, all input parts in order.
   void run_block(std::int64_t output_part, ConstMatrixView x, MatrixView y, const ForwardCall& call,
                  std::uint64_t first_vector, LayerStatistics* statistics, ProductScratch& scratch,

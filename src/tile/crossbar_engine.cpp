@@ -131,6 +131,7 @@ class CrossbarEngine final : public Engine {
     return engine;
   }
   bool calibrated() const override { return tile_.calibrated(); }
+  std::optional<circuit::OutputGrid> output_grid() const override { return tile_.output_grid(); }
   std::optional<circuit::WireLoss> wire_loss(Parallel parallel) const override {
     if (!parameters_.array.parasitics.enable) return std::nullopt;
     return circuit::wire_loss(parameters_, state_, address_, parallel);
@@ -144,11 +145,14 @@ class CrossbarEngine final : public Engine {
     }
     LayerStatistics& statistics = *call.statistics;
     circuit::TileCounts counts;
+    counts.activity = statistics.activity;
     for (const circuit::ConversionCounts& slice : statistics.converters) counts.slices.push_back(slice.blank());
     tile_.multiply(call.z, call.v, {call.first_vector, call.event}, &counts);
     // The tile counts one conversion per output for every product; the crossbar knows better.
     if (parameters_.adc.converts()) statistics.adc_conversions -= call.z.rows * outputs();
     statistics.line_clipped += counts.line_clipped;
+    statistics.dac_code_sum += counts.code_sum;
+    statistics.dac_bit_sum += counts.bit_sum;
     if (statistics.converters.size() < counts.slices.size()) statistics.converters.resize(counts.slices.size());
     for (std::size_t s = 0; s < counts.slices.size(); ++s) {
       statistics.converters[s].add(counts.slices[s]);

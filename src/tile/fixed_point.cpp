@@ -59,13 +59,22 @@ FixedPointFormat format_of(const ScaleFormat& scale) {
 FixedPointFormat format_of(const BiasFormat& bias) {
   return {bias.integer_bits, bias.fraction_bits, bias.is_signed};
 }
+FixedPointFormat format_of(const AddFormat& add) {
+  return {add.integer_bits, add.fraction_bits, false};
+}
 
 AdcCodes adc_codes(const IOParameters& io, double average) {
   const kernels::Converter adc = kernels::make_converter(io.out_bound, io.out_res);
+  if (adc.step <= 0.0F) return {};
+  return adc_codes(io, average,
+                   {.step = static_cast<double>(adc.step),
+                    .largest_code = static_cast<std::int64_t>(std::rint(adc.bound / adc.step)) * digits_sum(io),
+                    .problem = {}});
+}
+
+AdcCodes adc_codes(const IOParameters& io, double average, const circuit::OutputGrid& grid) {
   AdcCodes codes;
-  if (adc.step <= 0.0F) return codes;
-  const auto top = static_cast<std::int64_t>(std::rint(adc.bound / adc.step));
-  codes.adc_code = top * digits_sum(io);
+  codes.adc_code = grid.largest_code;
   codes.largest_code = codes.adc_code;
   if (io.bound_management != BoundManagementType::NONE)
     for (std::int64_t g = 1; g <= io.max_bm_factor && codes.largest_code < (std::int64_t{1} << 40); g *= 2)
@@ -73,8 +82,15 @@ AdcCodes adc_codes(const IOParameters& io, double average) {
   double amplitude = 1.0;
   if (io.noise_management == NoiseManagementType::CONSTANT && io.nm_thres > 0.0) amplitude = io.nm_thres;
   if (io.noise_management == NoiseManagementType::AVERAGE_ABS_MAX) amplitude = average;
-  codes.step = static_cast<double>(adc.step) * io.out_scale * amplitude;
+  codes.step = grid.step * io.out_scale * amplitude;
   return codes;
+}
+
+int accumulator_bits_needed(const FixedPointParameter& p, std::int64_t largest) {
+  if (p.arithmetic == PeripheryArithmetic::binary16 || largest == 0) return 0;
+  int code_bits = 0;
+  while ((std::int64_t{1} << code_bits) <= largest && code_bits < 40) ++code_bits;
+  return 1 + code_bits + p.scale.integer_bits + accumulator_fraction_bits(p);
 }
 
 float output_step(const OutputFormat& output, bool is_signed, double range) {

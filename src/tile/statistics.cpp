@@ -15,6 +15,7 @@ double fraction(std::int64_t part, std::int64_t whole) {
 LayerStatistics LayerStatistics::blank() const {
   LayerStatistics counts;
   counts.activity = activity;
+  counts.only_activity = only_activity;
   for (const circuit::ConversionCounts& slice : converters) counts.converters.push_back(slice.blank());
   return counts;
 }
@@ -35,6 +36,8 @@ LayerStatistics& LayerStatistics::operator+=(const LayerStatistics& other) {
   dac_bit_sum += other.dac_bit_sum;
   fixed_point_outputs += other.fixed_point_outputs;
   fixed_point += other.fixed_point;
+  code_sums += other.code_sums;
+  code_sums_saturated += other.code_sums_saturated;
   dac_peak = std::max(dac_peak, other.dac_peak);
   adc_peak = std::max(adc_peak, other.adc_peak);
   line_clipped += other.line_clipped;
@@ -57,6 +60,9 @@ double LayerStatistics::sum_overflow_fraction() const {
 }
 double LayerStatistics::output_overflow_fraction() const {
   return fraction(fixed_point.outputs_overflowed, fixed_point_outputs);
+}
+double LayerStatistics::code_sum_saturation_fraction() const {
+  return fraction(code_sums_saturated, code_sums);
 }
 double LayerStatistics::mean_bound_management_rounds() const {
   return fraction(bound_management_rounds, tile_vectors);

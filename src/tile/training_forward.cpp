@@ -114,23 +114,24 @@ void AnalogLayer::tile_outputs(ConstMatrixView x, std::span<const MatrixView> pa
   for (std::size_t t = 0; t < parts.size(); ++t) impl_->tile_pass(static_cast<std::int64_t>(t), x, parts[t], call);
 }
 
+void AnalogLayer::Impl::observe(std::optional<quant::QuantizationManager>& manager, ConstMatrixView values,
+                                quant::UniformQuantizerState& saved) {
+  if (!manager) return;
+  const Matrix gathered = values.stride != values.cols ? Matrix(values) : Matrix();
+  const std::span<const float> all = gathered.rows() > 0
+                                         ? gathered.values()
+                                         : std::span(values.data, static_cast<std::size_t>(values.rows * values.cols));
+  manager->observe({values.rows, values.cols}, all, true);
+  saved = manager->quantizer().state();
+}
+
 void AnalogLayer::estimate_activation_ranges(std::span<const MatrixView> parts, MatrixView y) {
   Impl& layer = *impl_;
-  const auto observe = [](std::optional<quant::QuantizationManager>& manager, ConstMatrixView values,
-                          quant::UniformQuantizerState& saved) {
-    if (!manager) return;
-    const Matrix gathered = values.stride != values.cols ? Matrix(values) : Matrix();
-    const std::span<const float> all =
-        gathered.rows() > 0 ? gathered.values()
-                            : std::span(values.data, static_cast<std::size_t>(values.rows * values.cols));
-    manager->observe({values.rows, values.cols}, all, true);
-    saved = manager->quantizer().state();
-  };
   for (std::size_t t = 0; t < parts.size(); ++t) {
     LayerTile& tile = layer.tiles[t];
     const MatrixView part = parts[t];
     if (layer.array() && tile.output_quantizer) {
-      observe(tile.output_quantizer, part, layer.state.tiles[t].output_quantizer);
+      Impl::observe(tile.output_quantizer, part, layer.state.tiles[t].output_quantizer);
       quantize_rows(*tile.output_quantizer, part);
     }
     for (std::int64_t r = 0; r < y.rows; ++r) {
@@ -141,9 +142,9 @@ void AnalogLayer::estimate_activation_ranges(std::span<const MatrixView> parts, 
     }
   }
   if (!layer.bias.empty()) add_columns(y, layer.bias_in_use());
+  if (layer.has_fixed_point()) return layer.observe_output_range(y, false);
   auto& manager = layer.array() ? layer.output_quantizer : layer.tiles[0].output_quantizer;
-  if (layer.has_fixed_point()) layer.observe_output_range(y, false);
-  observe(manager, y, layer.array() ? layer.state.output_quantizer : layer.state.tiles[0].output_quantizer);
+  Impl::observe(manager, y, layer.array() ? layer.state.output_quantizer : layer.state.tiles[0].output_quantizer);
   if (manager) quantize_rows(*manager, y);
 }
 

@@ -5,9 +5,11 @@
 
 #include <hwy/targets.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "nn/network.hpp"
+#include "sim/rescaled_sum.hpp"
 #include "tessera/sim/analog_network.hpp"
 #include "tessera/sim/layer_calibration.hpp"
 #include "tessera/sim/layer_warnings.hpp"
@@ -132,6 +134,18 @@ TEST(IntegerChain, InputRangesFollowTheStepsInFront) {
   }
 }
 
+std::vector<float> in_pieces(const nn::Executor& executor, const Tensor& data, const nn::LinearOverrides& overrides,
+                             int threads, std::int64_t batch) {
+  std::vector<float> outputs;
+  std::uint64_t at = 0;
+  for (const Tensor& part : batches_of(data, batch)) {
+    const Tensor y = executor.run(part, {.first_sample = at, .parallel = {threads}, .overrides = &overrides});
+    outputs.insert(outputs.end(), y.values().begin(), y.values().end());
+    at += static_cast<std::uint64_t>(part.dim(0));
+  }
+  return outputs;
+}
+
 // Integers from the first DAC on: the same bits for any threads, batches and instruction sets.
 TEST(IntegerChain, AChainedNetworkIsTheSameEverywhere) {
   const nn::Executor executor(chained_network());
@@ -145,14 +159,7 @@ TEST(IntegerChain, AChainedNetworkIsTheSameEverywhere) {
     const AnalogNetwork network = chip.at(std::nullopt, 0, {});
     for (const int threads : {1, 3})
       for (const std::int64_t batch : {60, 7, 1}) {
-        std::vector<float> outputs;
-        std::uint64_t at = 0;
-        for (const Tensor& part : batches_of(data, batch)) {
-          const Tensor y =
-              executor.run(part, {.first_sample = at, .parallel = {threads}, .overrides = &network.overrides()});
-          outputs.insert(outputs.end(), y.values().begin(), y.values().end());
-          at += static_cast<std::uint64_t>(part.dim(0));
-        }
+        const std::vector<float> outputs = in_pieces(executor, data, network.overrides(), threads, batch);
         const double step = static_cast<double>(chip.layer(2, 0).output_step());
         for (const float v : outputs) {
           const double code = static_cast<double>(v) / step;
@@ -165,21 +172,115 @@ TEST(IntegerChain, AChainedNetworkIsTheSameEverywhere) {
   hwy::SetSupportedTargetsForTest(0);
 }
 
-TEST(IntegerChain, AnAddOfDifferentStepsBreaksItAndOfEqualOnesDoesNot) {
+TEST(IntegerChain, AnAddOfEqualStepsAddsCodesAsTheyAre) {
   const nn::Executor executor(nn::test::small_cnn());
-  const Tensor data = random_tensor({40, 3, 9, 9}, 9);
-  ProgrammedChip chip(executor, all_alike(coded()), {1, 0, {}});
-  chip.estimate_activation_ranges(executor, batches_of(data, 20));
   const std::size_t dense = executor.layers().size() - 1;
-  EXPECT_TRUE(chip.input_codes(1).chained);
-  EXPECT_FALSE(chip.input_codes(dense).chained);
-  EXPECT_NE(chip.input_codes(dense).broken.find("different steps"), std::string::npos);
-  // The parts of a layer share one step.
-  EXPECT_EQ(chip.layer(1, 0).output_step(), chip.layer(1, 1).output_step());
   LayerParameters equal = coded();
   equal.rpu.pre_post.fixed_point->output.range = 5.0;
   const ProgrammedChip same(executor, all_alike(equal), {1, 0, {}});
   EXPECT_TRUE(same.input_codes(dense).chained);
+  EXPECT_TRUE(same.code_sums().empty());
+  EXPECT_EQ(same.input_codes(dense).sum, nullptr);
+}
+
+// Two residual sums, of which the second adds codes of the first; the dense layer takes those of the second.
+nn::Graph residual_network() {
+  Network net;
+  const std::map<std::string, nn::Attribute> padded{{"pads", std::vector<std::int64_t>{1, 1, 1, 1}}};
+  const auto conv = [&](nn::ValueId x, std::int64_t channels, std::uint32_t seed, float size, const char* name) {
+    return net.node("Conv", {x, net.constant(random_tensor({6, channels, 3, 3}, seed, size), "w")}, padded, name);
+  };
+  const nn::ValueId x = net.node("Relu", {conv(net.input({-1, 2, 6, 6}), 2, 1, 0.4F, "stem")});
+  const nn::ValueId y = net.node("Relu", {net.node("Add", {conv(x, 6, 2, 0.2F, "a"), x}, {}, "first")});
+  const nn::ValueId z = net.node("Relu", {net.node("Add", {y, conv(y, 6, 3, 0.1F, "b")}, {}, "second")});
+  net.output(net.node("Gemm", {net.node("Flatten", {z}), net.constant(random_tensor({4, 216}, 5, 0.2F), "w3")},
+                      {{"transB", std::int64_t{1}}}, "fc"));
+  return net.graph;
+}
+
+TEST(IntegerChain, AnAddOfDifferentStepsHasMultipliersOfItsOwn) {
+  const nn::Executor executor(residual_network());
+  const Tensor data = random_tensor({60, 2, 6, 6}, 9);
+  std::vector<float> first;
+  for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    hwy::SetSupportedTargetsForTest(target);
+    SCOPED_TRACE(hwy::TargetName(target));
+    ProgrammedChip chip(executor, all_alike(coded()), {1, 0, {}});
+    EXPECT_TRUE(chip.code_sums().empty());
+    chip.estimate_activation_ranges(executor, batches_of(data, 20));
+    ASSERT_EQ(chip.code_sums().size(), 2U);
+    for (const std::size_t l : {1U, 2U, 3U}) EXPECT_TRUE(chip.input_codes(l).chained) << chip.input_codes(l).broken;
+    const CodeSum &one = chip.code_sums()[0], &two = chip.code_sums()[1];
+    EXPECT_EQ(chip.input_codes(1).sum, nullptr);
+    EXPECT_EQ(chip.input_codes(2).sum, &one);
+    EXPECT_EQ(chip.input_codes(3).sum, &two);
+    EXPECT_EQ(one.operand_step[0], chip.layer(1, 0).output_step());
+    EXPECT_EQ(one.operand_step[1], chip.layer(0, 0).output_step());
+    EXPECT_EQ(two.operand_step[0], one.step);
+    EXPECT_EQ(one.multiplier[0], std::llrint(128.0 * static_cast<double>(one.operand_step[0] / one.step)));
+    EXPECT_NEAR(chip.layer(2, 0).input_code_step(0) / static_cast<double>(one.step), 1.0, 1e-6);
+    const AnalogNetwork network = chip.at(std::nullopt, 0, {});
+    for (const int threads : {1, 3})
+      for (const std::int64_t batch : {60, 7, 1}) {
+        const std::vector<float> outputs = in_pieces(executor, data, network.overrides(), threads, batch);
+        if (first.empty()) first = outputs;
+        ASSERT_EQ(outputs, first) << threads << " threads, batches of " << batch;
+      }
+    EXPECT_EQ(network.statistics(2).code_sums, 6 * 60 * 216);
+    EXPECT_EQ(network.statistics(1).code_sums, 0);
+  }
+  hwy::SetSupportedTargetsForTest(0);
+}
+
+// y = u' clamp(round((a M_a + b M_b) 2^-f)) for every rounding, against whole numbers.
+TEST(IntegerChain, ItsSumsAreThoseOfIntegers) {
+  const std::vector<int> codes{-127, -100, -3, -1, 0, 1, 2, 57, 90, 127};
+  using kernels::FixedPointRounding;
+  for (const FixedPointRounding rounding :
+       {FixedPointRounding::half_up, FixedPointRounding::truncate, FixedPointRounding::nearest_even,
+        FixedPointRounding::half_away, FixedPointRounding::toward_zero})
+    for (const int fraction_bits : {7, 31, -2}) {
+      CodeSum sum;
+      sum.format.fraction_bits = fraction_bits;
+      sum.format.rounding = rounding;
+      sum.step = 0.03125F;
+      sum.largest_code = 127;
+      sum.operand_step = {0.0137F, 0.21F};
+      for (std::size_t k = 0; k < 2; ++k)
+        sum.multiplier[k] = fraction_bits < 0 ? 1 : std::llrint(std::ldexp(k == 0 ? 0.4384 : 0.5, fraction_bits));
+      const RescaledSum adds(sum);
+      std::vector<float> a, b;
+      for (const int i : codes)
+        for (const int j : codes) {
+          a.push_back(static_cast<float>(i) * sum.operand_step[0]);
+          b.push_back(static_cast<float>(j) * sum.operand_step[1]);
+        }
+      std::vector<float> y(a.size());
+      adds.add(a, b, y);
+      std::int64_t beyond = 0;
+      for (std::size_t n = 0; n < y.size(); ++n) {
+        const kernels::WideInteger s = kernels::WideInteger{codes[n / codes.size()]} * sum.multiplier[0] +
+                                       kernels::WideInteger{codes[n % codes.size()]} * sum.multiplier[1];
+        const auto o = static_cast<std::int64_t>(kernels::round_shift(s, fraction_bits, rounding));
+        beyond += o < -127 || o > 127 ? 1 : 0;
+        ASSERT_EQ(y[n], static_cast<float>(std::clamp<std::int64_t>(o, -127, 127)) * sum.step) << n;
+      }
+      EXPECT_EQ(adds.saturated(), beyond);
+      EXPECT_EQ(adds.outputs(), std::ssize(y));
+    }
+}
+
+TEST(IntegerChain, AnAddWhoseMultipliersDoNotFitIsWarnedOf) {
+  const nn::Executor executor(residual_network());
+  LayerParameters narrow = coded();
+  narrow.rpu.pre_post.fixed_point->add = {.integer_bits = -4, .fraction_bits = 7};
+  ProgrammedChip chip(executor, all_alike(narrow), {1, 0, {}});
+  chip.estimate_activation_ranges(executor, batches_of(random_tensor({60, 2, 6, 6}, 9), 20));
+  const auto warnings = scale_warnings(executor.layers(), chip);
+  EXPECT_TRUE(std::ranges::any_of(warnings, [](const LayerWarning& w) {
+    return w.layer == "b" &&
+           w.text.find("multipliers of the Add in front of it do not fit Q(u,-4,7)") != std::string::npos;
+  }));
 }
 
 TEST(IntegerChain, RangesOfCodesAreKeptInModelFiles) {

@@ -63,6 +63,41 @@ TEST_F(StoredRangesTest, ChipsHaveTheFaultsOfTheirOwnMapOnly) {
   for (const std::string& file : {own, other, path}) std::filesystem::remove(file);
 }
 
+// A stored chip gives the codes of the chip that was stored: its devices are those, and its multipliers follow from
+// ranges alone. Drift compensation changes the multipliers of both alike.
+TEST_F(StoredRangesTest, AStoredChipGivesTheSameCodes) {
+  const LayerResolver resolve = changed(plain, [](LayerParameters& layer) {
+    tile::RpuParameters& p = layer.rpu;
+    p.forward.noise_management = tile::NoiseManagementType::NONE;
+    p.forward.bound_management = tile::BoundManagementType::NONE;
+    p.forward.inp_res = p.forward.out_res = 254.0;
+    p.forward.out_bound = 6.0;
+    p.mapping.weight_scaling_omega = 1.0;
+    p.pre_post.input_range.enable = true;
+    p.pre_post.fixed_point.emplace().output.range = 4.0;
+    layer.device = device::DeviceParameters{.noise_model = device::PCMLikeNoiseModel{}};
+    layer.drift_compensation = device::DriftCompensation{};
+  });
+  const std::string path = testing::TempDir() + "stored_codes.h5";
+  const ProgrammedChip chip(executor_, resolve, {.seed = 1, .repeat = 0, .parallel = {}});
+  {
+    io::ChipFileWriter writer(path, io::Model{executor_.graph(), {}, {}}, {}, 1);
+    for (std::size_t l = 0; l < 2; ++l) writer.add(chip_tile(chip, l, 0, 0, executor_.layers()[l].part_name(0)));
+    writer.commit();
+  }
+  const StoredChips chips(path);
+  const ProgrammedChip stored(executor_, resolve, {.seed = 1, .repeat = 0, .parallel = {}, .stored = &chips});
+  const Tensor x = data_.read(0, std::min<std::int64_t>(data_.size(), 40), {});
+  for (const std::optional<double> time : {std::optional<double>(), std::optional(86400.0)}) {
+    const AnalogNetwork a = chip.at(time, 0, {}), b = stored.at(time, 0, {});
+    const Tensor expected = executor_.run(x, {.overrides = &a.overrides()});
+    const Tensor seen = executor_.run(x, {.overrides = &b.overrides()});
+    EXPECT_TRUE(std::ranges::equal(seen.values(), expected.values()));
+    EXPECT_EQ(b.part(0, 0).fixed_point_report(0).scale.code, a.part(0, 0).fixed_point_report(0).scale.code);
+  }
+  std::filesystem::remove(path);
+}
+
 TEST_F(StoredRangesTest, LearnedWeightRangesAreForTheirWidth) {
   const LayerResolver digital = changed(plain, [](LayerParameters& layer) { layer.analog = false; });
   QuantizationParameters parameters;

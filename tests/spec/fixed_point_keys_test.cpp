@@ -29,6 +29,7 @@ TEST(FixedPointKeys, EveryKeyIsRead) {
       "false}\n"
       "    recompute_on_drift: false\n"
       "    alpha: {integer_bits: 1, fraction_bits: 5}\n"
+      "    add: {integer_bits: 2, fraction_bits: 9, rounding: half_away}\n"
       "    chain: false\n"
       "    fold_batch_normalization: false\n");
   EXPECT_EQ(tile::format_of(p.scale).text(), "Q(s,2,5)");
@@ -47,6 +48,8 @@ TEST(FixedPointKeys, EveryKeyIsRead) {
   EXPECT_TRUE(p.output.power_of_two);
   EXPECT_FALSE(p.output.fuse_relu || p.recompute_on_drift || p.chain || p.fold_batch_normalization);
   EXPECT_EQ(p.alpha.fraction_bits, 5);
+  EXPECT_EQ(tile::format_of(p.add).text(), "Q(u,2,9)");
+  EXPECT_EQ(p.add.rounding, tile::FixedPointRounding::half_away);
 }
 
 TEST(FixedPointKeys, TheDefaultsAreThePublishedFormats) {
@@ -85,6 +88,13 @@ const Bad bad[] = {
     {"    preset: nmpu\n", "preset", 4},
     {"    product: {cut: -1}\n", "product.cut", 4},
     {"    scale: {width: 8}\n", "scale.width", 4},
+    {"    add: {integer_bits: 0, fraction_bits: 33}\n", "add.fraction_bits", 4},
+    {"    add: {integer_bits: -7, fraction_bits: 7}\n", "add.fraction_bits", 4},
+    {"    add: {rounding: stochastic}\n", "add.rounding", 4},
+    {"    output: {init_from: act_quant_config}\n", "output.init_from", 4},
+    {"    output: {init_from: weights}\n", "output.init_from", 4},
+    {"    output: {init_from: act_quant_config, range: 2}\nact_quant_config: {n_bits: 8}\n", "output.range", 4},
+    {"    bias: {signed: false, integer_bits: -3, fraction_bits: 2}\n", "bias.fraction_bits", 4},
 };
 
 TEST(FixedPointKeys, BadFormatsAreRefusedWithPositionAndReason) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -46,8 +47,24 @@ struct FixedPointFormats {
   std::string input;         ///< of which layers; or why not
 };
 
-/// Of a configuration: the layers that have one, in their order. Nothing is programmed.
-std::vector<FixedPointFormats> fixed_point_formats(const Setup& setup);
+/// An Add that brings codes of different steps together.
+struct FixedPointSum {
+  std::string name;
+  std::string format;  ///< of its multipliers: "Q(u,1,7)"
+  std::array<double, 2> operand_step{};
+  std::array<std::int64_t, 2> multiplier{};
+  double step = 0.0;  ///< of what it gives
+  int saturated = 0;  ///< multipliers that do not fit
+  std::string layer;  ///< behind it, whose pre_post.fixed_point.add it is built by
+};
+
+/// Of a configuration: the layers that have a fixed-point periphery, in their order, and the Adds between them once
+/// ranges are known. Nothing is programmed.
+struct FixedPointSummary {
+  std::vector<FixedPointFormats> layers;
+  std::vector<FixedPointSum> sums;
+};
+FixedPointSummary fixed_point_formats(const Setup& setup);
 
 /// What is in a model file.
 struct ModelInspection {

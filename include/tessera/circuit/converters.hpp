@@ -74,6 +74,8 @@ class Converters {
   const AdcRange& range() const { return range_; }
   /// The value nearest codes stand for: between two of them lies one step.
   double step() const { return step_; }
+  /// What code 0 stands for.
+  double lowest() const { return adc_.is_circuit() ? centre_ - half_ + 0.5 * step_ : range_.low; }
 
  private:
   /// Mismatch of one converter that some outputs share.

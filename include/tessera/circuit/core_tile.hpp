@@ -2,6 +2,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "tessera/circuit/converters.hpp"
@@ -59,7 +60,17 @@ CellState program_cells(const CrossbarParameters& parameters, ConstRealView w, c
 struct TileCounts {
   std::vector<ConversionCounts> slices;
   std::int64_t line_clipped = 0;  ///< currents beyond Icol_max
+  bool activity = false;          ///< whether the following are counted
+  std::int64_t code_sum = 0;      ///< of |n|, n the DAC's code: magnitudes up to 2^m - 1
+  std::int64_t bit_sum = 0;       ///< of the ones in |n|
   void add(const TileCounts& other);
+};
+
+/// What a tile's outputs are multiples of: y = step a, |a| <= largest_code. `problem`: why they are none.
+struct OutputGrid {
+  double step = 0.0;
+  std::int64_t largest_code = 0;
+  std::string problem;
 };
 
 /// Addresses of the draws of a call: vector r has the number first_vector + r in the data set.
@@ -117,6 +128,8 @@ class CoreTile {
   /// shared, not solved again. Takes the place of ranges and levels that parameters().adc leaves to calibration
   /// (AdcParameters::waits_for_calibration); others stay as they are. InputError for another number of settings.
   CoreTile with_converters(std::span<const ConverterSetting> settings) const;
+  /// The integers behind its outputs: codes of the converters after subtraction and shift-and-add.
+  OutputGrid output_grid() const;
   /// Do its converters have ranges and levels? multiply() throws ConfigError otherwise.
   bool calibrated() const;
 

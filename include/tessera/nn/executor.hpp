@@ -61,7 +61,12 @@ using LinearObserver = std::function<void(const LinearRecord&)>;
 using InputObserver = std::function<void(std::size_t layer, const Activation& input, std::uint64_t first_sample)>;
 
 /// Per layer the operators of its parts, or an empty list for float32. Not owned.
-using LinearOverrides = std::vector<std::vector<const LinearOperator*>>;
+struct LinearOverrides : std::vector<std::vector<const LinearOperator*>> {
+  using vector::vector;
+  /// By node: what adds instead of an Add of two float32 tensors; null or no list at all: the node itself. In a run of
+  /// several networks, those with the same layers in front of an Add add alike.
+  std::vector<const SumOperator*> sums = {};
+};
 
 struct RunOptions {
   std::uint64_t first_sample = 0;  ///< number of the first sample of the batch in the data set

@@ -75,6 +75,15 @@ class LinearOperator {
   virtual const Collects* collects() const { return nullptr; }
 };
 
+/// Stands in for a node that adds two values, e.g. one that adds integer codes. Called from several threads at once, for
+/// disjoint elements, in any order.
+class SumOperator {
+ public:
+  virtual ~SumOperator() = default;
+  /// y = a + b, in its own way; all of one length, y may be the memory of a or b.
+  virtual void add(std::span<const float> a, std::span<const float> b, std::span<float> y) const = 0;
+};
+
 enum class LinearKind { dense, convolution, transposed_convolution, recurrent, product };
 
 /// One product of a layer.

@@ -162,6 +162,7 @@ struct LayerPoint {
   std::vector<SliceCounts> slices = {};    ///< of crossbars, least significant weight slice first
   double sum_overflow_fraction = missing;  ///< these five of a fixed-point periphery
   double output_overflow_fraction = missing;
+  double add_saturation_fraction = missing;
   double product_effective_bits = missing;
   double sum_effective_bits = missing;
   double output_effective_bits = missing;

@@ -18,6 +18,9 @@ namespace tessera::sim {
 /// Stands in for one product of a weighted layer; counts what happens in it.
 class AnalogOperator;
 
+/// Stands in for an Add of codes of different steps; counts its saturations.
+class RescaledSum;
+
 /// One chip as it is at one moment: for each layer of an executor either analog tiles or nothing (digital float32).
 class AnalogNetwork {
  public:
@@ -52,6 +55,11 @@ class AnalogNetwork {
   friend class ProgrammedChip;
   std::vector<std::vector<std::unique_ptr<AnalogOperator>>> operators_;
   nn::LinearOverrides overrides_;
+  struct Sum {
+    std::size_t layer = 0;  ///< the first one behind it
+    std::unique_ptr<RescaledSum> adds;
+  };
+  std::vector<Sum> sums_;
 };
 
 /// Stuck devices by layer and part; `devices` is 0 where no map is given.
@@ -117,10 +125,13 @@ class ProgrammedChip {
   /// has set its input ranges. Else `broken` says why not (empty where no fixed-point periphery is).
   struct InputCodes {
     bool chained = false;
-    std::vector<std::size_t> sources;  ///< layers whose codes they are
+    std::vector<std::size_t> sources;  ///< layers whose codes they are, or are made of
+    const CodeSum* sum = nullptr;      ///< what gives them, where codes of different steps were added
     std::string broken;
   };
   const InputCodes& input_codes(std::size_t layer) const { return input_codes_[layer]; }
+  /// Adds that bring codes of different steps together, in the order of the graph's nodes.
+  const std::vector<CodeSum>& code_sums() const { return code_sums_; }
   /// The layer with its surroundings, whether ranges are known or not.
   const LayerLink& link(std::size_t layer) const { return links_[layer]; }
 
@@ -147,10 +158,11 @@ class ProgrammedChip {
                               std::size_t p, const random::Address& address, const device::FaultMap* map,
                               const ChipRequest& request);
   /// One step for all parts of a layer, then the input ranges of the layers behind, once all ranges are known.
-  void connect_codes();
+  void connect_codes(const nn::Graph& graph);
   std::vector<std::vector<Part>> layers_;
   std::vector<LayerLink> links_;
   std::vector<InputCodes> input_codes_;
+  std::vector<CodeSum> code_sums_;
 };
 
 }  // namespace tessera::sim

@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "tessera/core/parallel.hpp"
 #include "tessera/io/dataset.hpp"
@@ -23,6 +25,15 @@ void pack_inputs(nn::Graph& graph, const io::DataSet& data);
 /// Samples [first, first + count) as [count, sample...], for a shape from fitted_sample_shape().
 Tensor read_samples(const io::DataSet& data, std::int64_t first, std::int64_t count, const Shape& sample,
                     Parallel parallel = {});
+
+/// The first samples of a data set, from which ranges are estimated that nothing else gives: in batches of a fixed size,
+/// so that the ranges are the same whatever the batch size of a run. `read` gives the samples [first, first + count).
+struct RangeSamples {
+  std::vector<Tensor> batches;
+  std::int64_t count = 0;
+};
+RangeSamples range_samples(const io::DataSet& data,
+                           const std::function<Tensor(std::int64_t first, std::int64_t count)>& read);
 
 /// The values [begin, begin + size) of a sample that are tokens of a sequence of `length`: of the input called
 /// input_ids, else of the first input of as many values. InputError if there is none.

@@ -207,6 +207,8 @@ class AnalogLayer {
   void set_output_code(bool relu, bool is_signed);
   bool fused_relu() const;
   bool output_signed() const;
+  /// The largest magnitude that an output code stands for; 0 without a fixed-point periphery, or not known yet.
+  float output_range() const;
   /// u, what an output code of the fixed-point periphery stands for; 0 without one, or before its output has a range.
   float output_step() const;
   /// Whether the range of the output comes from data and is not known yet.

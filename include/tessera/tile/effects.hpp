@@ -62,7 +62,7 @@ struct Effect {
   std::vector<EffectKey> keys = {};
   /// Acts where products are perfect, too: input range, devices, digital periphery.
   bool with_perfect_product = false;
-  /// Acts where tiles are crossbars, and only there; what acts in products only does not.
+  /// Acts where tiles are crossbars; what acts in products only does not.
   bool on_crossbars = false;
   bool over_time = false;  ///< its part is what time does after programming
   /// Whether it does anything. Null: never by itself (encodings, managements): exact where nothing else is on.

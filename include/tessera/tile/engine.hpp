@@ -83,6 +83,8 @@ class Engine {
   }
   /// Whether its converters have ranges; run() throws ConfigError otherwise.
   virtual bool calibrated() const { return true; }
+  /// What its outputs are whole multiples of, where converters of its own make them; nothing without any.
+  virtual std::optional<circuit::OutputGrid> output_grid() const { return std::nullopt; }
   /// What its wires alone take; nothing where there are none to be solved.
   virtual std::optional<circuit::WireLoss> wire_loss(Parallel) const { return std::nullopt; }
   /// What making up for the wires leaves of their loss.

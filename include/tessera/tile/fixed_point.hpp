@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "tessera/circuit/core_tile.hpp"
 #include "tessera/kernels/fixed_point.hpp"
 #include "tessera/tile/parameters.hpp"
 
@@ -21,6 +22,7 @@ struct FixedPointFormat {
 };
 FixedPointFormat format_of(const ScaleFormat& scale);
 FixedPointFormat format_of(const BiasFormat& bias);
+FixedPointFormat format_of(const AddFormat& add);
 
 /// Codes of the ADC: a value is a times `step`; |a| <= largest_code, bound management and digits included. Without
 /// them the largest code is `adc_code`.
@@ -31,6 +33,10 @@ struct AdcCodes {
 };
 /// Of a legal configuration (validate()); `average` is the stored scale of AVERAGE_ABS_MAX.
 AdcCodes adc_codes(const IOParameters& io, double average);
+/// The same for codes that are not of `forward`'s ADC, but of converters inside the tile.
+AdcCodes adc_codes(const IOParameters& io, double average, const circuit::OutputGrid& grid);
+/// Width of the accumulator that holds one product of a code up to `largest`, 0 where none does (binary16).
+int accumulator_bits_needed(const FixedPointParameter& parameters, std::int64_t largest);
 
 /// u, the step of an output code for a range: range / (2^(bits-1) - 1) signed, range / (2^bits - 1) unsigned; bits = 0
 /// counts as 8. Rounded up to a power of two if asked. The float32 nearest to it.

@@ -16,6 +16,9 @@ enum class ScaleExponent { none, per_tile, per_column };
 /// A bias is added once per output, behind all tiles, or in K equal parts, one per tile.
 enum class BiasPlace { array, tile };
 enum class Signedness { automatic, is_signed, is_unsigned };
+/// Where the range of an output that no number gives is from: the largest magnitudes in data, or the range of the
+/// quantizer that act_quant_config describes, learned, stored, or estimated as it says.
+enum class OutputRangeSource { data, act_quant_config };
 /// What multiplies and adds: integers of the formats below, or binary16 numbers, rounded after every operation.
 enum class PeripheryArithmetic { fixed_point, binary16 };
 
@@ -69,6 +72,7 @@ struct OutputFormat {
   FixedPointOverflow overflow = FixedPointOverflow::saturate;
   Signedness is_signed = Signedness::automatic;  ///< automatic: unsigned behind a fused ReLU
   std::optional<double> range = {};              ///< largest magnitude; none: from data, calibrated
+  OutputRangeSource init_from = OutputRangeSource::data;
   double quantile = 1.0;      ///< of a batch's magnitudes but zeros that the range is; 1: the largest
   bool power_of_two = false;  ///< u rounded up to a power of two
   bool fuse_relu = true;      ///< a ReLU that alone takes the output is part of it
@@ -85,6 +89,16 @@ struct AlphaFormat {
   bool operator==(const AlphaFormat&) const = default;
 };
 
+/// An Add that brings codes of two steps to the step of the DAC behind it: o = fit(round((a M_a + b M_b) 2^-fraction_bits)),
+/// M = fit(round_nearest_even(u / u' 2^fraction_bits)) unsigned, fit to the codes of that DAC.
+struct AddFormat {
+  int integer_bits = 1;
+  int fraction_bits = 7;
+  FixedPointRounding rounding = FixedPointRounding::half_up;
+
+  bool operator==(const AddFormat&) const = default;
+};
+
 struct FixedPointParameter {
   PeripheryArithmetic arithmetic = PeripheryArithmetic::fixed_point;
   ScaleFormat scale;
@@ -94,6 +108,7 @@ struct FixedPointParameter {
   OutputFormat output;
   bool recompute_on_drift = true;  ///< drift compensation changes M; false: it is a multiplier of its own, `alpha`
   AlphaFormat alpha;
+  AddFormat add;      ///< of an Add in front of the layer
   bool chain = true;  ///< input ranges follow the step of the layers in front, so that codes pass unconverted
   bool fold_batch_normalization = true;
 

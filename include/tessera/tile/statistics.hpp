@@ -12,6 +12,7 @@ namespace tessera::tile {
 
 struct LayerStatistics {
   bool activity = false;             ///< whether dac_code_sum and dac_bit_sum are counted; before the first pass
+  bool only_activity = false;        ///< nothing else is but conversions, products and rounds; likewise
   std::int64_t vectors = 0;          ///< vectors seen by the layer
   std::int64_t inputs = 0;           ///< values seen by the input ranges of all tiles (0 if input ranges are off)
   std::int64_t inputs_clipped = 0;   ///< of these, outside [-r, r]
@@ -30,9 +31,13 @@ struct LayerStatistics {
   std::int64_t line_clipped = 0;         ///< currents of crossbar lines beyond Icol_max
   std::int64_t fixed_point_outputs = 0;  ///< values that left the fixed-point periphery
   kernels::FixedPointCounts fixed_point = {};
-  float dac_peak = 0.0F;  ///< largest |DAC output| before noise, in DAC units (full scale = inp_bound)
-  float adc_peak = 0.0F;  ///< largest |ADC output|, in ADC units (full scale = out_bound)
+  std::int64_t code_sums = 0;            ///< values that an Add of codes in front of the layer gave it
+  std::int64_t code_sums_saturated = 0;  ///< of these, beyond the codes of its DAC
+  float dac_peak = 0.0F;                 ///< largest |DAC output| before noise, in DAC units (full scale = inp_bound)
+  float adc_peak = 0.0F;                 ///< largest |ADC output|, in ADC units (full scale = out_bound)
 
+  /// Whether clipped, saturated and largest values are counted.
+  bool counts_values() const { return !only_activity; }
   /// Nothing counted yet, counting the same.
   LayerStatistics blank() const;
   LayerStatistics& operator+=(const LayerStatistics& other);
@@ -42,9 +47,10 @@ struct LayerStatistics {
   double input_clip_fraction() const;
   double dac_clip_fraction() const;
   double adc_saturation_fraction() const;
-  double sum_overflow_fraction() const;         ///< additions of the fixed-point periphery that overflowed, per output
-  double output_overflow_fraction() const;      ///< outputs beyond their code
-  double mean_bound_management_rounds() const;  ///< 1 = no vector was repeated
+  double sum_overflow_fraction() const;     ///< additions of the fixed-point periphery that overflowed, per output
+  double output_overflow_fraction() const;  ///< outputs beyond their code
+  double code_sum_saturation_fraction() const;
+  double mean_bound_management_rounds() const;            ///< 1 = no vector was repeated
   double mean_dac_code(std::int64_t largest_code) const;  ///< mean |n| over the largest code
   double mean_dac_bits(int planes) const;                 ///< mean fraction of ones in the planes of |n|
 };

@@ -98,6 +98,8 @@ const NumberKey accumulator_numbers[] = {
      [](const P& p) { return static_cast<double>(p.accumulator.fraction_bits.value_or(0)); }}};
 const NumberKey output_numbers[] = {
     {"output.bits", Range::between(0.0, 32.0), [](const P& p) { return static_cast<double>(p.output.bits); }},
+    {"add.integer_bits", bits, [](const P& p) { return static_cast<double>(p.add.integer_bits); }},
+    {"add.fraction_bits", bits, [](const P& p) { return static_cast<double>(p.add.fraction_bits); }},
     {"output.range", Range::above(0.0), [](const P& p) { return p.output.range.value_or(1.0); }},
     {"output.quantile", Range::between(0.5, 1.0), [](const P& p) { return p.output.quantile; }}};
 
@@ -123,13 +125,28 @@ void check_format(const FixedPointFormat& format, const std::string& key, const 
 void check_codes(const RpuParameters& p, EffectProblems& problems) {
   const IOParameters& io = p.forward;
   const std::string needs = "the fixed-point periphery (pre_post.fixed_point) ";
-  problems.expect(!p.crossbar, section.substr(0, section.size() - 1),
-                  "takes the codes of `forward`'s ADC; the converters of a crossbar are not coupled to it");
   problems.expect(p.pre_post.periph_quant.n_bits <= 0, section.substr(0, section.size() - 1),
                   "together with periph_quant.n_bits > 0 describes the same hardware twice; set one of them to null or "
                   "0");
-  problems.expect(!p.act_quant_config || p.act_quant_config->n_bits <= 0, "act_quant_config.n_bits",
-                  needs + "has an output code already (output.bits): a second quantizer of the output has no place");
+  const bool quantized = p.act_quant_config && p.act_quant_config->n_bits > 0;
+  const OutputFormat& output = p.pre_post.fixed_point->output;
+  if (output.init_from == OutputRangeSource::data) {
+    problems.expect(!quantized, "act_quant_config.n_bits",
+                    needs +
+                        "has an output code already (output.bits): a second quantizer of the output has no place; "
+                        "output.init_from: act_quant_config takes its range");
+  } else {
+    problems.expect(quantized, section + "output.init_from",
+                    "takes the range of the output's quantizer, but act_quant_config has none; give it n_bits");
+    problems.expect(!output.range, section + "output.range",
+                    "gives the range of the output as a number, and output.init_from takes it from act_quant_config; "
+                    "leave one of them out");
+  }
+  if (p.crossbar) {  // which has converters of its own
+    problems.expect(p.crossbar->adc.converts(), "crossbar.xbar.adc.mvm.model",
+                    needs + "multiplies codes of an ADC; give the crossbar one with a model and bits");
+    return;
+  }
   problems.expect(!io.is_perfect && io.mv_type != AnalogMVType::IDEAL, "forward.is_perfect",
                   needs + "multiplies codes of an ADC; a perfect product has none");
   const bool converts = io.out_res > 0.0 && bounded(io.out_bound);
@@ -167,21 +184,24 @@ void check(const RpuParameters& rpu, EffectProblems& problems) {
     check_numbers(p, numbers, problems);
   check_format(format_of(p.scale), "scale.fraction_bits", "a scale of", problems);
   check_format(format_of(p.bias), "bias.fraction_bits", "a bias of", problems);
+  check_format(format_of(p.add), "add.fraction_bits", "a multiplier of an Add of", problems);
+  problems.expect(p.add.rounding != FixedPointRounding::stochastic, section + "add.rounding",
+                  "an Add belongs to no tile, whose random numbers stochastic rounding would take; choose another");
   if (!p.recompute_on_drift)
     check_format({p.alpha.integer_bits, p.alpha.fraction_bits, false}, "alpha.fraction_bits", "a factor of", problems);
   problems.expect(p.output.bits != 1 || p.output.is_signed == Signedness::is_unsigned, section + "output.bits",
                   "1 bit with a sign has no code above 0; use 2 bits or signed: false");
   check_codes(rpu, problems);
   if (p.arithmetic == PeripheryArithmetic::binary16) return;
-  const std::int64_t adc = adc_codes(rpu.forward, 1.0).adc_code;
+  const std::int64_t adc = rpu.crossbar ? 0 : adc_codes(rpu.forward, 1.0).adc_code;
+  const int needed = accumulator_bits_needed(p, adc);
+  problems.expect(p.accumulator.bits >= needed, section + "accumulator.bits",
+                  fmt::format("{} bits are narrower than one product: {} bits of the ADC's code with its sign, {} "
+                              "integer bits of the scale and {} fraction bits of the accumulator are {}",
+                              p.accumulator.bits, needed - p.scale.integer_bits - accumulator_fraction_bits(p),
+                              p.scale.integer_bits, accumulator_fraction_bits(p), needed));
   int code_bits = 0;
   while ((std::int64_t{1} << code_bits) <= adc && code_bits < 40) ++code_bits;
-  const int needed = 1 + code_bits + p.scale.integer_bits + accumulator_fraction_bits(p);
-  problems.expect(
-      p.accumulator.bits >= needed || adc == 0, section + "accumulator.bits",
-      fmt::format("{} bits are narrower than one product: {} bits of the ADC's code with its sign, {} "
-                  "integer bits of the scale and {} fraction bits of the accumulator are {}",
-                  p.accumulator.bits, code_bits + 1, p.scale.integer_bits, accumulator_fraction_bits(p), needed));
   constexpr int most = 62;
   const int product = code_bits + 1 + format_of(p.scale).width() +
                       (p.recompute_on_drift ? 0 : p.alpha.integer_bits + p.alpha.fraction_bits);
@@ -191,6 +211,7 @@ void check(const RpuParameters& rpu, EffectProblems& problems) {
 
 std::vector<EffectNeed> needs() {
   std::vector<EffectNeed> all = analog_needs();
+  all.push_back({"crossbar ADC", [](const RpuParameters& p) { return p.crossbar.has_value(); }});
   all.push_back({"ADC clip"});
   all.push_back({"ADC rounding"});
   return all;
@@ -211,6 +232,10 @@ void note_fixed_point(const RpuParameters& p, EffectNotes& notes) {
   unless(!f.recompute_on_drift, "alpha.fraction_bits", f.alpha.fraction_bits, d.alpha.fraction_bits,
          "recompute_on_drift is true: the factor is part of the scale");
   unless(!f.output.range, "output.quantile", f.output.quantile, d.output.quantile, "output.range is a number");
+  unless(f.output.init_from == OutputRangeSource::data, "output.quantile", f.output.quantile, d.output.quantile,
+         "output.init_from is act_quant_config, whose range_estimator decides");
+  unless(f.chain, "add.integer_bits", f.add.integer_bits, d.add.integer_bits, "chain is false");
+  unless(f.chain, "add.fraction_bits", f.add.fraction_bits, d.add.fraction_bits, "chain is false");
   if (f.arithmetic != PeripheryArithmetic::binary16) return;
   const char* half = "arithmetic is binary16: scale, bias and sums have no widths of their own";
   unless(false, "scale.fraction_bits", f.scale.fraction_bits, d.scale.fraction_bits, half);
@@ -225,55 +250,58 @@ void note_fixed_point(const RpuParameters& p, EffectNotes& notes) {
 
 std::vector<Effect> fixed_point() {
   const std::string page = "tile_fixed_point.md";
-  return {{.name = "scale format",
-           .place = 100,
-           .page = page,
-           .law = "p = a M, M = fit(round(m 2^f))",
-           .keys = keys_of(scale_numbers, {"arithmetic", "scale.signed", "scale.exponent", "scale.exact",
-                                           "recompute_on_drift", "chain", "fold_batch_normalization"}),
-           .is_on = acts<exact_scale>,
-           .leave_out = leave_out<exact_scale>,
-           .take_over = take_over<exact_scale>,
-           .check = check,
-           .note = note_fixed_point,
-           .needs = needs()},
-          {.name = "product cut",
-           .place = 102,
-           .page = page,
-           .law = "q = round(p >> cut)",
-           .keys = keys_of(product_numbers, {"product.rounding", "product.exact"}),
-           .is_on = cuts,
-           .leave_out = leave_out<exact_product>,
-           .take_over = take_over<exact_product>,
-           .needs = needs()},
-          {.name = "accumulator",
-           .place = 104,
-           .page = page,
-           .law = "s = fit(s + q), tile by tile",
-           .keys = keys_of(accumulator_numbers, {"accumulator.overflow", "accumulator.exact"}),
-           .is_on = acts<exact_accumulator>,
-           .leave_out = leave_out<exact_accumulator>,
-           .take_over = take_over<exact_accumulator>,
-           .needs = needs()},
-          {.name = "bias format",
-           .place = 106,
-           .page = page,
-           .law = "s = fit(s + B), B = fit(round(b / u 2^f))",
-           .keys = keys_of(bias_numbers, {"bias.signed", "bias.at", "bias.exact"}),
-           .is_on = acts<exact_bias>,
-           .leave_out = leave_out<exact_bias>,
-           .take_over = take_over<exact_bias>,
-           .needs = needs()},
-          {.name = "output code",
-           .place = 108,
-           .page = page,
-           .law = "y = u fit(round(max(s, 0) 2^-F))",
-           .keys = keys_of(output_numbers, {"output.rounding", "output.overflow", "output.signed",
-                                            "output.power_of_two", "output.fuse_relu", "output.exact"}),
-           .is_on = codes,
-           .leave_out = leave_out<exact_output>,
-           .take_over = take_over<exact_output>,
-           .needs = needs()}};
+  std::vector<Effect> all = {
+      {.name = "scale format",
+       .place = 100,
+       .page = page,
+       .law = "p = a M, M = fit(round(m 2^f))",
+       .keys = keys_of(scale_numbers, {"arithmetic", "scale.signed", "scale.exponent", "scale.exact",
+                                       "recompute_on_drift", "chain", "fold_batch_normalization"}),
+       .is_on = acts<exact_scale>,
+       .leave_out = leave_out<exact_scale>,
+       .take_over = take_over<exact_scale>,
+       .check = check,
+       .note = note_fixed_point,
+       .needs = needs()},
+      {.name = "product cut",
+       .place = 102,
+       .page = page,
+       .law = "q = round(p >> cut)",
+       .keys = keys_of(product_numbers, {"product.rounding", "product.exact"}),
+       .is_on = cuts,
+       .leave_out = leave_out<exact_product>,
+       .take_over = take_over<exact_product>,
+       .needs = needs()},
+      {.name = "accumulator",
+       .place = 104,
+       .page = page,
+       .law = "s = fit(s + q), tile by tile",
+       .keys = keys_of(accumulator_numbers, {"accumulator.overflow", "accumulator.exact"}),
+       .is_on = acts<exact_accumulator>,
+       .leave_out = leave_out<exact_accumulator>,
+       .take_over = take_over<exact_accumulator>,
+       .needs = needs()},
+      {.name = "bias format",
+       .place = 106,
+       .page = page,
+       .law = "s = fit(s + B), B = fit(round(b / u 2^f))",
+       .keys = keys_of(bias_numbers, {"bias.signed", "bias.at", "bias.exact"}),
+       .is_on = acts<exact_bias>,
+       .leave_out = leave_out<exact_bias>,
+       .take_over = take_over<exact_bias>,
+       .needs = needs()},
+      {.name = "output code",
+       .place = 108,
+       .page = page,
+       .law = "y = u fit(round(max(s, 0) 2^-F))",
+       .keys = keys_of(output_numbers, {"output.rounding", "output.overflow", "output.signed", "output.init_from",
+                                        "output.power_of_two", "output.fuse_relu", "output.exact", "add.rounding"}),
+       .is_on = codes,
+       .leave_out = leave_out<exact_output>,
+       .take_over = take_over<exact_output>,
+       .needs = needs()}};
+  for (Effect& effect : all) effect.on_crossbars = true;
+  return all;
 }
 
 }  // namespace tessera::tile
