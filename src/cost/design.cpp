@@ -7,6 +7,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/cost/technology.hpp"
 #include "tessera/tile/crossbar_engine.hpp"
+#include "tessera/tile/fixed_point.hpp"
 #include "tessera/tile/mapping.hpp"
 #include "tile_laws.hpp"
 
@@ -26,6 +27,28 @@ ConfigError not_built(const char* quantizer, const char* key) {
                      fmt::format("rpu_config.forward.{} is off, and what is not there has no cost; set it, or say with "
                                  "cost.assume.{} how many bits stand for it",
                                  quantizer, key));
+}
+
+/// The widths of a fixed-point periphery. Its multiplier brings ADC codes to output codes, so that the output takes a
+/// rounding and a register and no multiplier of its own.
+void describe_fixed_point(TileDesign& d, const tile::FixedPointParameter& p) {
+  for (const auto& [exact, stage] :
+       {std::pair(p.scale.exact, "scale"), std::pair(p.bias.exact, "bias"), std::pair(p.product.exact, "product"),
+        std::pair(p.accumulator.exact, "accumulator"), std::pair(p.output.exact, "output")})
+    if (exact)
+      throw ConfigError(fmt::format("rpu_config.pre_post.fixed_point.{}.exact", stage),
+                        "computes with real numbers, which no hardware does: it has no cost; set it to false");
+  d.power_of_two = true;
+  const int code = p.output.bits > 0 ? p.output.bits : p.accumulator.bits;
+  if (p.arithmetic == tile::PeripheryArithmetic::binary16) {  // as float32: an upper bound
+    d.activation_bits = code;
+    return;
+  }
+  const int alpha = p.recompute_on_drift ? 0 : p.alpha.integer_bits + p.alpha.fraction_bits;
+  d.scale_bits = tile::format_of(p.scale).width() + alpha;
+  d.bias_bits = tile::format_of(p.bias).width();
+  d.accumulator_bits = p.accumulator.bits;
+  d.activation_bits = code;
 }
 
 /// Hardware of the layer but for the size of the tile.
@@ -79,6 +102,7 @@ TileDesign hardware_of(const HardwareParameters& hardware, const tile::RpuParame
   d.power_of_two = quantized.power_of_two;
   d.activation_bits = rpu.act_quant_config && rpu.act_quant_config->n_bits > 0 ? rpu.act_quant_config->n_bits
                                                                                : surroundings.next_input_bits;
+  if (rpu.pre_post.fixed_point) describe_fixed_point(d, *rpu.pre_post.fixed_point);
   const NoiseManagementType management = rpu.forward.noise_management;
   d.noise_management = management == NoiseManagementType::ABS_MAX || management == NoiseManagementType::MAX ||
                        management == NoiseManagementType::ABS_MAX_NP_SUM;

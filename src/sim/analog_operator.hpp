@@ -29,7 +29,7 @@ class AnalogOperator final : public nn::LinearOperator,
         retention_(retention) {}
 
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const override {
-    counted(first_vector, parallel, [&](const tile::ForwardCall& call) { layer_->forward(x, y, call); });
+    counted(first_vector, parallel, false, [&](const tile::ForwardCall& call) { layer_->forward(x, y, call); });
   }
   const nn::TwoStage* two_stage() const override { return this; }
   /// What is counted is counted vector by vector.
@@ -42,7 +42,7 @@ class AnalogOperator final : public nn::LinearOperator,
   const tile::AnalogLayer& layer() const { return *layer_; }
   const std::shared_ptr<const tile::AnalogLayer>& shared_layer() const { return layer_; }
   void count_statistics(bool count) { count_ = count; }
-  /// Whether activity of the DACs is counted, too.
+  /// Whether activity of the DACs is counted: alone, or with statistics.
   void count_activity(bool count) { activity_ = count; }
   /// Counts what `blank` counts, too.
   void count_like(tile::LayerStatistics blank) { blank_ = std::move(blank); }
@@ -55,8 +55,7 @@ class AnalogOperator final : public nn::LinearOperator,
   std::int64_t product_columns() const override { return layer_->product_columns(); }
   void product(ConstMatrixView x, MatrixView v, std::uint64_t first_vector, Parallel parallel,
                bool is_converted) const override {
-    if (is_converted) return layer_->product(x, v, converted(first_vector, parallel));
-    counted(first_vector, parallel, [&](const tile::ForwardCall& call) { layer_->product(x, v, call); });
+    counted(first_vector, parallel, is_converted, [&](const tile::ForwardCall& call) { layer_->product(x, v, call); });
   }
   void periphery(ConstMatrixView v, MatrixView y, Parallel parallel) const override {
     layer_->periphery(v, y, parallel);
@@ -69,36 +68,36 @@ class AnalogOperator final : public nn::LinearOperator,
   }
   void forward_converted(ConstMatrixView z, MatrixView y, std::uint64_t first_vector,
                          Parallel parallel) const override {
-    layer_->forward(z, y, converted(first_vector, parallel));
+    counted(first_vector, parallel, true, [&](const tile::ForwardCall& call) { layer_->forward(z, y, call); });
   }
 
   void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
                 std::uint64_t written, Parallel parallel) const override {
     const tile::AnalogLayer layer = written_layer(*layer_, weight, written_.get(), written);
     if (!retention_)
-      return counted(first_vector, parallel, [&](const tile::ForwardCall& call) { layer.forward(x, y, call); });
+      return counted(first_vector, parallel, false, [&](const tile::ForwardCall& call) { layer.forward(x, y, call); });
     const auto part_of = [](auto view, std::int64_t first, std::int64_t count) { return view.rows_from(first, count); };
-    read_leaking(
-        layer, *retention_, written, x.rows, [&](const tile::AnalogLayer& now, std::int64_t first, std::int64_t count) {
-          counted(first_vector + static_cast<std::uint64_t>(first), parallel, [&](const tile::ForwardCall& call) {
-            now.forward(part_of(x, first, count), part_of(y, first, count), call);
-          });
-        });
+    read_leaking(layer, *retention_, written, x.rows,
+                 [&](const tile::AnalogLayer& now, std::int64_t first, std::int64_t count) {
+                   counted(first_vector + static_cast<std::uint64_t>(first), parallel, false,
+                           [&](const tile::ForwardCall& call) {
+                             now.forward(part_of(x, first, count), part_of(y, first, count), call);
+                           });
+                 });
   }
 
-  tile::ForwardCall converted(std::uint64_t first_vector, Parallel parallel) const {
-    return {first_vector, parallel, nullptr, event_, true};
-  }
   template <class Call>
-  void counted(std::uint64_t first_vector, Parallel parallel, const Call& run) const {
+  void counted(std::uint64_t first_vector, Parallel parallel, bool converted, const Call& run) const {
     tile::LayerStatistics statistics = blank_.blank();
     statistics.activity = activity_;
+    statistics.only_activity = !count_;
+    const bool counts = count_ || activity_;
     try {
-      run({first_vector, parallel, count_ ? &statistics : nullptr, event_, false});
+      run({first_vector, parallel, counts ? &statistics : nullptr, event_, converted});
     } catch (const RunError& error) {
       throw RunError(fmt::format("layer '{}': {}", name_, error.what()));
     }
-    if (count_) {
+    if (counts) {
       const std::lock_guard lock(mutex_);
       statistics_ += statistics;
     }

@@ -38,8 +38,15 @@ std::vector<LayerActivity> measured_activity(const EvaluationRequest& request, c
     const nn::LinearLayer& source = request.executor.layers()[l];
     const std::string& op = request.executor.graph().nodes[static_cast<std::size_t>(source.node)].op;
     const LayerParameters parameters = request.resolve(source.name, op);
-    if (parameters.rpu.crossbar) continue;  // its converters and cells are not counted: as the table assumes
     const cost::HardwareParameters hardware = request.cost->hardware(source.name, op);
+    if (const auto& crossbar = parameters.rpu.crossbar) {
+      if (seen.counts.dac_code_sum > 0) {
+        layer.input_mean = seen.counts.mean_dac_code(cost::converter_codes(hardware, parameters.rpu).input);
+        layer.bit_density = seen.counts.mean_dac_bits(crossbar->dac.magnitude_bits());
+      }
+      layer.conductance_mean = seen.conductance_mean;
+      continue;
+    }
     if (seen.counts.tile_vectors > 0) layer.rounds = std::max(1.0, seen.counts.mean_bound_management_rounds());
     const std::int64_t largest = cost::largest_code(parameters.rpu.forward.inp_res);
     if (seen.counts.dac_code_sum > 0 && largest > 0) {

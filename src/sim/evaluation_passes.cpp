@@ -77,7 +77,7 @@ bool Evaluation::run_group(PointGroup& group, bool first_group) {
     }
     if (group.watched && first + count >= std::min(samples, watched_samples)) end_watch(group);
   }
-  if (statistics_) collect_counts(group);
+  if (statistics_ || activity_) collect_counts(group);
   return true;
 }
 
@@ -160,13 +160,17 @@ void Evaluation::measure_isolated(PointGroup& group, const nn::LinearRecord& rec
       leaders.push_back(m);
       branches.push_back({group.networks[m].operators(layer), 0});
     }
-    for (const std::size_t leader : leaders) group.networks[leader].count_statistics(false);
+    for (const std::size_t leader : leaders) {
+      group.networks[leader].count_statistics(false);
+      group.networks[leader].count_activity(false);
+    }
     const std::vector<nn::Activation> alone =
         networks_.executor(simulated_of(group, n))
             .apply_branches(layer, branches, record.input, first_sample(first), parallel_);
     for (std::size_t b = 0; b < leaders.size(); ++b) {
       const std::size_t leader = leaders[b];
       group.networks[leader].count_statistics(statistics_);
+      group.networks[leader].count_activity(activity_);
       ErrorMeasures& error = group.results[leader].layers[layer].isolated;
       if (fuses_relu(group.networks[leader], layer))
         add_error(error, rectified(record.output), alone[b], parallel_);

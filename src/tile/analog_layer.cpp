@@ -107,8 +107,7 @@ void for_each_block(const Layer& layer, std::int64_t vectors, Parallel wanted, L
 void AnalogLayer::forward(ConstMatrixView x, MatrixView y, const ForwardCall& call) const {
   const Impl& layer = *impl_;
   layer.check_call(x, y, call);
-  require<InputError>(!call.converted || (call.statistics == nullptr && input_conversion()),
-                      "an analog layer that does not convert its inputs alike cannot take converted ones");
+  layer.check_converted(call, input_conversion().has_value());
   if (x.rows == 0) return;
   for_each_block(
       layer, x.rows, call.parallel, call.statistics,
@@ -130,8 +129,7 @@ void AnalogLayer::product(ConstMatrixView x, MatrixView v, const ForwardCall& ca
   require<InputError>(x.cols == layer.inputs && v.cols == product_columns() && x.rows == v.rows && call.event < 65536,
                       "products of an analog layer of {} inputs cannot take {}x{} vectors to {}x{}", layer.inputs,
                       x.rows, x.cols, v.rows, v.cols);
-  require<InputError>(!call.converted || (call.statistics == nullptr && input_conversion()),
-                      "an analog layer that does not convert its inputs alike cannot take converted ones");
+  layer.check_converted(call, input_conversion().has_value());
   if (x.rows == 0) return;
   for_each_block(
       layer, x.rows, call.parallel, call.statistics,

@@ -96,7 +96,7 @@ void AnalogProduct::run(const ProductCall& call, ProductScratch& s) const {
     call.statistics->adc_conversions += rows * outputs() * conversions_;
     if (call.input_range > 0.0F) call.statistics->inputs += rows * call.x.cols;
   }
-  block.counting = managed_bounds() || call.statistics != nullptr;
+  block.counting = managed_bounds() || (call.statistics != nullptr && call.statistics->counts_values());
   if (managed_bounds()) s.last_round.assign(static_cast<std::size_t>(rows), 0);
   for (std::uint32_t round = 0; !s.pending.empty(); ++round) {
     run_round(block, round, s);
@@ -234,7 +234,14 @@ std::optional<kernels::InputConversion> AnalogProduct::input_conversion() const 
 
 ConstMatrixView AnalogProduct::convert_inputs(const Block& block, ConstMatrixView x, std::uint32_t event,
                                               ProductScratch& s) const {
+  LayerStatistics* const statistics = block.call.statistics;
+  const auto count_activity = [&](ConstMatrixView z) {
+    statistics->dac_conversions += z.rows * z.cols;
+    statistics->bound_management_rounds += z.rows;
+    if (statistics->activity) count_codes(z, dac_, *statistics);
+  };
   if (block.call.converted) {
+    if (statistics != nullptr) count_activity(x);
     if (x.stride == x.cols && !changes_lines_) return x;
     const MatrixView z = view(s.converted, x.rows, x.cols);
     for (std::int64_t r = 0; r < x.rows; ++r) std::copy_n(x.row(r), x.cols, z.row(r));
@@ -248,18 +255,15 @@ ConstMatrixView AnalogProduct::convert_inputs(const Block& block, ConstMatrixVie
   dac.scale = block.scaled ? s.scale.data() : nullptr;
   for (const EffectLaw* law : laws_)
     if (law->dac != nullptr) law->dac(stage(block, event, s), dac);
-  LayerStatistics* statistics = block.call.statistics;
-  dac.counts = statistics != nullptr ? &counts : nullptr;
+  dac.counts = statistics != nullptr && statistics->counts_values() ? &counts : nullptr;
   require<RunError>(kernels::convert_inputs(dac), "a value at the input of an analog tile is not finite");
   if (block.call.bias_line > 0.0F && !block.call.bias_line_clips)
     counts.clipped -= undo_clipping_of_bias_line(block, dac);
   if (statistics == nullptr) return dac.z;
   if (block.contiguous) statistics->inputs_clipped += counts.range_clipped;
-  statistics->dac_conversions += x.rows * x.cols;
   statistics->dac_clipped += counts.clipped;
   statistics->dac_peak = std::max(statistics->dac_peak, counts.peak);
-  if (statistics->activity) count_codes(dac.z, dac_, *statistics);
-  statistics->bound_management_rounds += x.rows;
+  count_activity(dac.z);
   return dac.z;
 }
 

@@ -122,7 +122,8 @@ struct Evaluated {
   std::vector<LayerActivity> activity;
 };
 
-Evaluated evaluate_small(bool counted, std::int64_t batch, int threads, const std::string& more = {}) {
+Evaluated evaluate_small(bool counted, std::int64_t batch, int threads, const std::string& more = {},
+                         bool statistics = true) {
   const spec::RunConfig read = config(more + (counted ? "cost: {}\n" : ""));
   const nn::Executor executor(test::small_network());
   const io::DataSet data = test::small_data(41);
@@ -132,6 +133,7 @@ Evaluated evaluate_small(bool counted, std::int64_t batch, int threads, const st
                             .seed = 7,
                             .evaluation = read.evaluation,
                             .resolve = spec::layer_resolver(read),
+                            .statistics = statistics,
                             .record_output = {true, true}};
   if (counted) request.cost = std::make_shared<const CostModel>(*spec::cost_model(read, names()));
   Evaluated seen;
@@ -174,6 +176,19 @@ TEST(CostModel, ActivityDoesNotDependOnHowTheWorkIsCut) {
   }
 }
 
+// Without statistics nothing but activity is counted, and it is the same.
+TEST(CostModel, ActivityIsCountedWithoutStatistics) {
+  const Evaluated with = evaluate_small(true, 41, 1), alone = evaluate_small(true, 8, 2, {}, false);
+  EXPECT_EQ(with.outputs.size(), alone.outputs.size());
+  ASSERT_EQ(alone.activity.size(), 2U);
+  for (std::size_t l = 0; l < 2; ++l) {
+    ASSERT_TRUE(alone.activity[l].input_mean);
+    EXPECT_EQ(*alone.activity[l].input_mean, *with.activity[l].input_mean);
+    EXPECT_EQ(*alone.activity[l].bit_density, *with.activity[l].bit_density);
+    EXPECT_EQ(alone.activity[l].rounds, with.activity[l].rounds);
+  }
+}
+
 // Drifted devices conduct less.
 TEST(CostModel, ConductanceIsThatOfTheRead) {
   const Evaluated seen = evaluate_small(
@@ -204,6 +219,38 @@ TEST(CostModel, CodesAreCountedExactly) {
   EXPECT_DOUBLE_EQ(*seen.activity[0].input_mean, static_cast<double>(codes) / (127.0 * 41.0 * 6.0));
   EXPECT_DOUBLE_EQ(*seen.activity[0].bit_density, static_cast<double>(bits) / (7.0 * 41.0 * 6.0));
   EXPECT_EQ(seen.activity[0].rounds, 1.0);
+}
+
+// The same on crossbars: codes of their DAC, cells of their arrays.
+TEST(CostModel, CrossbarsAreMeasured) {
+  const char* const crossbar =
+      "layers: [{match: '*', rpu_config: {forward: {}, pre_post: {periph_quant: {n_bits: 6}, input_range: {enable: "
+      "true, "
+      "init_value: 1.0}}, crossbar: {core: {style: BALANCED}, xbar: {device: {Rmin: 1e4, Rmax: 1e6}, dac: {mvm: "
+      "{model: "
+      "SignMagnitudeDAC, bits: 8}}, adc: {mvm: {model: QuantizerADC, bits: 8, adc_range_option: MAX}}}}}}]\n";
+  const Evaluated seen = evaluate_small(true, 16, 2, crossbar);
+  const Evaluated off = evaluate_small(false, 16, 1, crossbar);
+  EXPECT_EQ(seen.outputs, off.outputs);
+  const io::DataSet data = test::small_data(41);
+  const Tensor inputs = data.read(0, 41, {1});
+  std::int64_t codes = 0, bits = 0;
+  for (const float x : inputs.values()) {
+    const auto code =
+        static_cast<std::uint32_t>(std::lround(std::fabs(static_cast<double>(std::clamp(x, -1.0F, 1.0F))) * 127.0));
+    codes += code;
+    bits += std::popcount(code);
+  }
+  const tile::LayerStatistics& counts = seen.result.points[0].layers[0].counts;
+  const std::int64_t tiles = counts.dac_conversions / (41 * 6);
+  EXPECT_GE(tiles, 1);
+  EXPECT_EQ(counts.dac_code_sum, tiles * codes);
+  EXPECT_EQ(counts.dac_bit_sum, tiles * bits);
+  EXPECT_DOUBLE_EQ(*seen.activity[0].input_mean, static_cast<double>(codes) / (127.0 * 41.0 * 6.0));
+  EXPECT_DOUBLE_EQ(*seen.activity[0].bit_density, static_cast<double>(bits) / (7.0 * 41.0 * 6.0));
+  // Of a balanced pair one cell carries the weight above the conductance of an off cell: g0 = 0.01.
+  EXPECT_GT(*seen.activity[0].conductance_mean, 2.0 * 0.01);
+  EXPECT_LT(*seen.activity[0].conductance_mean, 1.01);
 }
 
 TEST(CostModel, RecordAddsUp) {
