@@ -107,6 +107,16 @@ nb::tuple train(const app::Simulation& simulation, const std::string& file, cons
   return nb::make_tuple(to_tree({"", results::training_curves_image(result.curves)}), observers.stopped_by());
 }
 
+/// (layers that were written, why others were not, number of files, stopped by)
+nb::tuple export_codes(const app::Simulation& simulation, const std::string& directory, std::int64_t samples,
+                       std::int64_t vectors, int threads, nb::object progress, nb::object message) {
+  Observers observers(threads, std::move(progress), std::move(message));
+  const app::CodeExport result = observers.run([&](const app::Execution& execution) {
+    return simulation.export_codes({.directory = directory, .samples = samples, .vectors = vectors}, execution);
+  });
+  return nb::make_tuple(result.layers, result.skipped, result.files, observers.stopped_by());
+}
+
 int command(const std::vector<std::string>& arguments, bool out_is_terminal, bool err_is_terminal) {
   const nb::gil_scoped_release released;
   return cli::run_command_line(arguments, {std::cout, std::cerr, out_is_terminal, err_is_terminal});
@@ -127,7 +137,9 @@ void bind_simulation(nb::module_& module) {
       .def("search", &search, "file"_a, "points"_a, "threads"_a, "progress"_a.none(), "message"_a.none())
       .def("calibrate", &calibrate, "file"_a, "threads"_a, "progress"_a.none(), "message"_a.none())
       .def("cost", &cost, "file"_a, "threads"_a, "progress"_a.none(), "message"_a.none())
-      .def("train", &train, "file"_a, "curves"_a, "fresh"_a, "threads"_a, "progress"_a.none(), "message"_a.none());
+      .def("train", &train, "file"_a, "curves"_a, "fresh"_a, "threads"_a, "progress"_a.none(), "message"_a.none())
+      .def("export_codes", &export_codes, "directory"_a, "samples"_a, "vectors"_a, "threads"_a, "progress"_a.none(),
+           "message"_a.none());
   module.def(
       "read",
       [](const std::string& path) {

@@ -135,6 +135,29 @@ class Simulation:
         with observed(progress) as update:
             return _labelled(*self._core.train(_file(file), _file(curves), fresh, threads, update, message))
 
+    def export(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        samples: int = 1,
+        vectors: int = 64,
+        threads: int = 0,
+        progress: Progress = True,
+    ) -> dict[str, Any]:
+        """Codes, formats and golden vectors of fixed-point layers for a test bench (``tessera export``).
+
+        Writes ``codes.json`` and ``.npy`` arrays into the directory: the first ``vectors`` vectors of each layer that the
+        first ``samples`` samples make. Returns the names of the ``layers`` that were written, why others were
+        ``skipped``, and how many ``files`` there are.
+        """
+        with observed(progress) as update:
+            layers, skipped, files, stopped_by = self._core.export_codes(
+                os.fspath(directory), samples, vectors, threads, update, message
+            )
+        if stopped_by is not None:
+            raise stopped_by
+        return {"layers": layers, "skipped": skipped, "files": files}
+
 
 def load(config: Config, overrides: Overrides = None) -> Simulation:
     """A configuration from a file, text or a dictionary."""

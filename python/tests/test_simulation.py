@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,11 +11,12 @@ import threading
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 
 import tessera
-from conftest import require
+from conftest import ROOT, require
 
 SMALL = {"data.limit": 24, "output.record.tensors": ["fc1"], "evaluation.repeats": 2}
 
@@ -215,6 +217,48 @@ def test_search_doctor_calibrate_train(quickstart: str, tmp_path: Path) -> None:
     training = {"digital_epochs": 1, "analog_epochs": 0, "data": {"format": "glyphs", "scale": 0.0039, "limit": 32}}
     curves = tessera.train(quickstart, tmp_path / "t.h5", {"data.limit": 16, "training": training})
     assert curves.loss.dims == ("epoch",)
+
+
+def test_exported_codes_replay(tmp_path: Path) -> None:
+    """Products and accumulators of the exported files, in whole numbers."""
+    simulation = tessera.load(
+        {
+            "base": str(ROOT / "configs" / "fixed_point.yaml"),
+            "data": {"limit": 32},
+            "rpu_config": {"mapping": {"max_input_size": 100}},
+        }
+    )
+    written = simulation.export(tmp_path / "codes", vectors=5, threads=1, progress=False)
+    description = json.loads((tmp_path / "codes" / "codes.json").read_text())
+    assert [layer["layer"] for layer in description["layers"]] == written["layers"]
+    assert written["skipped"] == []
+    assert written["files"] == len(list((tmp_path / "codes").iterdir()))
+
+    def array(name: str) -> np.ndarray:
+        return np.load(tmp_path / "codes" / name)
+
+    compared = 0
+    for layer in description["layers"]:
+        for part in layer["parts"]:
+            low, high = (bound * 2 ** (part["formats"]["accumulator_bits"] - 1) for bound in (-1, 1))
+            total = np.zeros_like(array(part["accumulator"]))
+            bias = np.zeros(total.shape[1], dtype=np.int64)
+            for tile in part["tiles"]:
+                columns = slice(tile["first_output"], tile["first_output"] + tile["outputs"])
+                product = array(tile["adc"]) * array(tile["scale_code"])
+                np.testing.assert_array_equal(product, array(tile["product"]))
+                shift = array(tile["shift"])
+                total[:, columns] += np.where(shift > 0, product >> np.maximum(shift, 0), product << np.maximum(-shift, 0))
+                bias[columns] = array(tile["bias_aligned"])
+            expected = np.clip(total + bias, low, high - 1)
+            if part["formats"]["relu"]:
+                expected = np.maximum(expected, 0)
+            seen = np.maximum(array(part["accumulator"]), 0 if part["formats"]["relu"] else low)
+            np.testing.assert_array_equal(expected, seen)
+            compared += seen.size
+    assert compared > 100
+    with pytest.raises(tessera.InputError, match="no layer has a fixed-point periphery"):
+        tessera.load(str(ROOT / "configs" / "calibrate.yaml"), {"data.limit": 16}).export(tmp_path / "none", progress=False)
 
 
 def test_the_command_is_there() -> None:

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <set>
 
 #include "app/positions.hpp"
@@ -23,27 +23,48 @@ namespace {
 
 using config::Node;
 
-/// Runs the tiles of a part and keeps its first vectors.
+/// Runs the tiles of a part and keeps its first vectors, in the order in which they come. On one thread only.
 class KeepingOperator final : public nn::LinearOperator {
  public:
   KeepingOperator(const tile::AnalogLayer& layer, std::int64_t most) : layer_(layer), kept_(most, layer.inputs()) {}
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const override {
     layer_.forward(x, y, {first_vector, parallel, nullptr, 0});
-    const std::scoped_lock lock(mutex_);
-    for (std::int64_t r = 0; r < x.rows; ++r) {
-      const auto at = static_cast<std::int64_t>(first_vector) + r;
-      if (at >= kept_.rows()) break;
-      std::copy_n(x.row(r), x.cols, kept_.view().row(at));
-      count_ = std::max(count_, at + 1);
-    }
+    for (std::int64_t r = 0; r < x.rows && count_ < kept_.rows(); ++r)
+      std::copy_n(x.row(r), x.cols, kept_.view().row(count_++));
   }
   ConstMatrixView vectors() const { return std::as_const(kept_).view().rows_from(0, count_); }
 
  private:
   const tile::AnalogLayer& layer_;
-  mutable std::mutex mutex_;
   mutable Matrix kept_;
   mutable std::int64_t count_ = 0;
+};
+
+/// Adds codes and keeps those of the first elements. On one thread only.
+class KeepingSum final : public nn::SumOperator {
+ public:
+  KeepingSum(const nn::SumOperator& sum, const sim::CodeSum& codes, std::int64_t most)
+      : sum_(sum), codes_(codes), most_(most) {}
+  void add(std::span<const float> a, std::span<const float> b, std::span<float> y) const override {
+    const auto keep = [&](std::vector<std::int64_t>& kept, std::span<const float> values, float step) {
+      for (const float v : values.first(std::min(values.size(), static_cast<std::size_t>(most_) - kept.size())))
+        kept.push_back(std::llrint(static_cast<double>(v) / static_cast<double>(step)));
+    };
+    keep(first_, a, codes_.operand_step[0]);
+    keep(second_, b, codes_.operand_step[1]);
+    sum_.add(a, b, y);
+    keep(output_, y, codes_.step);
+  }
+  const sim::CodeSum& codes() const { return codes_; }
+  const std::vector<std::int64_t>& first() const { return first_; }
+  const std::vector<std::int64_t>& second() const { return second_; }
+  const std::vector<std::int64_t>& output() const { return output_; }
+
+ private:
+  const nn::SumOperator& sum_;
+  const sim::CodeSum& codes_;
+  std::int64_t most_;
+  mutable std::vector<std::int64_t> first_, second_, output_;
 };
 
 const char* to_text(kernels::FixedPointRounding rounding) {
@@ -188,6 +209,30 @@ Node part_node(Directory& to, const std::string& name, const tile::AnalogLayer& 
   return node;
 }
 
+Node sum_node(Directory& to, const std::string& name, const std::string& layer, const KeepingSum& sum) {
+  const sim::CodeSum& codes = sum.codes();
+  const auto pair = [](const auto& values, auto&& node) {
+    Node list = Node::list();
+    for (const auto value : values) list.items.push_back(node(value));
+    return list;
+  };
+  const auto real = [](float value) { return Node::real(static_cast<double>(value)); };
+  Node node = Node::map();
+  node.set("name", Node::text(name));
+  node.set("layer", Node::text(layer));
+  node.set("format", format_node(tile::format_of(codes.format)));
+  node.set("rounding", Node::text(to_text(codes.format.rounding)));
+  node.set("multiplier", pair(codes.multiplier, [](std::int64_t value) { return Node::integer(value); }));
+  node.set("operand_step", pair(codes.operand_step, real));
+  node.set("step", real(codes.step));
+  node.set("largest_code", Node::integer(codes.largest_code));
+  const Shape shape{std::ssize(sum.output())};
+  node.set("first", to.array(name + ".first", shape, sum.first()));
+  node.set("second", to.array(name + ".second", shape, sum.second()));
+  node.set("output", to.array(name + ".output", shape, sum.output()));
+  return node;
+}
+
 CodeExport export_codes(const Setup& setup, const CodeExportOptions& options, const Execution& execution) {
   require<UsageError>(!options.directory.empty(), "which directory? Give --codes DIR");
   require<UsageError>(options.samples > 0 && options.vectors > 0, "--samples and --vectors are at least 1");
@@ -201,18 +246,22 @@ CodeExport export_codes(const Setup& setup, const CodeExportOptions& options, co
     return sim::read_samples(setup.data, first, count, sample, execution.parallel);
   };
   if (chip.needs_activation_ranges()) {
-    constexpr std::int64_t most = 512, batch = 64;
-    const std::int64_t samples = std::min(most, setup.data.size());
-    std::vector<Tensor> batches;
-    for (std::int64_t first = 0; first < samples; first += batch)
-      batches.push_back(read(first, std::min(batch, samples - first)));
-    chip.estimate_activation_ranges(executor, batches);
-    execution.environment.note(fmt::format("ranges of output codes estimated from the first {} samples", samples));
+    const sim::RangeSamples known = sim::range_samples(setup.data, read);
+    chip.estimate_activation_ranges(executor, known.batches);
+    execution.environment.note(fmt::format("ranges of output codes estimated from the first {} samples", known.count));
   }
   CodeExport result;
   std::vector<std::unique_ptr<KeepingOperator>> operators;
+  const sim::AnalogNetwork network = chip.at(std::nullopt, 0, execution.parallel);
   nn::LinearOverrides overrides(layers.size());
   std::vector<std::vector<const KeepingOperator*>> kept(layers.size());
+  std::vector<std::unique_ptr<KeepingSum>> sums;
+  overrides.sums = network.overrides().sums;
+  for (const sim::CodeSum& sum : chip.code_sums()) {
+    const nn::SumOperator*& adds = overrides.sums[static_cast<std::size_t>(sum.node)];
+    sums.push_back(std::make_unique<KeepingSum>(*adds, sum, options.vectors));
+    adds = sums.back().get();
+  }
   for (std::size_t l = 0; l < layers.size(); ++l) {
     if (chip.part_count(l) == 0) continue;
     if (layers[l].kind == nn::LinearKind::product) {
@@ -232,7 +281,7 @@ CodeExport export_codes(const Setup& setup, const CodeExportOptions& options, co
   }
   const std::int64_t samples = std::min(options.samples, setup.data.size());
   require<InputError>(samples > 0, "the data set '{}' has no samples", setup.data.name());
-  executor.run(read(0, samples), {.parallel = execution.parallel, .overrides = &overrides, .observer = {}});
+  executor.run(read(0, samples), {.parallel = Parallel{1}, .overrides = &overrides, .observer = {}});
   Directory to(options.directory);
   Node description = Node::map();
   description.set("format", Node::text("tessera-codes 1"));
@@ -260,6 +309,11 @@ CodeExport export_codes(const Setup& setup, const CodeExportOptions& options, co
   require<InputError>(!result.layers.empty(),
                       "no layer has a fixed-point periphery (rpu_config.pre_post.fixed_point): there are no codes");
   description.set("layers", std::move(all));
+  Node adds = Node::list();
+  for (const auto& sum : sums)
+    adds.items.push_back(sum_node(to, executor.graph().nodes[static_cast<std::size_t>(sum->codes().node)].name,
+                                  layers[sum->codes().layer].name, *sum));
+  description.set("adds", std::move(adds));
   result.files = to.commit(description);
   return result;
 }

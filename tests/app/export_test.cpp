@@ -7,10 +7,12 @@
 #include <fstream>
 #include <sstream>
 
+#include "nn/network.hpp"
 #include "support/source_dir.hpp"
 #include "tessera/app/simulation.hpp"
 #include "tessera/config/document.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/io/model_file.hpp"
 #include "tessera/io/npy.hpp"
 #include "tessera/kernels/fixed_point.hpp"
 
@@ -120,6 +122,76 @@ TEST_F(Export, ItsFilesReplay) {
     }
   EXPECT_GT(compared, 200);
   EXPECT_GT(several, 0);
+}
+
+// Gates of a recurrent layer, groups of a convolution, an Add of different steps: each with files that replay.
+TEST_F(Export, LayersOfSeveralPartsAndAddsReplay) {
+  using nn::test::random_tensor;
+  nn::test::Network net;
+  const nn::ValueId x = net.input({-1, 4, 6, 6});
+  const std::map<std::string, nn::Attribute> padded{{"pads", std::vector<std::int64_t>{1, 1, 1, 1}},
+                                                    {"group", std::int64_t{2}}};
+  const auto conv = [&](nn::ValueId from, std::uint32_t seed, const char* name) {
+    return net.node("Conv", {from, net.constant(random_tensor({4, 2, 3, 3}, seed, 0.3F), "w")}, padded, name);
+  };
+  const nn::ValueId a = net.node("Relu", {conv(x, 1, "one")});
+  const nn::ValueId b = net.node("Add", {conv(a, 2, "two"), a}, {}, "meets");
+  const nn::ValueId c = conv(net.node("Relu", {b}), 3, "three");
+  const nn::ValueId steps = net.node("Transpose", {net.node("Reshape", {c, net.integers({-1, 6, 24})})},
+                                     {{"perm", std::vector<std::int64_t>{1, 0, 2}}});
+  const nn::ValueId states = net.nodes("GRU",
+                                       {steps, net.constant(random_tensor({1, 15, 24}, 4, 0.3F), "W"),
+                                        net.constant(random_tensor({1, 15, 5}, 5, 0.3F), "R")},
+                                       2, {{"hidden_size", std::int64_t{5}}}, "gru")[1];
+  const nn::ValueId last = net.node("Squeeze", {states, net.integers({0})});
+  net.output(
+      net.node("Gemm", {last, net.constant(random_tensor({3, 5}, 6, 0.3F), "w")}, {{"transB", std::int64_t{1}}}, "fc"));
+  const std::filesystem::path folder = std::filesystem::path(::testing::TempDir()) / "export_parts";
+  std::filesystem::create_directories(folder);
+  io::write_model({net.graph, {}, {}}, (folder / "net.h5").string());
+  io::write_npy((folder / "x.npy").string(), random_tensor({40, 4, 6, 6}, 9));
+  const CodeExport written =
+      Simulation::parse(
+          "model: {file: net.h5}\ndata: {format: npy, inputs: x.npy}\n"
+          "rpu_config:\n"
+          "  forward: {inp_res: 254, out_res: 254, out_bound: 6, noise_management: NONE, bound_management: "
+          "NONE}\n"
+          "  mapping: {weight_scaling_omega: 1.0}\n"
+          "  pre_post: {input_range: {enable: true}, fixed_point: {scale: {exponent: per_tile}}}\n",
+          "parts.yaml", folder.string(), {})
+          .export_codes({.directory = directory_.string(), .samples = 3, .vectors = 12}, {.parallel = {2}});
+  EXPECT_TRUE(written.skipped.empty());
+  EXPECT_EQ(written.layers, (std::vector<std::string>{"one", "two", "three", "gru", "fc"}));
+  const Node root = description();
+  std::vector<std::size_t> parts;
+  int compared = 0;
+  for (const Node& layer : root.find("layers")->items) {
+    parts.push_back(layer.find("parts")->items.size());
+    for (const Node& part : layer.find("parts")->items) {
+      SCOPED_TRACE(part.find("name")->scalar);
+      EXPECT_GT(number(part, "vectors"), 0);
+      compared += replay(part);
+    }
+  }
+  EXPECT_EQ(parts[0], 2U);
+  EXPECT_GT(parts[3], 1U);
+  EXPECT_GT(compared, 200);
+  ASSERT_EQ(root.find("adds")->items.size(), 1U);
+  const Node& sum = root.find("adds")->items.front();
+  EXPECT_EQ(sum.find("name")->scalar, "meets");
+  EXPECT_EQ(sum.find("layer")->scalar, "three");
+  const Tensor first = array(sum, "first"), second = array(sum, "second"), output = array(sum, "output");
+  ASSERT_EQ(output.size(), 12);
+  const auto multiplier = [&](std::size_t k) { return std::stoll(sum.find("multiplier")->items[k].scalar); };
+  const auto code_of = [](const Tensor& codes, std::int64_t i) { return static_cast<std::int64_t>(codes.data()[i]); };
+  for (std::int64_t i = 0; i < output.size(); ++i) {
+    const std::int64_t s = code_of(first, i) * multiplier(0) + code_of(second, i) * multiplier(1);
+    const auto o = static_cast<std::int64_t>(kernels::round_shift(
+        s, static_cast<int>(number(*sum.find("format"), "fraction_bits")), rounding_of(sum.find("rounding")->scalar)));
+    EXPECT_EQ(code_of(output, i),
+              std::clamp<std::int64_t>(o, -number(sum, "largest_code"), number(sum, "largest_code")));
+  }
+  std::filesystem::remove_all(folder);
 }
 
 TEST_F(Export, SaysWhatItCannotWrite) {

@@ -29,6 +29,9 @@ class Simulation:
     def calibrate(
         self, file: str, threads: int, progress: Any, message: Any
     ) -> tuple[dict[str, dict[str, NDArray[np.float64]]], Any, str]: ...
+    def export_codes(
+        self, directory: str, samples: int, vectors: int, threads: int, progress: Any, message: Any
+    ) -> tuple[list[str], list[str], int, Any]: ...
     def cost(self, file: str, threads: int, progress: Any, message: Any) -> tuple[Tree, Any]: ...
     def train(
         self, file: str, curves: str, fresh: bool, threads: int, progress: Any, message: Any
