@@ -97,6 +97,12 @@ TEST(CrossbarConfig, CombinationsWithoutMeaningAreRefused) {
   };
   const Refused all[] = {
       {"xbar.adc.mvm.adc_per_ibit", "xbar: {adc: {mvm: {adc_per_ibit: true}}}"},
+      {"xbar.array.parasitics.Rp_row", "xbar: {array: {parasitics: {Rp_row: -1}}}"},
+      {"xbar.array.parasitics.Rp_col", "xbar: {array: {parasitics: {Rp_col: -0.5}}}"},
+      {"xbar.array.parasitics.Rp_row_terminal", "xbar: {array: {parasitics: {Rp_row_terminal: -1}}}"},
+      {"xbar.array.parasitics.Rp_col_terminal", "xbar: {array: {parasitics: {Rp_col_terminal: -1}}}"},
+      {"xbar.device.Rmin", "xbar: {device: {Rmin: -1000}}"},
+      {"xbar.device.Rmax", "xbar: {device: {Rmin: 1000, Rmax: 500}}"},
       {"xbar.dac.mvm.bits", "xbar: {dac: {mvm: {input_bitslicing: true}}}"},
       {"xbar.adc.mvm.adc_range_option", "xbar: {adc: {mvm: {adc_range_option: GRANULAR}}}"},
       {"xbar.array.parasitics.current_from_input", "xbar: {array: {parasitics: {current_from_input: false}}}"},
