@@ -29,7 +29,7 @@ void print_layers(const nn::Executor& executor, const std::vector<app::LayerSize
   for (std::size_t l = 0; l < executor.layers().size(); ++l) {
     const nn::LinearLayer& layer = executor.layers()[l];
     const app::LayerSize& size = sizes[l];
-    const Matrix& weight = layer.parts.front().weight;
+    const nn::PartWeight& weight = layer.parts.front().weight;
     const std::string parts = layer.parts.size() > 1 ? fmt::format("{} x ", layer.parts.size()) : "";
     std::vector<std::string> row{layer.name,
                                  executor.graph().nodes[static_cast<std::size_t>(layer.node)].op,

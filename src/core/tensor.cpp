@@ -64,11 +64,38 @@ Tensor::Tensor(Shape shape, std::span<const float> values) : Tensor(uninitialize
   std::copy(values.begin(), values.end(), data_.begin());
 }
 
+Tensor Tensor::from(Shape shape, std::shared_ptr<const FloatSource> source) {
+  TESSERA_EXPECT(source != nullptr);
+  Tensor result;
+  result.shape_ = std::move(shape);
+  result.source_ = std::move(source);
+  return result;
+}
+
+void FloatSource::copy(std::int64_t first, std::span<float> to) const {
+  std::copy_n(values() + first, to.size(), to.begin());
+}
+
+void Tensor::copy(std::int64_t first, std::span<float> to) const {
+  TESSERA_EXPECT(first >= 0 && first + std::ssize(to) <= size());
+  if (source_ != nullptr)
+    source_->copy(first, to);
+  else
+    std::copy_n(data_.data() + first, to.size(), to.begin());
+}
+
+void Tensor::take_over() {
+  const float* from = source_->values();
+  data_.assign(from, from + element_count(shape_));
+  source_ = nullptr;
+}
+
 Tensor Tensor::reshaped(Shape shape) && {
   require<InputError>(element_count(shape) == size(), "cannot reshape {} to {}", to_string(shape_), to_string(shape));
   Tensor result;
   result.shape_ = std::move(shape);
   result.data_ = std::move(data_);
+  result.source_ = std::move(source_);
   shape_ = {0};
   data_.clear();
   return result;

@@ -14,6 +14,9 @@ class MappedFile {
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
 
+  /// A file that is worth being read where it lies; smaller ones are better copied, for their owners write over them.
+  static constexpr std::int64_t large = std::int64_t{64} << 20;
+
   std::int64_t size() const { return size_; }
   /// Bytes [offset, offset + length), which must lie inside the file.
   std::span<const char> bytes(std::int64_t offset, std::int64_t length) const;

@@ -9,6 +9,7 @@
 
 #include <google/protobuf/unknown_field_set.h>
 
+#include "onnx_moved.hpp"
 #include "onnx_names.hpp"
 #include "onnx_node.hpp"
 #include "onnx_parse.hpp"
@@ -58,11 +59,11 @@ std::string metadata_of(const onnx::NodeProto& node, std::string_view key) {
 
 class Import {
  public:
-  Import(onnx::ModelProto& model, std::string name, std::string folder, const Environment& environment,
+  Import(onnx::ModelProto& model, std::string name, ExternalData external, const Environment& environment,
          const OnnxImportOptions& options)
       : model_(model),
         name_(std::move(name)),
-        external_(std::move(folder)),
+        external_(std::move(external)),
         environment_(environment),
         options_(options) {}
 
@@ -424,10 +425,10 @@ void Import::check_shapes() {
   }
 }
 
-nn::Graph import_model(onnx::ModelProto& model, bool parsed, const std::string& name, const std::string& folder,
+nn::Graph import_model(onnx::ModelProto& model, bool parsed, const std::string& name, ExternalData external,
                        const Environment& environment, const OnnxImportOptions& options) {
   require<InputError>(parsed, "{}: not an ONNX model, or damaged (it cannot be parsed); export or copy it again", name);
-  return Import(model, name, folder, environment, options).run();
+  return Import(model, name, std::move(external), environment, options).run();
 }
 
 }  // namespace
@@ -436,14 +437,26 @@ nn::Graph import_onnx_bytes(std::span<const char> bytes, const std::string& name
                             const Environment& environment, const OnnxImportOptions& options) {
   onnx::ModelProto model;
   const bool parsed = parse(model, bytes);
-  return import_model(model, parsed, name, folder, environment, options);
+  return import_model(model, parsed, name, ExternalData(folder), environment, options);
 }
 
 nn::Graph import_onnx(const std::string& path, const Environment& environment, const OnnxImportOptions& options) {
   onnx::ModelProto model;
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  const std::string folder = parent.empty() ? "." : parent;
+  std::error_code error;
+  if (std::filesystem::is_regular_file(path, error) &&
+      std::filesystem::file_size(path, error) >= static_cast<std::uintmax_t>(MappedFile::large)) {
+    const auto file = std::make_shared<const MappedFile>(path);
+    const std::span<const char> bytes = file->bytes(0, file->size());
+    if (const std::optional<std::string> small = with_moved_weights(bytes)) {
+      file->release(bytes);
+      const bool parsed = parse(model, *small);
+      return import_model(model, parsed, path, ExternalData(folder, file), environment, options);
+    }
+  }
   const bool parsed = parse_file(model, path);
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  return import_model(model, parsed, path, folder.empty() ? "." : folder, environment, options);
+  return import_model(model, parsed, path, ExternalData(folder), environment, options);
 }
 
 nn::Constant read_onnx_tensor(const std::string& path) {

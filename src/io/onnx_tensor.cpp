@@ -1,12 +1,15 @@
 #include "onnx_tensor.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 #include <span>
 
+#include "onnx_moved.hpp"
 #include "tessera/core/error.hpp"
 
 namespace tessera::io {
@@ -108,6 +111,7 @@ std::int64_t load_integer(const char* at, int type) {
 struct ExternalPlace {
   std::string location;
   std::int64_t offset = 0, length = -1;
+  bool in_model = false;
 };
 
 ExternalPlace place_of(const Proto& tensor) {
@@ -115,6 +119,7 @@ ExternalPlace place_of(const Proto& tensor) {
   for (const auto& entry : tensor.external_data()) {
     try {
       if (entry.key() == "location") place.location = entry.value();
+      if (entry.key() == key_of_moved) place.in_model = true;
       if (entry.key() == "offset") place.offset = std::stoll(entry.value());
       if (entry.key() == "length") place.length = std::stoll(entry.value());
     } catch (const std::exception&) {
@@ -214,11 +219,63 @@ bool is_floating_type(int type) {
 
 namespace {
 
+Shape shape_of_tensor(const Proto& tensor) {
+  require<InputError>(tensor.dims_size() <= 64, "{} axes", tensor.dims_size());
+  return {tensor.dims().begin(), tensor.dims().end()};
+}
+
+constexpr const char* not_a_number = "element {} is not a number (NaN); the file is damaged or its training diverged";
+
+/// Float32 values that stay in the file. Where they lie askew they can be read in pieces; values() makes a copy.
+class MappedValues final : public FloatSource {
+ public:
+  MappedValues(std::shared_ptr<const MappedFile> file, std::span<const char> bytes)
+      : file_(std::move(file)), bytes_(bytes) {}
+
+  const float* values() const override {
+    if (reinterpret_cast<std::uintptr_t>(bytes_.data()) % alignof(float) == 0)
+      return reinterpret_cast<const float*>(bytes_.data());
+    std::call_once(copied_, [&] {
+      copy_.resize(bytes_.size() / sizeof(float));
+      copy(0, copy_);
+      forget();
+    });
+    return copy_.data();
+  }
+  void copy(std::int64_t first, std::span<float> to) const override {
+    std::memcpy(to.data(), bytes_.data() + static_cast<std::size_t>(first) * sizeof(float), to.size_bytes());
+  }
+  void forget() const override { file_->release(bytes_); }
+
+ private:
+  std::shared_ptr<const MappedFile> file_;
+  std::span<const char> bytes_;
+  mutable std::once_flag copied_;
+  mutable AlignedVector<float> copy_;
+};
+
+/// Whether the values stay in the file.
+bool is_worth_mapping(const Proto& tensor, const MappedFile& file, std::span<const char> bytes) {
+  return std::endian::native == std::endian::little && tensor.data_type() == Proto::FLOAT &&
+         file.size() >= MappedFile::large && std::ssize(bytes) >= smallest_moved &&
+         std::ssize(bytes) == element_count(shape_of_tensor(tensor)) * static_cast<std::int64_t>(sizeof(float));
+}
+
+void check_numbers(const FloatSource& source, std::int64_t count) {
+  constexpr std::int64_t piece = 16384;
+  std::vector<float> values(piece);
+  for (std::int64_t first = 0; first < count; first += piece) {
+    const std::span<float> part(values.data(), static_cast<std::size_t>(std::min(piece, count - first)));
+    source.copy(first, part);
+    const auto bad = std::ranges::find_if(part, [](float value) { return std::isnan(value); });
+    require<InputError>(bad == part.end(), not_a_number, first + (bad - part.begin()));
+  }
+}
+
 nn::Constant convert_bytes(const Proto& tensor, std::span<const char> raw, bool has_raw, bool allow_nan) {
   const int type = tensor.data_type();
   const bool floating = is_floating_type(type);
-  Shape shape(tensor.dims().begin(), tensor.dims().end());
-  require<InputError>(shape.size() <= 64, "{} axes", shape.size());
+  Shape shape = shape_of_tensor(tensor);
   const std::int64_t count = element_count(shape);
   const auto size = static_cast<std::int64_t>(element_size(type));
   const int packed = packed_bits(type);
@@ -254,8 +311,7 @@ nn::Constant convert_bytes(const Proto& tensor, std::span<const char> raw, bool 
   for (std::int64_t i = 0; i < count; ++i) {
     const float value =
         has_raw ? load_float(raw.data() + i * size, type) : typed_float(tensor, static_cast<int>(i), type);
-    require<InputError>(allow_nan || !std::isnan(value),
-                        "element {} is not a number (NaN); the file is damaged or its training diverged", i);
+    require<InputError>(allow_nan || !std::isnan(value), not_a_number, i);
     if (type == Proto::DOUBLE && std::isinf(value)) {
       const double exact = has_raw ? load<double>(raw.data() + i * size) : tensor.double_data(static_cast<int>(i));
       require<InputError>(std::isinf(exact), "element {} = {} is beyond float32", i, exact);
@@ -267,29 +323,36 @@ nn::Constant convert_bytes(const Proto& tensor, std::span<const char> raw, bool 
 
 }  // namespace
 
-const MappedFile& ExternalData::file(const std::string& location) {
+std::shared_ptr<const MappedFile> ExternalData::file(const std::string& location) {
   auto& file = files_[location];
-  if (file) return *file;
+  if (file) return file;
   const std::filesystem::path relative(location);
   bool inside = !location.empty() && relative.is_relative();
   for (const auto& part : relative) inside = inside && part != "..";
   require<InputError>(inside, "external data in '{}', which is not a file in the model's folder", location);
   try {
-    file = std::make_unique<MappedFile>((std::filesystem::path(folder_) / relative).string());
+    file = std::make_shared<const MappedFile>((std::filesystem::path(folder_) / relative).string());
   } catch (const InputError&) {
     throw InputError(fmt::format("external data file '{}' cannot be read; keep it beside the model", location));
   }
-  return *file;
+  return file;
 }
 
 nn::Constant convert_tensor(const Proto& tensor, ExternalData& external, bool allow_nan) {
   if (tensor.data_location() != Proto::EXTERNAL)
     return convert_bytes(tensor, tensor.raw_data(), tensor.has_raw_data(), allow_nan);
   const ExternalPlace place = place_of(tensor);
-  const MappedFile& file = external.file(place.location);
-  const std::span<const char> bytes = external_bytes(file, place);
+  const std::shared_ptr<const MappedFile> file = place.in_model ? external.model() : external.file(place.location);
+  require<InputError>(file != nullptr, "external data in the model itself, which is not a file");
+  const std::span<const char> bytes = external_bytes(*file, place);
+  if (is_worth_mapping(tensor, *file, bytes)) {
+    const auto source = std::make_shared<const MappedValues>(file, bytes);
+    if (!allow_nan) check_numbers(*source, std::ssize(bytes) / static_cast<std::int64_t>(sizeof(float)));
+    source->forget();
+    return Tensor::from(shape_of_tensor(tensor), source);
+  }
   nn::Constant result = convert_bytes(tensor, bytes, true, allow_nan);
-  file.release(bytes);
+  file->release(bytes);
   return result;
 }
 

@@ -11,19 +11,24 @@
 /// Tensors of ONNX files.
 namespace tessera::io {
 
-/// Files beside a model that hold tensors, mapped when they are first asked for and kept.
+/// Files beside a model that hold tensors, mapped when they are first asked for and kept as long as a tensor is there.
 class ExternalData {
  public:
-  explicit ExternalData(std::string folder) : folder_(std::move(folder)) {}
+  /// `model`: the file of the model, for what was left in it (onnx_moved.hpp); null for models in memory.
+  explicit ExternalData(std::string folder, std::shared_ptr<const MappedFile> model = nullptr)
+      : folder_(std::move(folder)), model_(std::move(model)) {}
+  const std::shared_ptr<const MappedFile>& model() const { return model_; }
   /// InputError (without the model's name) if the location is not a file inside the folder.
-  const MappedFile& file(const std::string& location);
+  std::shared_ptr<const MappedFile> file(const std::string& location);
 
  private:
   std::string folder_;
-  std::map<std::string, std::unique_ptr<MappedFile>> files_;
+  std::shared_ptr<const MappedFile> model_;
+  std::map<std::string, std::shared_ptr<const MappedFile>> files_;
 };
 
-/// Converts a tensor, reading external data where it says so. InputError (without the file's name): a
+/// Converts a tensor, reading external data where it says so: float32 values of some size, in large files, stay
+/// there until they are written to. InputError (without the file's name): a
 /// type that is not a real number or integer, a size that does not fit the shape, NaN, a double beyond float32,
 /// external data that is missing, too short, or outside the folder; NaN unless it is allowed (in data, not in weights).
 nn::Constant convert_tensor(const onnx::TensorProto& tensor, ExternalData& external, bool allow_nan = false);

@@ -58,7 +58,7 @@ LinearLayer product_layer(const Graph& graph, const std::string& name, const std
                       "product '{}': {} matrices per sample (1..{} can be addressed)", name, matrices, most);
   for (std::int64_t h = 0; h < matrices; ++h)
     layer.parts.push_back(
-        {matrices == 1 ? "" : fmt::format("head{}", h), Matrix(b[b.size() - 1], b[b.size() - 2]), {}});
+        {matrices == 1 ? "" : fmt::format("head{}", h), PartWeight(b[b.size() - 1], b[b.size() - 2], {}), {}});
   return layer;
 }
 

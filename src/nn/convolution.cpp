@@ -180,7 +180,7 @@ void convolve_float(const LinearCall& call, ConvGeometry g) {
                          const auto p = static_cast<std::size_t>(group);
                          if (!direct) gather_rows(g, in, group, begin, end, rows.data());
                          const float* x = direct ? in + begin * g.in_channels : rows.data();
-                         kernels::multiply(call.compiled.packed[p], ConstMatrixView(x, end - begin, g.vector_size()),
+                         kernels::multiply(call.compiled.packed(p), ConstMatrixView(x, end - begin, g.vector_size()),
                                            y.cols_from(group * g.group_outputs(), g.group_outputs()), {},
                                            call.compiled.layer.parts[p].bias);
                        }
@@ -248,7 +248,7 @@ void evaluate_transposed_convolution(const LinearCall& call) {
         const auto part = static_cast<std::size_t>(group);
         MatrixView y(product.data(), count, width);
         if (!by_operators)
-          kernels::multiply(call.compiled.packed[part], x, y);
+          kernels::multiply(call.compiled.packed(part), x, y);
         else if (collected[part].rows() > 0)
           y = collected[part].view().rows_from(n * positions + begin, count);
         else

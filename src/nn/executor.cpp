@@ -24,13 +24,15 @@ Executor::Implementation::Implementation(Graph graph, ExecutorOptions options)
   layers_ = linear_layers(graph_);
   add_products();
   layer_of_node_.assign(graph_.nodes.size(), -1);
+  check_constants();
+  const std::vector<std::vector<int>> readers = consumers(graph_);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     layer_of_node_[static_cast<std::size_t>(layers_[l].node)] = static_cast<int>(l);
     check_weights(layers_[l]);
     compiled_.push_back(compile_layer(graph_, layers_[l]));
+    if (compiled_.back().weights != nullptr) keep_packed_only(graph_, layers_[l], compiled_.back().weights, readers);
   }
   find_transforms();
-  check_constants();
   if (has_known_samples()) {
     axes_for(options_.sample_shapes);
     if (!graph_.states.empty()) check_states(graph_, infos(1));
@@ -83,17 +85,6 @@ SampleAxis Executor::Implementation::samples_of(ValueId value) const {
   return (*axes_for(options_.sample_shapes))[static_cast<std::size_t>(value)];
 }
 
-void Executor::Implementation::check_weights(const LinearLayer& layer) const {
-  for (std::size_t p = 0; p < layer.parts.size(); ++p) {
-    const LinearPart& part = layer.parts[p];
-    const auto finite = [](float x) { return std::isfinite(x); };
-    require<InputError>(
-        std::ranges::all_of(part.weight.values(), finite) && std::ranges::all_of(part.bias, finite),
-        "layer '{}': a weight or bias is not finite; the model file is damaged or its training diverged",
-        layer.part_name(p));
-  }
-}
-
 void Executor::Implementation::find_transforms() {
   transform_of_node_.resize(graph_.nodes.size());
   shown_by_transform_.assign(layers_.size(), false);
@@ -112,14 +103,6 @@ void Executor::Implementation::find_transforms() {
         shown_by_transform_[l] = true;
       }
   }
-}
-
-void Executor::Implementation::check_constants() const {
-  for (const Value& value : graph_.values)
-    if (value.constant)
-      if (const auto* tensor = std::get_if<Tensor>(&*value.constant))
-        require<InputError>(!has_nan(tensor->data(), tensor->size()),
-                            "constant '{}' holds a value that is not a number", value.name);
 }
 
 Shape Executor::Implementation::output_shape(const SampleAxis& axis, const Shape& shape, std::int64_t batch) const {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "executor_implementation.hpp"
 
@@ -63,7 +64,53 @@ Activation collected(std::span<const Activation> parts, std::int64_t count, std:
   return all;
 }
 
+/// Whether `wrong(piece)` holds for any piece of the values, which may lie in a file.
+template <class Wrong>
+bool any_piece(const Tensor& tensor, const Wrong& wrong) {
+  constexpr std::int64_t piece = 16384;
+  std::vector<float> values(static_cast<std::size_t>(std::min(piece, tensor.size())));
+  for (std::int64_t first = 0; first < tensor.size(); first += piece) {
+    const std::span<float> part(values.data(), static_cast<std::size_t>(std::min(piece, tensor.size() - first)));
+    tensor.copy(first, part);
+    if (wrong(std::span<const float>(part))) return true;
+  }
+  return false;
+}
+
+bool all_finite(std::span<const float> values) {
+  return std::ranges::all_of(values, [](float x) { return std::isfinite(x); });
+}
+
 }  // namespace
+
+void Executor::Implementation::check_weights(const LinearLayer& layer) const {
+  const auto wrong = [](std::span<const float> part) { return !all_finite(part); };
+  const Node& node = graph_.nodes[static_cast<std::size_t>(layer.node)];
+  bool finite = true;
+  for (const ValueId id : node.inputs)
+    if (const Tensor* constant = graph_.tensor(id)) {
+      finite = finite && !any_piece(*constant, wrong);
+      constant->forget();
+    }
+  for (std::size_t p = 0; p < layer.parts.size(); ++p) {
+    const LinearPart& part = layer.parts[p];
+    require<InputError>(
+        (finite || all_finite(part.weight.matrix().values())) && all_finite(part.bias),
+        "layer '{}': a weight or bias is not finite; the model file is damaged or its training diverged",
+        layer.part_name(p));
+  }
+}
+
+void Executor::Implementation::check_constants() const {
+  for (const Value& value : graph_.values)
+    if (value.constant)
+      if (const auto* tensor = std::get_if<Tensor>(&*value.constant)) {
+        const auto holds_nan = [](std::span<const float> part) { return has_nan(part.data(), std::ssize(part)); };
+        require<InputError>(!any_piece(*tensor, holds_nan), "constant '{}' holds a value that is not a number",
+                            value.name);
+        tensor->forget();
+      }
+}
 
 Tensor samples_first(const Activation& activation) {
   return samples_first(activation.samples, to_natural(activation));

@@ -5,7 +5,7 @@
 namespace tessera::nn {
 
 FloatLinear::FloatLinear(const LinearPart& part)
-    : weight_(part.weight),
+    : weight_(part.weight.matrix()),
       weight_gradient_(part.weight.rows(), part.weight.cols()),
       bias_(part.bias),
       bias_gradient_(part.bias.size(), 0.0F) {}

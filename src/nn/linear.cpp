@@ -1,24 +1,13 @@
 #include "tessera/nn/linear.hpp"
 
 #include <algorithm>
+#include <memory>
 
 #include "window.hpp"
 
 namespace tessera::nn {
 
 namespace {
-
-/// Rows [first, first + count) of a tensor that is read as a matrix of `cols` columns, scaled.
-Matrix rows_of(std::span<const float> values, std::int64_t first, std::int64_t count, std::int64_t cols) {
-  return {count, cols, values.subspan(static_cast<std::size_t>(first * cols), static_cast<std::size_t>(count * cols))};
-}
-
-Matrix transposed(ConstMatrixView source) {
-  Matrix result = Matrix::uninitialized(source.cols, source.rows);
-  for (std::int64_t r = 0; r < source.rows; ++r)
-    for (std::int64_t c = 0; c < source.cols; ++c) result(c, r) = source(r, c);
-  return result;
-}
 
 std::vector<float> slice(const std::vector<float>& values, std::int64_t first, std::int64_t count) {
   if (values.empty()) return {};
@@ -33,17 +22,58 @@ std::vector<float> bias_of(const Graph& graph, ValueId id, std::int64_t outputs)
   return {constant->values().begin(), constant->values().end()};
 }
 
+/// A constant of the graph, read when a weight is asked for.
+const Tensor& weight_of(const Graph& graph, ValueId id) {
+  const Tensor* tensor = graph.tensor(id);
+  TESSERA_EXPECT(tensor != nullptr);
+  return *tensor;
+}
+
+/// Rows [first, first + rows) of a weight that is read as a matrix of `cols` columns.
+PartWeight stored_rows(const Graph& graph, ValueId id, std::int64_t first, std::int64_t rows, std::int64_t cols) {
+  return {rows, cols, [&graph, id, first, rows, cols] {
+            const Tensor& weight = weight_of(graph, id);
+            Matrix result = Matrix::uninitialized(rows, cols);
+            weight.copy(first * cols, result.values());
+            weight.forget();
+            return result;
+          }};
+}
+
+/// The transpose of such rows.
+PartWeight stored_columns(const Graph& graph, ValueId id, std::int64_t first, std::int64_t rows, std::int64_t cols) {
+  return {cols, rows, [&graph, id, first, rows, cols] {
+            const Tensor& weight = weight_of(graph, id);
+            Matrix result = Matrix::uninitialized(cols, rows);
+            std::vector<float> row(static_cast<std::size_t>(cols));
+            for (std::int64_t r = 0; r < rows; ++r) {
+              weight.copy((first + r) * cols, row);
+              float* to = result.data() + r;
+              for (std::size_t c = 0; c < row.size(); ++c) to[static_cast<std::int64_t>(c) * rows] = row[c];
+            }
+            weight.forget();
+            return result;
+          }};
+}
+
+PartWeight scaled(const PartWeight& weight, float factor) {
+  return {weight.rows(), weight.cols(), [weight, factor] {
+            Matrix result = weight.matrix();
+            for (float& w : result.values()) w *= factor;
+            return result;
+          }};
+}
+
 LinearPart dense_part(const Graph& graph, const Node& node) {
   const Tensor& weight = *graph.tensor(node.input(1));
-  const ConstMatrixView stored(weight.data(), weight.dim(0), weight.dim(1));
   LinearPart part;
   const bool gemm = node.op == "Gemm";
-  part.weight = gemm && node.integer("transB", 0) != 0 ? Matrix(stored) : transposed(stored);
+  const auto stored = gemm && node.integer("transB", 0) != 0 ? stored_rows : stored_columns;
+  part.weight = stored(graph, node.input(1), 0, weight.dim(0), weight.dim(1));
   part.bias = bias_of(graph, node.input(2), part.weight.rows());
   const float alpha = gemm ? node.real("alpha", 1.0F) : 1.0F;
   const float beta = gemm ? node.real("beta", 1.0F) : 1.0F;
-  if (alpha != 1.0F)
-    for (float& w : part.weight.values()) w *= alpha;
+  if (alpha != 1.0F) part.weight = scaled(part.weight, alpha);
   if (beta != 1.0F)
     for (float& b : part.bias) b *= beta;
   return part;
@@ -57,7 +87,7 @@ std::vector<LinearPart> convolution_parts(const Graph& graph, const Node& node, 
   std::vector<LinearPart> parts;
   for (std::int64_t g = 0; g < groups; ++g)
     parts.push_back({groups == 1 ? "" : fmt::format("group{}", g),
-                     rows_of(weight.values(), g * per_group, per_group, inputs),
+                     stored_rows(graph, node.input(1), g * per_group, per_group, inputs),
                      slice(bias, g * per_group, per_group)});
   return parts;
 }
@@ -69,16 +99,17 @@ std::vector<LinearPart> transposed_convolution_parts(const Graph& graph, const N
   std::vector<LinearPart> parts;
   for (std::int64_t g = 0; g < groups; ++g)
     parts.push_back({groups == 1 ? "" : fmt::format("group{}", g),
-                     transposed(rows_of(weight.values(), g * inputs, inputs, outputs).view()),
+                     stored_columns(graph, node.input(1), g * inputs, inputs, outputs),
                      {}});
   return parts;
 }
 
 std::vector<LinearPart> recurrent_parts(const Graph& graph, const Node& node) {
-  const Tensor& w = *graph.tensor(node.input(1));  // [directions, gates * hidden, in]
-  const Tensor& r = *graph.tensor(node.input(2));  // [directions, gates * hidden, hidden]
-  const Tensor* b = graph.tensor(node.input(3));   // [directions, 2 * gates * hidden]
-  const std::int64_t directions = w.dim(0), rows = w.dim(1), hidden = r.dim(2);
+  const ValueId w_id = node.input(1), r_id = node.input(2);
+  const Tensor& w = *graph.tensor(w_id);          // [directions, gates * hidden, in]
+  const Tensor& r = *graph.tensor(r_id);          // [directions, gates * hidden, hidden]
+  const Tensor* b = graph.tensor(node.input(3));  // [directions, 2 * gates * hidden]
+  const std::int64_t directions = w.dim(0), rows = w.dim(1), inputs = w.dim(2), hidden = r.dim(2);
   std::vector<LinearPart> parts;
   for (std::int64_t d = 0; d < directions; ++d) {
     const bool reverse = d == 1 || node.text("direction", "forward") == "reverse";
@@ -88,13 +119,14 @@ std::vector<LinearPart> recurrent_parts(const Graph& graph, const Node& node) {
       const float* begin = b->data() + d * 2 * rows + first;
       return {begin, begin + count};
     };
-    parts.push_back({"W" + suffix, rows_of(w.values(), d * rows, rows, w.dim(2)), bias(0, rows)});
+    const std::int64_t first = d * rows;
+    parts.push_back({"W" + suffix, stored_rows(graph, w_id, first, rows, inputs), bias(0, rows)});
     if (node.op != "GRU") {
-      parts.push_back({"R" + suffix, rows_of(r.values(), d * rows, rows, hidden), bias(rows, rows)});
+      parts.push_back({"R" + suffix, stored_rows(graph, r_id, first, rows, hidden), bias(rows, rows)});
     } else {
-      parts.push_back({"R" + suffix, rows_of(r.values(), d * rows, 2 * hidden, hidden), bias(rows, 2 * hidden)});
-      parts.push_back(
-          {"Rh" + suffix, rows_of(r.values(), d * rows + 2 * hidden, hidden, hidden), bias(rows + 2 * hidden, hidden)});
+      parts.push_back({"R" + suffix, stored_rows(graph, r_id, first, 2 * hidden, hidden), bias(rows, 2 * hidden)});
+      parts.push_back({"Rh" + suffix, stored_rows(graph, r_id, first + 2 * hidden, hidden, hidden),
+                       bias(rows + 2 * hidden, hidden)});
     }
   }
   return parts;
@@ -132,6 +164,13 @@ void check_weights(const Graph& graph, const Node& node) {
 }
 
 }  // namespace
+
+PartWeight::PartWeight(Matrix values)
+    : PartWeight(values.rows(), values.cols(),
+                 [kept = std::make_shared<const Matrix>(std::move(values))] { return *kept; }) {}
+
+PartWeight::PartWeight(std::int64_t rows, std::int64_t cols, std::function<Matrix()> make)
+    : rows_(rows), cols_(cols), make_(std::move(make)) {}
 
 std::string LinearLayer::part_name(std::size_t part) const {
   const std::string& suffix = parts.at(part).name;

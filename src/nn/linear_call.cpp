@@ -4,32 +4,8 @@
 
 namespace tessera::nn {
 
-namespace {
-
-/// Columns from channel-major (c, ky, kx) to channels-innermost (ky, kx, c) order.
-Matrix channels_innermost(ConstMatrixView weight, std::int64_t positions) {
-  const std::int64_t channels = weight.cols / positions;
-  Matrix result = Matrix::uninitialized(weight.rows, weight.cols);
-  for (std::int64_t o = 0; o < weight.rows; ++o)
-    for (std::int64_t c = 0; c < channels; ++c)
-      for (std::int64_t k = 0; k < positions; ++k) result(o, k * channels + c) = weight(o, c * positions + k);
-  return result;
-}
-
-/// The same for rows.
-Matrix outputs_innermost(ConstMatrixView weight, std::int64_t positions) {
-  const std::int64_t outputs = weight.rows / positions;
-  Matrix result = Matrix::uninitialized(weight.rows, weight.cols);
-  for (std::int64_t o = 0; o < outputs; ++o)
-    for (std::int64_t k = 0; k < positions; ++k)
-      std::copy_n(weight.row(o * positions + k), weight.cols, result.view().row(k * outputs + o));
-  return result;
-}
-
-}  // namespace
-
 CompiledLayer compile_layer(const Graph& graph, const LinearLayer& layer) {
-  CompiledLayer compiled{.layer = layer};
+  CompiledLayer compiled{.layer = layer, .weights = nullptr};
   const std::int64_t positions = layer.window.kernel[0] * layer.window.kernel[1];
   const bool convolution = layer.kind == LinearKind::convolution;
   if (convolution && layer.groups > 1 && layer.parts[0].weight.rows() == 1 &&
@@ -38,19 +14,13 @@ CompiledLayer compile_layer(const Graph& graph, const LinearLayer& layer) {
     compiled.depthwise.resize(static_cast<std::size_t>(positions) * channels);
     for (std::size_t g = 0; g < channels; ++g) {
       const LinearPart& part = layer.parts[g];
+      const Matrix weight = part.weight.matrix();
       for (std::size_t k = 0; k < static_cast<std::size_t>(positions); ++k)
-        compiled.depthwise[k * channels + g] = part.weight.data()[k];
+        compiled.depthwise[k * channels + g] = weight.data()[k];
       compiled.depthwise_bias.insert(compiled.depthwise_bias.end(), part.bias.begin(), part.bias.end());
     }
   } else if (layer.kind != LinearKind::product) {
-    for (const LinearPart& part : layer.parts) {
-      if (convolution)
-        compiled.packed.emplace_back(channels_innermost(part.weight.view(), positions).view());
-      else if (layer.kind == LinearKind::transposed_convolution)
-        compiled.packed.emplace_back(outputs_innermost(part.weight.view(), positions).view());
-      else
-        compiled.packed.emplace_back(part.weight.view());
-    }
+    compiled.weights = std::make_shared<const PackedWeights>(layer);
   }
   if (layer.kind == LinearKind::transposed_convolution)
     if (const Tensor* bias = graph.tensor(graph.nodes[static_cast<std::size_t>(layer.node)].input(2)))
@@ -82,12 +52,12 @@ void evaluate_dense(const LinearCall& call) {
   }
   const std::int64_t block = rows_per_block(inputs);
   if (rows <= block * call.parallel.threads) {
-    kernels::multiply(call.compiled.packed[0], x, y, call.parallel, part.bias);
+    kernels::multiply(call.compiled.packed(0), x, y, call.parallel, part.bias);
     if (call.relu) rectify(y.data, rows * outputs);
     return;
   }
   parallel_for_blocks(call.parallel, rows, block, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-    kernels::multiply(call.compiled.packed[0], x.rows_from(begin, end - begin), y.rows_from(begin, end - begin), {},
+    kernels::multiply(call.compiled.packed(0), x.rows_from(begin, end - begin), y.rows_from(begin, end - begin), {},
                       part.bias);
     if (call.relu) rectify(y.row(begin), (end - begin) * outputs);
   });

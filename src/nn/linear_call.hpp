@@ -1,26 +1,28 @@
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "array.hpp"
-#include "tessera/kernels/product.hpp"
+#include "packed_weights.hpp"
 #include "tessera/nn/linear.hpp"
 
 /// Evaluation of weighted layers: by the packed float32 product or by operators that replace it.
 namespace tessera::nn {
 
-/// A layer with its weights packed for the float32 product. Convolutions sum kernel-row-major with channels innermost,
-/// the order in which channels-last images lie in memory; operators get the channel-major order of linear.hpp.
+/// A layer with its weights packed for the float32 product; operators get the channel-major order of linear.hpp.
 struct CompiledLayer {
   const LinearLayer& layer;
-  std::vector<kernels::PackedMatrix> packed = {};  ///< per part
-  std::vector<float> depthwise = {};       ///< [kernel position][channel], for one channel per group; else empty
-  std::vector<float> depthwise_bias = {};  ///< per channel, or empty
-  std::vector<float> bias = {};            ///< transposed convolutions: bias of all outputs, or empty
+  std::shared_ptr<const PackedWeights> weights;  ///< null for products of two activations and for `depthwise`
+  std::vector<float> depthwise = {};             ///< [kernel position][channel], for one channel per group; else empty
+  std::vector<float> depthwise_bias = {};        ///< per channel, or empty
+  std::vector<float> bias = {};                  ///< transposed convolutions: bias of all outputs, or empty
+
+  const kernels::PackedMatrix& packed(std::size_t part) const { return weights->parts()[part]; }
 };
 
-/// `layer` must outlive the result: its weights are not copied.
+/// `layer` must outlive the result.
 CompiledLayer compile_layer(const Graph& graph, const LinearLayer& layer);
 
 /// How the rows of a dense layer, the images of a convolution, or the matrices of a product belong to samples: they lie

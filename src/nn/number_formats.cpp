@@ -49,7 +49,7 @@ Shape shape_of(const Matrix& matrix) {
 class FormatLinear final : public TrainableLinear {
  public:
   FormatLinear(const LinearPart& part, const LinearFormats& formats, const random::Address& address)
-      : weight_(part.weight),
+      : weight_(part.weight.matrix()),
         weight_gradient_(part.weight.rows(), part.weight.cols()),
         bias_(part.bias),
         bias_gradient_(part.bias.size(), 0.0F),

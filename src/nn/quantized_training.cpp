@@ -140,7 +140,7 @@ class LearnedLinear final : public QuantizedLinear {
  public:
   LearnedLinear(const LinearPart& part, const QuantizerTraining& training)
       : range_(training, training.quantizer.quantizer.per_channel ? part.weight.rows() : 1),
-        weight_(part.weight),
+        weight_(part.weight.matrix()),
         gradient_(part.weight.rows(), part.weight.cols()),
         product_(part) {}
 

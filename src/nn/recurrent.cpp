@@ -73,7 +73,7 @@ class DirectionPass {
 
   std::size_t part_index(std::int64_t i) const { return static_cast<std::size_t>(index_ * parts_ + i); }
   const LinearPart& part(std::int64_t i) const { return call_.compiled.layer.parts[part_index(i)]; }
-  const kernels::PackedMatrix& packed(std::int64_t i) const { return call_.compiled.packed[part_index(i)]; }
+  const kernels::PackedMatrix& packed(std::int64_t i) const { return call_.compiled.packed(part_index(i)); }
   float* output(std::size_t i) const { return i < call_.out.size() ? static_cast<float*>(call_.out[i].data) : nullptr; }
 
   Matrix initial(std::size_t input) const {

@@ -88,6 +88,7 @@ RecurrentPlace recurrent_place(const Node& node, std::size_t part, std::int64_t 
 void TrainedLayer::store(Graph& graph, Node& node) const {
   const Tensor weight = *graph.tensor(node.input(1));
   std::vector<std::span<const float>> weights, biases;
+  std::vector<Matrix> unchanged(parts_.size());  // weights of parts that learn none
   std::int64_t outputs = 0;
   for (std::size_t p = 0; p < parts_.size(); ++p) {
     const LinearPart& part = layer_.parts[p];
@@ -97,7 +98,10 @@ void TrainedLayer::store(Graph& graph, Node& node) const {
         values_of(*parts_[p], ParameterKind::weight, out * static_cast<std::size_t>(part.weight.cols()), name));
     biases.push_back(part.bias.empty() ? std::span<const float>{}
                                        : values_of(*parts_[p], ParameterKind::bias, out, name));
-    if (weights.back().empty()) weights.back() = part.weight.values();
+    if (weights.back().empty()) {
+      unchanged[p] = part.weight.matrix();
+      weights.back() = std::as_const(unchanged[p]).values();
+    }
     if (biases.back().empty()) biases.back() = part.bias;
     outputs += part.weight.rows();
   }

@@ -139,7 +139,7 @@ class Calibration {
       const nn::LinearPart& source = layer(l).parts[i];
       random::Address address = part_address(request_.seed, l, i);
       auto part = std::make_unique<PartInProgress>();
-      part->tiles = tile::AnalogLayer(p.rpu, source.weight.view(), source.bias, address);
+      part->tiles = tile::AnalogLayer(p.rpu, source.weight.matrix().view(), source.bias, address);
       if (p.calibration && i == 0 && !p.calibration->parts[0].state.tiles.front().scale_quantizer.delta.empty())
         environment_.note(
             fmt::format("layer '{}': the learned range of its scales was for the input ranges of before; "

@@ -3,6 +3,7 @@
 #include "sim/part_address.hpp"
 #include "sim/programmed_chip.hpp"
 #include "sim/rescaled_sum.hpp"
+#include "tessera/core/memory.hpp"
 #include "tessera/sim/chip_file.hpp"
 #include "tessera/sim/layer_calibration.hpp"
 #include "tessera/tile/modifier.hpp"
@@ -80,7 +81,9 @@ ProgrammedChip::Part ProgrammedChip::programmed_part(const std::string& name, co
                                                      const LayerParameters& parameters, std::size_t p,
                                                      const random::Address& address, const device::FaultMap* map,
                                                      const ChipRequest& request) {
-  Part part{name, tile::AnalogLayer(parameters.rpu, source.weight.view(), source.bias, address), nullptr};
+  Part part{name, tile::AnalogLayer(parameters.rpu, source.weight.matrix().view(), source.bias, address), nullptr};
+  if (source.weight.rows() * source.weight.cols() * static_cast<std::int64_t>(sizeof(float)) >= large_copy_bytes)
+    give_back_freed();
   if (parameters.calibration) {
     const PartCalibration& found = parameters.calibration->parts.at(p);
     expect_same_tiles(found, places_of(part.layer));

@@ -69,7 +69,7 @@ class RowCollector final : public nn::LinearOperator, private nn::TakesWeights {
 /// One part in float32.
 class FloatOperator final : public nn::LinearOperator {
  public:
-  explicit FloatOperator(const nn::LinearPart& part) : packed_(part.weight.view()), bias_(part.bias) {}
+  explicit FloatOperator(const nn::LinearPart& part) : packed_(part.weight.matrix().view()), bias_(part.bias) {}
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t, Parallel parallel) const override {
     kernels::multiply(packed_, x, y, parallel, bias_);
   }

@@ -136,7 +136,7 @@ class Trainer {
       for (std::size_t p = 0; p < layers[l].parts.size(); ++p) {
         const nn::LinearPart& part = layers[l].parts[p];
         const random::Address address = part_address(request_.seed, l, p, training_repeat);
-        tile::LearningLayer learning(parameters.rpu, part.weight.view(), part.bias, address);
+        tile::LearningLayer learning(parameters.rpu, part.weight.matrix().view(), part.bias, address);
         if (links[l].fixed_point) learning.set_output_code(links[l].fused_relu, links[l].output_signed);
         if (parameters.calibration) learning.set_state(parameters.calibration->parts.at(p).state);
         auto trainable =

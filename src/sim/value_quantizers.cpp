@@ -78,8 +78,9 @@ AccumulatingOperator::AccumulatingOperator(const nn::LinearPart& part, quant::Nu
       number_(number),
       rounding_(rounding),
       stream_(stream) {
-  for (std::int64_t o = 0; o < part.weight.rows(); ++o)
-    for (std::int64_t k = 0; k < part.weight.cols(); ++k) weight_(k, o) = part.weight(o, k);
+  const Matrix weight = part.weight.matrix();
+  for (std::int64_t o = 0; o < weight.rows(); ++o)
+    for (std::int64_t k = 0; k < weight.cols(); ++k) weight_(k, o) = weight(o, k);
 }
 
 void AccumulatingOperator::forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector,

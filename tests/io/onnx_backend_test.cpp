@@ -244,8 +244,8 @@ Tensor joined(const std::vector<Tensor>& samples) {
   return {shape, values};
 }
 
-/// Empty if every element is within `tolerance` of the largest.
-std::string compare_relative(const Tensor& got, const Tensor& wanted, double tolerance) {
+/// Empty if every element is within `tolerance` of the largest; the difference relative to it enters `worst`.
+std::string compare_relative(const Tensor& got, const Tensor& wanted, double tolerance, double& worst) {
   if (got.shape() != wanted.shape())
     return fmt::format("shape {} instead of {}", to_string(got.shape()), to_string(wanted.shape()));
   double largest = 0.0, difference = 0.0;
@@ -255,10 +255,11 @@ std::string compare_relative(const Tensor& got, const Tensor& wanted, double tol
     if (!(a == b))
       difference = std::isnan(a - b) ? std::numeric_limits<double>::infinity() : std::max(difference, std::fabs(a - b));
   }
+  if (largest > 0.0) worst = std::max(worst, difference / largest);
   return difference <= tolerance * largest ? "" : fmt::format("differs by {:.2g} of {:.2g}", difference, largest);
 }
 
-std::string check_export(const fs::path& folder, bool together) {
+std::string check_export(const fs::path& folder, bool together, double& worst) {
   const std::string model = (folder / "model.onnx").string();
   std::string notes;
   Environment environment;
@@ -274,7 +275,7 @@ std::string check_export(const fs::path& folder, bool together) {
     if (!together) {
       const std::vector<Tensor> got = executor.run(in, {.parallel = {2}});
       for (std::size_t o = 0; o < out.size(); ++o)
-        if (const std::string reason = compare_relative(got.at(o), out[o], 1e-5); !reason.empty())
+        if (const std::string reason = compare_relative(got.at(o), out[o], 1e-5, worst); !reason.empty())
           return fmt::format("sample {}, output {}: {}", k, o, reason);
       continue;
     }
@@ -288,7 +289,7 @@ std::string check_export(const fs::path& folder, bool together) {
   for (const auto& list : inputs) batch.push_back(joined(list));
   const std::vector<Tensor> got = executor.run(batch, {.parallel = {2}});
   for (std::size_t o = 0; o < outputs.size(); ++o)
-    if (const std::string reason = compare_relative(got.at(o), joined(outputs[o]), 1e-5); !reason.empty())
+    if (const std::string reason = compare_relative(got.at(o), joined(outputs[o]), 1e-5, worst); !reason.empty())
       return fmt::format("output {} of a batch: {} ({})", o, reason, notes);
   if (!notes.empty()) std::cout << folder.filename().string() << ": " << notes << '\n';
   return {};
@@ -307,9 +308,11 @@ TEST(OnnxExports, AgreeWithOnnxRuntimeAloneAndInBatches) {
   int agreed = 0;
   for (const fs::path& folder : cases) {
     std::string reason;
+    double worst = 0.0;
     try {
-      reason = check_export(folder, false);
-      if (reason.empty()) reason = check_export(folder, true);
+      reason = check_export(folder, false, worst);
+      if (reason.empty()) reason = check_export(folder, true, worst);
+      fmt::print("{}: {:.1e} of the largest output\n", folder.filename().string(), worst);
     } catch (const Error& error) {
       reason = error.what();
     }

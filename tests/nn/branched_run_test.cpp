@@ -20,7 +20,8 @@ bool same_bits(const Tensor& a, const Tensor& b) {
 /// y = factor (gain W x): `gain` belongs to the product, `factor` to the periphery.
 class ScaledOperator : public LinearOperator, private TwoStage {
  public:
-  ScaledOperator(const LinearPart& part, float gain, float factor) : part_(part), gain_(gain), factor_(factor) {}
+  ScaledOperator(const LinearPart& part, float gain, float factor)
+      : part_(part), weight_(part.weight.matrix()), gain_(gain), factor_(factor) {}
 
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first, Parallel parallel) const override {
     product(x, y, first, parallel, false);
@@ -33,7 +34,7 @@ class ScaledOperator : public LinearOperator, private TwoStage {
     for (std::int64_t r = 0; r < x.rows; ++r)
       for (std::int64_t o = 0; o < v.cols; ++o) {
         float sum = 0.0F;
-        for (std::int64_t k = 0; k < x.cols; ++k) sum += gain_ * x(r, k) * part_.weight(o, k);
+        for (std::int64_t k = 0; k < x.cols; ++k) sum += gain_ * x(r, k) * weight_(o, k);
         v(r, o) = sum;
       }
   }
@@ -45,6 +46,7 @@ class ScaledOperator : public LinearOperator, private TwoStage {
 
  private:
   const LinearPart& part_;
+  Matrix weight_;
   float gain_, factor_;
   mutable std::atomic<std::int64_t> products_{0};
 };

@@ -44,14 +44,14 @@ std::string message_of(const auto& action) {
 /// The product written out, in double; counts which vectors it was given.
 class PlainOperator : public LinearOperator {
  public:
-  explicit PlainOperator(const LinearPart& part) : part_(part) {}
+  explicit PlainOperator(const LinearPart& part) : part_(part), weight_(part.weight.matrix()) {}
 
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel) const override {
     for (std::int64_t v = 0; v < x.rows; ++v)
       for (std::int64_t o = 0; o < part_.weight.rows(); ++o) {
         double sum = part_.bias.empty() ? 0.0 : static_cast<double>(part_.bias[static_cast<std::size_t>(o)]);
         for (std::int64_t k = 0; k < x.cols; ++k)
-          sum += static_cast<double>(x(v, k)) * static_cast<double>(part_.weight(o, k));
+          sum += static_cast<double>(x(v, k)) * static_cast<double>(weight_(o, k));
         y(v, o) = static_cast<float>(sum);
       }
     const std::lock_guard lock(mutex_);
@@ -64,6 +64,7 @@ class PlainOperator : public LinearOperator {
 
  private:
   const LinearPart& part_;
+  Matrix weight_;
   mutable std::mutex mutex_;
   mutable std::set<std::uint64_t> seen_;
   mutable bool repeated_ = false;

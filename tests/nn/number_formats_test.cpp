@@ -60,20 +60,21 @@ TEST(NumberFormats, ValuesAndGradientsAreRoundedOnTheirOwnWays) {
   formats.weight = nearest(fine, coarse);
   formats.output = nearest(coarse, fine);
   const LinearPart p = part();
+  const Matrix weight = p.weight.matrix();
   const Matrix x = matrix(4, 5, 3), dy = matrix(4, 3, 4);
   const auto linear = format_linear(p, formats, {});
   const Pass got = pass(*linear, x, dy);
   for (std::int64_t v = 0; v < 4; ++v)
     for (std::int64_t o = 0; o < 3; ++o) {
       float sum = 0.0F;
-      for (std::int64_t k = 0; k < 5; ++k) sum = std::fma(fixed(x(v, k), 6, 3), fixed(p.weight(o, k), 8, 5), sum);
+      for (std::int64_t k = 0; k < 5; ++k) sum = std::fma(fixed(x(v, k), 6, 3), fixed(weight(o, k), 8, 5), sum);
       EXPECT_EQ(got.y(v, o), fixed(sum + p.bias[static_cast<std::size_t>(o)], 6, 3));
     }
   const auto g = [&](std::int64_t v, std::int64_t o) { return fixed(dy(v, o), 8, 5); };
   for (std::int64_t k = 0; k < 5; ++k) {
     for (std::int64_t v = 0; v < 4; ++v) {
       float sum = 0.0F;
-      for (std::int64_t o = 0; o < 3; ++o) sum += g(v, o) * fixed(p.weight(o, k), 8, 5);
+      for (std::int64_t o = 0; o < 3; ++o) sum += g(v, o) * fixed(weight(o, k), 8, 5);
       EXPECT_EQ(got.dx(v, k), fixed(sum, 8, 5));
     }
     for (std::int64_t o = 0; o < 3; ++o) {

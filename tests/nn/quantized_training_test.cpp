@@ -102,8 +102,8 @@ TEST(QuantizedTraining, GradientsOfAValueAreThoseOfFrozenRounding) {
 TEST(QuantizedTraining, GradientsOfAWeightAreThoseOfFrozenRounding) {
   constexpr std::int64_t outputs = 4, inputs = 50, vectors = 6;
   LinearPart part;
-  part.weight = Matrix(outputs, inputs);
-  std::ranges::copy(drawn(outputs * inputs, 3, 0.1F), part.weight.values().begin());
+  const Matrix weight(outputs, inputs, drawn(outputs * inputs, 3, 0.1F));
+  part.weight = weight;
   part.bias = drawn(outputs, 4, 0.0F);
   const std::vector<float> steps{0.2F, 0.35F, 0.5F, 0.27F};
   const auto linear =
@@ -127,7 +127,7 @@ TEST(QuantizedTraining, GradientsOfAWeightAreThoseOfFrozenRounding) {
       for (std::int64_t v = 0; v < vectors; ++v) sum += static_cast<double>(dy(v, o)) * static_cast<double>(x(v, k));
       const auto i = static_cast<std::size_t>(k);
       c[i] = static_cast<float>(sum);
-      row[i] = part.weight(o, k);
+      row[i] = weight(o, k);
       const double q = frozen(static_cast<double>(row[i]), s, 0.0, s, 0.0, -4.0, 3.0);
       output += q * static_cast<double>(x(0, k));
       const double code = std::nearbyint(static_cast<double>(row[i]) / s);

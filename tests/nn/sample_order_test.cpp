@@ -25,7 +25,7 @@ using Integers = std::vector<std::int64_t>;
 /// y = W x + 1e-3 * (number of the vector mod 4096): shows which vector is which.
 class Numbering final : public LinearOperator {
  public:
-  explicit Numbering(const LinearPart& part) : weight_(part.weight) {}
+  explicit Numbering(const LinearPart& part) : weight_(part.weight.matrix()) {}
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel) const override {
     for (std::int64_t r = 0; r < x.rows; ++r)
       for (std::int64_t o = 0; o < y.cols; ++o) {

@@ -190,7 +190,8 @@ TEST(Training, NamesTheNodeThatDiverged) {
 /// y = 2 W x, and remembers how it was called.
 class Doubling : public TrainableLinear {
  public:
-  explicit Doubling(const LinearPart& part) : weight_(part.weight), gradient_(weight_.rows(), weight_.cols()) {}
+  explicit Doubling(const LinearPart& part)
+      : weight_(part.weight.matrix()), gradient_(weight_.rows(), weight_.cols()) {}
   void begin_step(std::uint64_t step) override { steps.push_back(step); }
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first, Parallel) override {
     calls.push_back(first);

@@ -74,7 +74,7 @@ tile::LayerState by_training(const nn::Graph& graph, const Tensor& data, const L
   const nn::LinearLayer& layer = network.layers()[0];
   auto trainable = std::make_shared<AnalogTrainable>(
       layer.name,
-      tile::LearningLayer(resolve("", "").rpu, layer.parts[0].weight.view(), layer.parts[0].bias, {.seed = 1}),
+      tile::LearningLayer(resolve("", "").rpu, layer.parts[0].weight.matrix().view(), layer.parts[0].bias, {.seed = 1}),
       std::nullopt);
   network.replace(0, 0, trainable);
   std::uint64_t step = 0;

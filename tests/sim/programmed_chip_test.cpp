@@ -268,7 +268,7 @@ TEST_F(FaultMapTest, StuckDevicesStandWhereTheMapSays) {
   ASSERT_GT(chip.tile_count(1, 0), 1);
   for (const std::optional<double> time : {std::optional<double>(), std::optional<double>(year)}) {
     const Matrix weights = chip.at(time, 0, {}).part(1, 0).logical_weights();
-    const Matrix& target = executor.layers()[1].parts[0].weight;
+    const Matrix target = executor.layers()[1].parts[0].weight.matrix();
     for (std::int64_t o = 0; o < 5; ++o)
       for (std::int64_t i = 0; i < 96; ++i)
         EXPECT_NEAR(weights(o, i), stuck.contains({o, i}) ? 0.0F : target(o, i), 1e-5) << o << " " << i;

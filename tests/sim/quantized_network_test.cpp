@@ -140,9 +140,10 @@ TEST(QuantizedNetwork, PerChannelMeansPerOutputHoweverTheWeightIsStored) {
   const QuantizedNetwork network(reference, everywhere(0, 2, true), digital, data, 0, {1});
   for (const nn::LinearLayer& layer : network.executor().layers()) {
     std::set<float> all;
-    for (std::int64_t o = 0; o < layer.parts[0].weight.rows(); ++o) {
-      std::set<float> row;
-      for (std::int64_t k = 0; k < layer.parts[0].weight.cols(); ++k) row.insert(layer.parts[0].weight(o, k));
+    const Matrix weight = layer.parts[0].weight.matrix();
+    for (std::int64_t o = 0; o < weight.rows(); ++o) {
+      const std::span<const float> values = weight.view().row_span(o);
+      const std::set<float> row(values.begin(), values.end());
       EXPECT_LE(row.size(), 4U) << layer.name;
       all.insert(row.begin(), row.end());
     }
@@ -186,11 +187,12 @@ TEST(QuantizedNetwork, AccumulationRoundsAfterEveryAddition) {
                              }}));
   const Tensor x = data.read(0, 5, {1});
   const nn::LinearPart& part = reference.layers()[0].parts[0];
+  const Matrix weight = part.weight.matrix();
   for (std::int64_t s = 0; s < 5; ++s)
     for (std::int64_t o = 0; o < 16; ++o) {
       float sum = 0.0F;
       for (std::int64_t k = 0; k < 6; ++k) {
-        const float next = sum + x.data()[s * 6 + k] * part.weight(o, k);
+        const float next = sum + x.data()[s * 6 + k] * weight(o, k);
         quant::quantize_nearest(number, {1}, {&next, 1}, {&sum, 1});
       }
       EXPECT_EQ(seen.data()[s * 16 + o], sum + part.bias[static_cast<std::size_t>(o)]);
@@ -210,12 +212,12 @@ TEST(QuantizedNetwork, AnalogLayersKeepTheirWeightsAndGetTheirActivationsQuantiz
   EXPECT_TRUE(
       same(*graph.tensor(graph.nodes[0].inputs[1]), *reference.graph().tensor(reference.graph().nodes[0].inputs[1])));
   EXPECT_THAT(network.notes(), testing::ElementsAre(HasSubstr("'fc1' is analog")));
-  EXPECT_LE(distinct(network.executor().layers()[1].parts[0].weight.values()), 4U);
+  EXPECT_LE(distinct(network.executor().layers()[1].parts[0].weight.matrix().values()), 4U);
   // A number format is that of the target weights.
   QuantizationParameters format;
   format.formats.default_formats.weight = quant::FixedPoint{3, 1};
   const QuantizedNetwork formatted(reference, format, first_analog, data, 0, {1});
-  EXPECT_LE(distinct(formatted.executor().layers()[0].parts[0].weight.values()), 8U);
+  EXPECT_LE(distinct(formatted.executor().layers()[0].parts[0].weight.matrix().values()), 8U);
 }
 
 TEST(QuantizedNetwork, EightBitsAreAlmostFloatAndTwoAreNot) {

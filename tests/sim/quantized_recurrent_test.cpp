@@ -19,7 +19,8 @@ TEST(QuantizedRecurrent, RecurrentAndTransposedLayersAreQuantizedToo) {
     const QuantizedNetwork network(reference, ranges, digital, data, 0, {1});
     for (const nn::LinearPart& part : network.executor().layers()[0].parts)
       for (std::int64_t o = 0; o < part.weight.rows(); ++o) {
-        const std::span<const float> row = part.weight.view().row_span(o);
+        const Matrix weight = part.weight.matrix();
+        const std::span<const float> row = weight.view().row_span(o);
         EXPECT_LE(distinct(row), 8U) << op;
       }
     const Tensor y = network.executor().run(x);
@@ -53,8 +54,8 @@ TEST(QuantizedRecurrent, WeightsOfRecurrentLayersHaveBlocksByOutput) {
   QuantizationParameters parameters;
   parameters.formats.default_formats.weight = quant::BlockFloatingPoint{3, 0};
   const QuantizedNetwork network(reference, parameters, digital, data, 0, {1});
-  const Matrix& before = reference.layers()[0].parts[0].weight;
-  const Matrix& after = network.executor().layers()[0].parts[0].weight;
+  const Matrix before = reference.layers()[0].parts[0].weight.matrix();
+  const Matrix after = network.executor().layers()[0].parts[0].weight.matrix();
   for (std::int64_t o = 0; o < before.rows(); ++o) {
     Tensor row({before.cols()}, before.view().row_span(o));
     const Tensor expected = quant::quantize_nearest(quant::BlockFloatingPoint{3, -1}, row);

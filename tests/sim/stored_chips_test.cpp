@@ -114,14 +114,14 @@ TEST_F(StoredRangesTest, LearnedWeightRangesAreForTheirWidth) {
   parameters.ranges = read_quantizer_ranges(numbers);
   const auto weight_of = [&](const QuantizationParameters& asked, const LayerResolver& resolve) {
     const QuantizedNetwork network(executor_, asked, resolve, data_, 1, {});
-    return network.executor().layers()[0].parts[0].weight;
+    return network.executor().layers()[0].parts[0].weight.matrix();
   };
   const Matrix used = weight_of(parameters, digital);
   float largest = 0.0F;
   for (const float w : used.values()) largest = std::max(largest, std::fabs(w));
   EXPECT_NEAR(largest, 0.5F, 0.5F / 31.0F) << "weights of up to 1 are clipped at the learned range";
   const Matrix analog = weight_of(parameters, plain);
-  EXPECT_TRUE(std::ranges::equal(analog.values(), executor_.layers()[0].parts[0].weight.values()))
+  EXPECT_TRUE(std::ranges::equal(analog.values(), executor_.layers()[0].parts[0].weight.matrix().values()))
       << "an analog layer does not use it";
   QuantizationParameters narrow = parameters, asymmetric = parameters, channels = parameters;
   narrow.map.default_qconfig.weight_quant.n_bits = 4;

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <new>
 #include <span>
 #include <string>
@@ -104,29 +105,61 @@ class Matrix {
   AlignedVector<float> data_;
 };
 
-/// Owning row-major float32 tensor of any rank, zero-initialised.
+/// Floats that a tensor has no memory of its own for: they lie in a mapped file, or are made when they are first read.
+class FloatSource {
+ public:
+  virtual ~FloatSource() = default;
+  /// The same values at the same place in every call, from any thread, for as long as the source lives.
+  virtual const float* values() const = 0;
+  /// Values [first, first + to.size()), without anything being kept for the next call.
+  virtual void copy(std::int64_t first, std::span<float> to) const;
+  /// Nobody reads the values soon: memory that can be had again is given back. Pointers stay valid.
+  virtual void forget() const {}
+};
+
+/// Row-major float32 tensor of any rank, zero-initialised. It owns its values, or reads those of a source until it is
+/// written to for the first time; copies share the source.
 class Tensor {
  public:
   Tensor() = default;
   explicit Tensor(Shape shape);
   Tensor(Shape shape, std::span<const float> values);
   static Tensor uninitialized(Shape shape);
+  /// `source` has element_count(shape) values and is not null.
+  static Tensor from(Shape shape, std::shared_ptr<const FloatSource> source);
 
   const Shape& shape() const { return shape_; }
   std::int64_t rank() const { return static_cast<std::int64_t>(shape_.size()); }
   std::int64_t dim(std::int64_t axis) const { return shape_.at(static_cast<std::size_t>(axis)); }
-  std::int64_t size() const { return static_cast<std::int64_t>(data_.size()); }
-  float* data() { return data_.data(); }
-  const float* data() const { return data_.data(); }
-  std::span<float> values() { return data_; }
-  std::span<const float> values() const { return data_; }
+  std::int64_t size() const {
+    return source_ == nullptr ? static_cast<std::int64_t>(data_.size()) : element_count(shape_);
+  }
+  float* data() {
+    if (source_ != nullptr) take_over();
+    return data_.data();
+  }
+  const float* data() const { return source_ == nullptr ? data_.data() : source_->values(); }
+  std::span<float> values() { return {data(), static_cast<std::size_t>(size())}; }
+  std::span<const float> values() const { return {data(), static_cast<std::size_t>(size())}; }
+  /// Whether the values lie in memory of this tensor alone.
+  bool owns_values() const { return source_ == nullptr; }
+  /// Values [first, first + to.size()): of large tensors, without making values() of all.
+  void copy(std::int64_t first, std::span<float> to) const;
+  /// FloatSource::forget(); nothing happens to values that are owned.
+  void forget() const {
+    if (source_ != nullptr) source_->forget();
+  }
   /// The same values under another shape of equal element count; InputError otherwise.
   Tensor reshaped(Shape shape) &&;
   Tensor reshaped(Shape shape) const&;
 
  private:
+  /// Copies the values of the source into memory of its own.
+  void take_over();
+
   Shape shape_ = {0};
   AlignedVector<float> data_;
+  std::shared_ptr<const FloatSource> source_ = nullptr;
 };
 
 }  // namespace tessera

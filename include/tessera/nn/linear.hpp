@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -86,10 +87,29 @@ class SumOperator {
 
 enum class LinearKind { dense, convolution, transposed_convolution, recurrent, product };
 
+/// The matrix of a part. Networks may be as large as memory allows once, so it is not stored twice: it stays where it
+/// lies, in the graph or packed in an executor, and is made when it is asked for.
+class PartWeight {
+ public:
+  PartWeight() = default;
+  PartWeight(Matrix values);  // NOLINT(google-explicit-constructor): a matrix is one
+  /// `make` gives [rows, cols], the same in every call and from any thread.
+  PartWeight(std::int64_t rows, std::int64_t cols, std::function<Matrix()> make);
+
+  std::int64_t rows() const { return rows_; }
+  std::int64_t cols() const { return cols_; }
+  /// A copy, made in this call.
+  Matrix matrix() const { return make_ ? make_() : Matrix(rows_, cols_); }
+
+ private:
+  std::int64_t rows_ = 0, cols_ = 0;
+  std::function<Matrix()> make_;  // none: zeros
+};
+
 /// One product of a layer.
 struct LinearPart {
   std::string name;         ///< "" for the only part; "group0", ...; recurrent: see below
-  Matrix weight;            ///< [out, in]; zeros of that size for a product of two activations
+  PartWeight weight;        ///< [out, in]; zeros of that size for a product of two activations
   std::vector<float> bias;  ///< out values, or empty: added digitally after the product
 };
 
@@ -132,7 +152,8 @@ struct LinearLayer {
 };
 
 /// Every weighted node in node order. The position in this list is the `layer` of executor.hpp and the layer number of
-/// random streams. Scale factors (Gemm's alpha and beta, transB) are folded into weight and bias.
+/// random streams. Scale factors (Gemm's alpha and beta, transB) are folded into weight and bias. Weights are read from
+/// `graph` when they are asked for: it must outlive the layers, in its place.
 std::vector<LinearLayer> linear_layers(const Graph& graph);
 
 /// Names of the products of two activations, in node order: digital unless ExecutorOptions::products names them.
