@@ -64,6 +64,7 @@ std::string search_identity(const spec::SearchPlan& plan, const spec::SearchSpac
   FileContents contents;
   std::string text = chip_identity(plan.config, false, contents);
   text += fmt::format("\nsearch of {} chips, {} samples", plan.config.evaluation.repeats, samples);
+  if (plan.section.parameters.measure == sim::SearchMeasure::perplexity) text += "\nperplexity";
   for (const spec::NamedKnob& name : space.names)
     text += fmt::format("\n{} {} {}", name.layer, name.key, fmt::join(name.values, " "));
   return sha256_hex(text);
@@ -76,6 +77,7 @@ results::SearchRecord describe(const Source& source, const spec::SearchPlan& pla
   record.command = neutral_command("search", source);
   record.config_text = source.text;
   record.resolved_text = neutral_resolved_text(plan.config);
+  if (plan.section.parameters.measure == sim::SearchMeasure::perplexity) record.measure = "perplexity";
   record.budget = plan.section.parameters.budget / 100.0;
   record.confidence = plan.section.parameters.confidence;
   record.cost_unit =
@@ -212,11 +214,12 @@ SearchResult search(const Source& source, const SearchOptions& options, const Ex
       spec::search_costs(plan, space, executor, layer_names(executor),
                          sim::measure_activity(request, execution.parallel, environment))};
   results::SearchRecord record = describe(source, plan, space);
-  environment.note(fmt::format(
-      "{} {} of {} layers; budget {:.2f} percentage points at {:g} % confidence, {} samples, {} "
-      "chips",
-      space.knobs.size(), plan.chooses_layers() ? "choices" : "bit widths", record.layers.size(), parameters.budget,
-      100.0 * parameters.confidence, format_count(data.search.size()), plan.config.evaluation.repeats));
+  environment.note(
+      fmt::format("{} {} of {} layers; budget {:.2f} {} at {:g} % confidence, {} samples, {} "
+                  "chips",
+                  space.knobs.size(), plan.chooses_layers() ? "choices" : "bit widths", record.layers.size(),
+                  parameters.budget, results::loss_unit(record), 100.0 * parameters.confidence,
+                  format_count(data.search.size()), plan.config.evaluation.repeats));
 
   record.task_id = search_identity(plan, space, data.search.size());
   const std::map<sim::SearchState, sim::Outcomes> known = remembered(options.points, record.task_id);

@@ -13,6 +13,12 @@ namespace tessera::app {
 std::string accuracy_text(const results::SearchRecord& record, std::size_t point) {
   Moments accuracy;
   for (const double value : record.accuracy(point)) accuracy.add(value);
+  if (record.measure == "perplexity") {
+    const double perplexity = results::shown_quality(record, accuracy.mean());
+    std::string text = fmt::format("{:.4g}", perplexity);
+    if (accuracy.count() > 1) text += fmt::format(" ± {:.2g}", perplexity * accuracy.confidence_95());
+    return text;
+  }
   std::string text = format_percent(accuracy.mean());
   if (accuracy.count() > 1) text += fmt::format(" ± {:.2f}", 100.0 * accuracy.confidence_95());
   return text;
@@ -25,6 +31,8 @@ std::string cost_text(double cost) {
 
 std::vector<std::string> search_sentences(const results::SearchRecord& record) {
   std::vector<std::string> sentences;
+  const std::string unit = results::loss_unit(record);
+  const auto shown = [&](double loss) { return results::shown_loss(record, loss); };
   const auto found = static_cast<std::size_t>(record.found);
   const results::SearchPointRecord& point = record.points[found];
   const results::SearchPointRecord& given = record.points.front();
@@ -37,27 +45,27 @@ std::vector<std::string> search_sentences(const results::SearchRecord& record) {
                                         : fmt::format("{} of {} layers stay digital: {}", digital.size(),
                                                       record.knobs.size(), fmt::join(digital, ", ")));
   }
-  sentences.push_back(
-      fmt::format("accuracy {}; {} {}; float32 {}; {} {}{}, {} samples", accuracy_text(record, found),
-                  chooses ? "all digital" : "as given", accuracy_text(record, 0),
-                  format_percent(record.reference_accuracy), record.chips, record.chips == 1 ? "chip" : "chips",
-                  record.chips > 1 ? " (± 95 % interval over them)" : "", format_count(record.samples)));
+  sentences.push_back(fmt::format(
+      "{} {}; {} {}; float32 {}; {} {}{}, {} samples", record.measure, accuracy_text(record, found),
+      chooses ? "all digital" : "as given", accuracy_text(record, 0),
+      results::quality_text(record, record.reference_accuracy), record.chips, record.chips == 1 ? "chip" : "chips",
+      record.chips > 1 ? " (± 95 % interval over them)" : "", format_count(record.samples)));
   if (found == 0)
-    sentences.push_back(fmt::format("{} is within the budget of {:.2f} percentage points at {:g} % confidence",
-                                    chooses ? "no layer on tiles" : "nothing narrower", 100.0 * record.budget,
+    sentences.push_back(fmt::format("{} is within the budget of {:.2f} {} at {:g} % confidence",
+                                    chooses ? "no layer on tiles" : "nothing narrower", 100.0 * record.budget, unit,
                                     100.0 * record.confidence));
   else
     sentences.push_back(
-        fmt::format("loss against {} {:.2f} percentage points, {:g} % interval {:.2f} to "
+        fmt::format("loss against {} {:.2f} {}, {:g} % interval {:.2f} to "
                     "{:.2f}; below {:.2f} "
                     "with {:g} % confidence (budget {:.2f})",
-                    chooses ? "the digital network" : "the configuration as given", 100.0 * point.loss,
-                    100.0 * record.confidence, 100.0 * point.loss_low, 100.0 * point.loss_high,
-                    100.0 * point.loss_bound, 100.0 * record.confidence, 100.0 * record.budget));
+                    chooses ? "the digital network" : "the configuration as given", shown(point.loss), unit,
+                    100.0 * record.confidence, shown(point.loss_low), shown(point.loss_high), shown(point.loss_bound),
+                    100.0 * record.confidence, 100.0 * record.budget));
   if (!std::isnan(record.confirmed_loss))
-    sentences.push_back(fmt::format(
-        "on samples that the search did not see: loss {:.2f} percentage points, below {:.2f} with {:g} % confidence",
-        100.0 * record.confirmed_loss, 100.0 * record.confirmed_loss_bound, 100.0 * record.confidence));
+    sentences.push_back(
+        fmt::format("on samples that the search did not see: loss {:.2f} {}, below {:.2f} with {:g} % confidence",
+                    shown(record.confirmed_loss), unit, shown(record.confirmed_loss_bound), 100.0 * record.confidence));
   sentences.push_back(fmt::format("{}: {} -> {} ({:.1f} % saved)", record.cost_unit, cost_text(given.cost),
                                   cost_text(point.cost), 100.0 * (1.0 - point.cost / given.cost)));
   if (record.energy_ratio > 0.0)

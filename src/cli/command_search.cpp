@@ -66,7 +66,7 @@ void search(const SearchArguments& arguments, const Invocation& invocation) {
 
 void add_search_command(CLI::App& app, Invocation& invocation) {
   CLI::App* command = app.add_subcommand(
-      "search", "The fewest bits per layer within an accuracy budget; continues where it was stopped");
+      "search", "The fewest bits per layer within a budget of accuracy or perplexity; continues where it was stopped");
   auto options = std::make_shared<SearchArguments>();
   command->add_option("CONFIG", options->config, "Configuration file with a search: section (YAML)")->required();
   command->add_option("-o,--output", options->output, "The configuration that is found (YAML), ready to run")

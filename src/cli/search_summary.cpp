@@ -46,7 +46,7 @@ void print_search_summary(std::ostream& out, const results::SearchRecord& record
   std::stable_sort(front.begin(), front.end(),
                    [&](std::size_t a, std::size_t b) { return record.points[a].cost > record.points[b].cost; });
   TextTable table;
-  for (const std::string& heading : {record.cost_unit, std::string("accuracy"), std::string("loss"),
+  for (const std::string& heading : {record.cost_unit, record.measure, std::string("loss"),
                                      fmt::format("below ({:g} %)", 100.0 * record.confidence), std::string("")})
     table.add_column(heading);
   for (const std::size_t p : front) {
@@ -55,11 +55,11 @@ void print_search_summary(std::ostream& out, const results::SearchRecord& record
     if (p == 0) remark = "as given";
     if (static_cast<std::int64_t>(p) == record.found) remark = p == 0 ? "as given, found" : "found";
     table.add_row({app::cost_text(point.cost), app::accuracy_text(record, p),
-                   fmt::format("{:+.2f}", 100.0 * point.loss),
-                   p == 0 ? "" : fmt::format("{:.2f}", 100.0 * point.loss_bound), remark});
+                   fmt::format("{:+.2f}", results::shown_loss(record, point.loss)),
+                   p == 0 ? "" : fmt::format("{:.2f}", results::shown_loss(record, point.loss_bound)), remark});
   }
   out << "\n  Pareto front, the configuration as given and the found one (" << record.points.size()
-      << " configurations evaluated; loss in percentage points)\n"
+      << " configurations evaluated; loss in " << results::loss_unit(record) << ")\n"
       << table.text();
 }
 

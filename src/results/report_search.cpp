@@ -18,10 +18,36 @@ ReportCell bits_cell(double bits) {
   return {bits_text(bits), fmt::format("{}", bits), true};
 }
 
+bool is_perplexity(const SearchRecord& record) {
+  return record.measure == "perplexity";
+}
+
 Moments accuracy_of(const SearchRecord& record, std::size_t point) {
   Moments moments;
   for (const double value : record.accuracy(point)) moments.add(value);
   return moments;
+}
+
+/// "Accuracy", "Perplexity".
+std::string titled(const SearchRecord& record) {
+  return is_perplexity(record) ? "Perplexity" : "Accuracy";
+}
+
+ReportCell quality_cell(const SearchRecord& record, double accuracy) {
+  return is_perplexity(record) ? number_cell(shown_quality(record, accuracy)) : percent_cell(accuracy);
+}
+
+ReportCell loss_cell(const SearchRecord& record, double loss) {
+  return is_perplexity(record) ? number_cell(shown_loss(record, loss), 3) : points_cell(loss);
+}
+
+/// Highest value of a chart of accuracies; perplexities have none.
+double ceiling_of(const SearchRecord& record) {
+  return is_perplexity(record) ? HUGE_VAL : 100.0;
+}
+
+std::string axis_of(const SearchRecord& record) {
+  return is_perplexity(record) ? "perplexity" : "accuracy (%)";
 }
 
 std::string knob_name(const SearchRecord& record, const SearchKnobRecord& knob) {
@@ -36,21 +62,23 @@ ReportSection summary(const SearchRecord& record) {
   const auto found = static_cast<std::size_t>(record.found);
   const SearchPointRecord& point = record.points[found];
   const double given = record.points.front().cost;
-  section.notes.push_back(fmt::format(
-      "Accuracy {} (as given {}, float32 {}) on {} samples and {} {}.", percent_text(accuracy_of(record, found).mean()),
-      percent_text(accuracy_of(record, 0).mean()), percent_text(record.reference_accuracy), record.samples,
-      record.chips, record.chips == 1 ? "chip" : "chips"));
-  section.notes.push_back(
-      found == 0
-          ? fmt::format("Nothing narrower is within the budget of {:.2f} percentage points at {:g} % confidence.",
-                        100.0 * record.budget, 100.0 * record.confidence)
-          : fmt::format("Loss {:.2f} percentage points, below {:.2f} with {:g} % confidence (budget {:.2f}).",
-                        100.0 * point.loss, 100.0 * point.loss_bound, 100.0 * record.confidence,
-                        100.0 * record.budget));
+  const std::string unit = loss_unit(record);
+  section.notes.push_back(fmt::format("{} {} (as given {}, float32 {}) on {} samples and {} {}.", titled(record),
+                                      quality_text(record, accuracy_of(record, found).mean()),
+                                      quality_text(record, accuracy_of(record, 0).mean()),
+                                      quality_text(record, record.reference_accuracy), record.samples, record.chips,
+                                      record.chips == 1 ? "chip" : "chips"));
+  section.notes.push_back(found == 0
+                              ? fmt::format("Nothing narrower is within the budget of {:.2f} {} at {:g} % confidence.",
+                                            100.0 * record.budget, unit, 100.0 * record.confidence)
+                              : fmt::format("Loss {:.2f} {}, below {:.2f} with {:g} % confidence (budget {:.2f}).",
+                                            shown_loss(record, point.loss), unit, shown_loss(record, point.loss_bound),
+                                            100.0 * record.confidence, 100.0 * record.budget));
   if (std::isfinite(record.confirmed_loss))
-    section.notes.push_back(fmt::format(
-        "On samples that the search did not see: loss {:.2f} percentage points, below {:.2f} with {:g} % confidence.",
-        100.0 * record.confirmed_loss, 100.0 * record.confirmed_loss_bound, 100.0 * record.confidence));
+    section.notes.push_back(
+        fmt::format("On samples that the search did not see: loss {:.2f} {}, below {:.2f} with {:g} % confidence.",
+                    shown_loss(record, record.confirmed_loss), unit, shown_loss(record, record.confirmed_loss_bound),
+                    100.0 * record.confidence));
   section.notes.push_back(fmt::format("{}: {:g} instead of {:g} ({:.1f} % saved).", record.cost_unit, point.cost, given,
                                       100.0 * (1.0 - point.cost / given)));
   if (record.energy_ratio > 0.0)
@@ -95,23 +123,24 @@ bool has_hardware_costs(const SearchRecord& record) {
 void add_other_costs(ReportSection& section, const SearchRecord& record, double floor) {
   for (const Hardware& cost : hardware_costs) {
     if (record.cost_unit.starts_with(cost.name)) continue;
-    ScatterChart chart{.title = fmt::format("Accuracy against {}", cost.name),
+    ScatterChart chart{.title = fmt::format("{} against {}", titled(record), cost.name),
                        .x_label = fmt::format("{} ({})", cost.name, cost.unit),
-                       .y_label = "accuracy (%)",
+                       .y_label = axis_of(record),
                        .series = {"front over all costs", "found", "as given", "others"},
                        .points = {},
                        .reference = missing,
                        .reference_name = {},
-                       .ceiling = 100.0};
+                       .ceiling = ceiling_of(record)};
     chart.floor = floor;
     chart.joined = false;
     for (std::size_t p = 0; p < record.points.size(); ++p) {
       const SearchPointRecord& point = record.points[p];
-      const double accuracy = 100.0 * accuracy_of(record, p).mean();
+      const double accuracy = shown_quality(record, accuracy_of(record, p).mean());
       const bool is_found = static_cast<std::int64_t>(p) == record.found;
       const std::size_t series = is_found ? 1 : p == 0 ? 2 : point.front ? 0 : 3;
       chart.points.push_back({cost.scale * point.*cost.value, accuracy, missing, missing, series,
-                              fmt::format("{:.4g} {}: {:.2f} %", cost.scale * point.*cost.value, cost.unit, accuracy)});
+                              fmt::format("{:.4g} {}: {}", cost.scale * point.*cost.value, cost.unit,
+                                          quality_text(record, accuracy_of(record, p).mean()))});
     }
     if (std::string svg = draw(chart); !svg.empty())
       section.figures.push_back(
@@ -126,21 +155,22 @@ void add_other_costs(ReportSection& section, const SearchRecord& record, double 
 ReportSection front(const SearchRecord& record) {
   ReportSection section{"Pareto front", {}, {}, {}, {}};
   const double given = accuracy_of(record, 0).mean();
-  ScatterChart chart{.title = fmt::format("Accuracy against {}", record.cost_unit),
+  ScatterChart chart{.title = fmt::format("{} against {}", titled(record), record.cost_unit),
                      .x_label = record.cost_unit,
-                     .y_label = "accuracy (%)",
+                     .y_label = axis_of(record),
                      .series = {"Pareto front", "found", "as given", "others"},
                      .points = {},
-                     .reference = 100.0 * (given - record.budget),
+                     .reference = is_perplexity(record) ? shown_quality(record, given) * (1.0 + record.budget)
+                                                        : 100.0 * (given - record.budget),
                      .reference_name = "budget",
-                     .ceiling = 100.0};
+                     .ceiling = ceiling_of(record)};
   // What is far below the budget would press everything else together.
-  chart.floor = 100.0 * given - std::max(10.0 * 100.0 * record.budget, 5.0);
+  if (!is_perplexity(record)) chart.floor = 100.0 * given - std::max(10.0 * 100.0 * record.budget, 5.0);
   ReportTable table{"search-points",
-                    fmt::format("Every configuration, by {}. Loss: accuracy as given minus accuracy here, percentage "
-                                "points, with its two-sided interval and its one-sided bound ({:g} %).",
-                                record.cost_unit, 100.0 * record.confidence),
-                    {record.cost_unit, "accuracy", "± 95 % over chips", "loss", "low", "high", "bound", "remark"},
+                    fmt::format("Every configuration, by {}. Loss against the configuration as given, {}, with its "
+                                "two-sided interval and its one-sided bound ({:g} %).",
+                                record.cost_unit, loss_unit(record), 100.0 * record.confidence),
+                    {record.cost_unit, record.measure, "± 95 % over chips", "loss", "low", "high", "bound", "remark"},
                     {}};
   const bool hardware = has_hardware_costs(record);
   if (hardware) {
@@ -158,12 +188,14 @@ ReportSection front(const SearchRecord& record) {
     const Moments accuracy = accuracy_of(record, p);
     std::string bits;
     std::vector<ReportCell> row{number_cell(point.cost, 8),
-                                percent_cell(accuracy.mean()),
-                                percent_cell(accuracy.confidence_95()),
-                                points_cell(point.loss),
-                                points_cell(p == 0 ? missing : point.loss_low),
-                                points_cell(p == 0 ? missing : point.loss_high),
-                                points_cell(p == 0 ? missing : point.loss_bound)};
+                                quality_cell(record, accuracy.mean()),
+                                is_perplexity(record)
+                                    ? number_cell(shown_quality(record, accuracy.mean()) * accuracy.confidence_95())
+                                    : percent_cell(accuracy.confidence_95()),
+                                loss_cell(record, point.loss),
+                                loss_cell(record, p == 0 ? missing : point.loss_low),
+                                loss_cell(record, p == 0 ? missing : point.loss_high),
+                                loss_cell(record, p == 0 ? missing : point.loss_bound)};
     const bool is_found = static_cast<std::int64_t>(p) == record.found;
     std::string remark = point.within ? "within budget" : "over budget";
     if (p == 0) remark = is_found ? "as given, found" : "as given";
@@ -181,18 +213,20 @@ ReportSection front(const SearchRecord& record) {
       bits += (bits.empty() ? "" : " ") + bits_text(value);
     }
     table.rows.push_back(std::move(row));
-    below += 100.0 * accuracy.mean() < chart.floor ? 1 : 0;
+    below += shown_quality(record, accuracy.mean()) < chart.floor ? 1 : 0;
     const auto add = [&](std::size_t series, bool interval) {
-      ScatterPoint drawn{
-          point.cost,
-          100.0 * accuracy.mean(),
-          missing,
-          missing,
-          series,
-          fmt::format("{:g} {}: {} (bits {})", point.cost, record.cost_unit, percent_text(accuracy.mean()), bits)};
+      ScatterPoint drawn{point.cost,
+                         shown_quality(record, accuracy.mean()),
+                         missing,
+                         missing,
+                         series,
+                         fmt::format("{:g} {}: {} (bits {})", point.cost, record.cost_unit,
+                                     quality_text(record, accuracy.mean()), bits)};
       if (interval && p != 0) {
-        drawn.low = 100.0 * (given - point.loss_high);
-        drawn.high = 100.0 * (given - point.loss_low);
+        const double low = shown_quality(record, given - point.loss_high);
+        const double high = shown_quality(record, given - point.loss_low);
+        drawn.low = std::min(low, high);
+        drawn.high = std::max(low, high);
       }
       chart.points.push_back(std::move(drawn));
     };
@@ -205,9 +239,9 @@ ReportSection front(const SearchRecord& record) {
       add(3, true);
   }
   std::string caption = fmt::format(
-      "Accuracy of every configuration against its cost; whiskers: {:g} % interval of the paired difference to the "
+      "{} of every configuration against its cost; whiskers: {:g} % interval of the paired difference to the "
       "configuration as given.",
-      100.0 * record.confidence);
+      titled(record), 100.0 * record.confidence);
   if (below > 0) caption += fmt::format(" {} configurations lie below and are in the table only.", below);
   if (std::string svg = draw(chart); !svg.empty())
     section.figures.push_back({"pareto", std::move(caption), std::move(svg)});

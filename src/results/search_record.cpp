@@ -195,6 +195,7 @@ void write_contents(h5::File& file, const SearchRecord& record) {
   file.set_attribute("rng_layout", record.rng_layout);
   file.set_attribute("task_id", record.task_id);
   file.set_attribute("command", record.command);
+  file.set_attribute("measure", record.measure);
   file.set_attribute("budget", record.budget);
   file.set_attribute("confidence", record.confidence);
   file.set_attribute("cost_unit", record.cost_unit);
@@ -229,6 +230,23 @@ void write_contents(h5::File& file, const SearchRecord& record) {
 
 }  // namespace
 
+double shown_quality(const SearchRecord& record, double accuracy) {
+  return record.measure == "perplexity" ? std::exp(-accuracy) : 100.0 * accuracy;
+}
+
+double shown_loss(const SearchRecord& record, double loss) {
+  return 100.0 * (record.measure == "perplexity" ? std::expm1(loss) : loss);
+}
+
+std::string loss_unit(const SearchRecord& record) {
+  return record.measure == "perplexity" ? "% of the perplexity" : "percentage points";
+}
+
+std::string quality_text(const SearchRecord& record, double accuracy) {
+  return record.measure == "perplexity" ? fmt::format("{:.4g}", std::exp(-accuracy))
+                                        : fmt::format("{:.2f} %", 100.0 * accuracy);
+}
+
 void write_search(const SearchRecord& record, const std::string& path) {
   h5::NewFile file(path);
   write_contents(file, record);
@@ -250,6 +268,7 @@ SearchRecord read_search_record(const std::string& path) {
   record.rng_layout = file.attribute<std::uint32_t>("rng_layout");
   record.task_id = file.attribute<std::string>("task_id");
   record.command = file.attribute<std::string>("command");
+  record.measure = file.attribute<std::string>("measure", "accuracy");
   record.budget = file.attribute<double>("budget");
   record.confidence = file.attribute<double>("confidence");
   record.cost_unit = file.attribute<std::string>("cost_unit");
@@ -357,7 +376,9 @@ std::string search_page() {
       "Attributes of the file: `filetype` (" +
       std::string(search_filetype) +
       "), `schema_version`, `tessera_version`, `seed`, `rng_layout`, `task_id` (hash of everything that determines the "
-      "outcomes), `command`, `budget` (fraction), `confidence`, `cost_unit`, `reference_accuracy` (float32), "
+      "outcomes), `command`, `measure` (perplexity: losses are in nat, accuracies and outcomes minus the loss), "
+      "`budget` (fraction), "
+      "`confidence`, `cost_unit`, `reference_accuracy` (float32), "
       "`confirmed_loss` and `confirmed_loss_bound` (on the samples that were held out; NaN without), `energy_ratio`, "
       "`area_ratio` and their ends `_low` and `_high` (found over given with common coefficients; absent without a "
       "cost: "

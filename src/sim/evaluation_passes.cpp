@@ -228,6 +228,7 @@ void Evaluation::run_networks(PointGroup& group, std::size_t simulated_index, co
       const bool wanted = task.sink.right && scoring_.compares_classes();
       scoring_.add(group.results[n].score, output, reference_output_, batch, first, wanted ? &right : nullptr);
       if (wanted) task.sink.right(group.points[n].index, first, right);
+      if (task.sink.losses) task.sink.losses(group.points[n].index, first, scoring_.losses(output, batch, first));
       if (task.sink.predictions) task.sink.predictions(group.points[n].index, first, scoring_.predicted(output));
       if (task.sink.network_outputs && !task.request.record_network_outputs.empty())
         task.sink.network_outputs(group.points[n].index, first, recorded(task.request, outputs));

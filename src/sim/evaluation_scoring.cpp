@@ -70,6 +70,27 @@ std::vector<std::int32_t> EvaluationScoring::expected_classes(const Tensor& refe
   return next;
 }
 
+std::optional<std::int32_t> EvaluationScoring::ignored() const {
+  const std::optional<std::int32_t> given = request_.evaluation.ignore_index;
+  return task_ == Task::language_model && !given ? no_token : given;
+}
+
+std::vector<double> EvaluationScoring::losses(const Tensor& output, const Tensor& input, std::int64_t first) const {
+  TESSERA_EXPECT(task_ == Task::classification || task_ == Task::language_model);
+  const std::int64_t count = output.dim(0), positions = layout_.positions;
+  const Tensor rows = class_rows(output, layout_);
+  const std::vector<std::int32_t> expected = expected_classes({}, input, first, count);
+  std::vector<double> losses;
+  for (std::int64_t s = 0; s < count; ++s) {
+    TaskScore one;
+    one.add(rows_of(rows).rows_from(s * positions, positions),
+            std::span(expected).subspan(static_cast<std::size_t>(s * positions), static_cast<std::size_t>(positions)),
+            kind_, ignored());
+    losses.push_back(one.loss_sum);
+  }
+  return losses;
+}
+
 void EvaluationScoring::add(TaskScore& score, const Tensor& output, const Tensor& reference, const Tensor& input,
                             std::int64_t first, std::vector<float>* right) const {
   const std::int64_t count = output.dim(0);
@@ -77,16 +98,15 @@ void EvaluationScoring::add(TaskScore& score, const Tensor& output, const Tensor
   if (compares_classes()) {
     const Tensor rows = class_rows(output, layout_);
     const std::vector<std::int32_t> expected = expected_classes(reference, input, first, count);
-    std::optional<std::int32_t> ignored = request_.evaluation.ignore_index;
-    if (task_ == Task::language_model && !ignored) ignored = no_token;
+    std::optional<std::int32_t> left_out = ignored();
     if (compares_with_float32())
       score.add_agreement(rows_of(rows), rows_of(class_rows(reference, layout_)), kind_, layout_.positions);
     if (task_ == Task::agreement) {
       score.correct = score.agreed;
       score.count = score.compared;
-      ignored.reset();
+      left_out.reset();
     } else {
-      score.add(rows_of(rows), expected, kind_, ignored);
+      score.add(rows_of(rows), expected, kind_, left_out);
     }
     if (right == nullptr) return;
     const std::vector<std::int32_t> seen = predicted_classes(rows_of(rows));
@@ -94,7 +114,7 @@ void EvaluationScoring::add(TaskScore& score, const Tensor& output, const Tensor
       std::int64_t hits = 0, counted = 0;
       for (std::int64_t p = s * layout_.positions; p < (s + 1) * layout_.positions; ++p) {
         const auto at = static_cast<std::size_t>(p);
-        if (ignored && expected[at] == *ignored) continue;
+        if (left_out && expected[at] == *left_out) continue;
         ++counted;
         hits += seen[at] == expected[at] ? 1 : 0;
       }

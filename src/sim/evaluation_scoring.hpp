@@ -25,7 +25,12 @@ class EvaluationScoring {
   void add(TaskScore& score, const Tensor& output, const Tensor& reference, const Tensor& input, std::int64_t first,
            std::vector<float>* right = nullptr) const;
 
+  /// Of each sample the sum of -ln p over its positions that count. For tasks with classes of their own: not agreement.
+  std::vector<double> losses(const Tensor& output, const Tensor& input, std::int64_t first) const;
+
  private:
+  /// Labels that do not count.
+  std::optional<std::int32_t> ignored() const;
   /// The class of every position of a batch: its label, the next token, or what the float32 network says.
   std::vector<std::int32_t> expected_classes(const Tensor& reference, const Tensor& input, std::int64_t first,
                                              std::int64_t count) const;

@@ -32,12 +32,18 @@ double PairedLoss::lower(double confidence) const {
   return center - student_t_quantile(confidence, degrees) * standard_error;
 }
 
-PairedLoss paired_loss(const Outcomes& a, const Outcomes& b) {
+double in_percent(SearchMeasure measure, double loss) {
+  return 100.0 * (measure == SearchMeasure::accuracy ? loss : std::expm1(loss));
+}
+
+PairedLoss paired_loss(const Outcomes& a, const Outcomes& b, SearchMeasure measure) {
   require<InputError>(a.chips == b.chips && a.samples == b.samples && a.chips > 0 && a.samples > 0,
                       "a paired loss needs the same chips and samples: {} x {} against {} x {}", a.chips, a.samples,
                       b.chips, b.samples);
   const auto chips = static_cast<double>(a.chips);
-  const auto rows = static_cast<double>(a.samples + 2);
+  const bool rare = measure == SearchMeasure::accuracy;
+  require<InputError>(rare || a.samples > 1, "a loss of perplexity needs at least two samples to be tested");
+  const auto rows = static_cast<double>(a.samples + (rare ? 2 : 0));
   std::vector<double> by_sample(static_cast<std::size_t>(a.samples), 0.0);
   std::vector<double> by_chip;
   double sum = 0.0;
@@ -58,7 +64,7 @@ PairedLoss paired_loss(const Outcomes& a, const Outcomes& b) {
   const double g = loss.center;
   const auto squared = [](double x) { return x * x; };
   // The two added samples are +1 and -1 on every chip.
-  double samples_ss = chips * (squared(1.0 - g) + squared(-1.0 - g));
+  double samples_ss = rare ? chips * (squared(1.0 - g) + squared(-1.0 - g)) : 0.0;
   for (const double total : by_sample) samples_ss += chips * squared(total / chips - g);
   double chips_ss = 0.0;
   for (const double total : by_chip) chips_ss += rows * squared(total / rows - g);

@@ -35,7 +35,7 @@ class Searcher {
         memory_(memory),
         parallel_(parallel),
         environment_(environment),
-        evaluator_(problem, problem.request, parallel) {
+        evaluator_(problem, problem.request, parameters.measure, parallel) {
     for (const SearchKnob& knob : problem.knobs)
       if (!knob.whole_network) moves_ += std::ssize(knob.bits) - 1;
     planned_ = 1 + std::min<std::int64_t>(parameters.front, moves_) + 3 + 2 * std::ssize(problem.knobs);
@@ -118,8 +118,10 @@ class Searcher {
       result_.reference_accuracy = evaluator_.reference_accuracy();
       expect_better_than_chance(made.outcomes);
     }
-    made.loss = paired_loss(first ? made.outcomes : result_.points.front().outcomes, made.outcomes);
-    made.within = first || 100.0 * made.loss.upper(parameters_.confidence) <= parameters_.budget;
+    made.loss =
+        paired_loss(first ? made.outcomes : result_.points.front().outcomes, made.outcomes, parameters_.measure);
+    made.within =
+        first || in_percent(parameters_.measure, made.loss.upper(parameters_.confidence)) <= parameters_.budget;
     index_.emplace(state, result_.points.size());
     result_.points.push_back(std::move(made));
     const SearchPoint& added = result_.points.back();
@@ -130,6 +132,14 @@ class Searcher {
   }
 
   void expect_better_than_chance(const Outcomes& outcomes) const {
+    if (parameters_.measure == SearchMeasure::perplexity) {
+      const auto tokens = static_cast<double>(evaluator_.classes());
+      require<InputError>(outcomes.accuracy() > -std::log(tokens),
+                          "the configuration as given has a perplexity of {:.4g}, no better than guessing among all {} "
+                          "tokens: there is nothing to lose; see tessera doctor",
+                          std::exp(-outcomes.accuracy()), evaluator_.classes());
+      return;
+    }
     const EvaluationRequest& request = problem_.request;
     if (task_of(request) != Task::classification) return;
     const double chance = most_frequent_share(request.data.labels(), request.evaluation.ignore_index);
@@ -337,11 +347,11 @@ class Searcher {
 
   bool confirm() {
     if (problem_.confirm == nullptr) return true;
-    SearchEvaluator evaluator(problem_, *problem_.confirm, parallel_);
+    SearchEvaluator evaluator(problem_, *problem_.confirm, parameters_.measure, parallel_);
     const std::vector<Outcomes> seen =
         evaluator.run({result_.points.front().state, result_.points[result_.found].state}, counted(2));
     if (seen.empty()) return false;
-    result_.confirmation = paired_loss(seen[0], seen[1]);
+    result_.confirmation = paired_loss(seen[0], seen[1], parameters_.measure);
     result_.confirmed_accuracy = {seen[0].accuracy(), seen[1].accuracy()};
     return true;
   }
@@ -394,6 +404,10 @@ SearchResult search(const SearchProblem& problem, const SearchParameters& parame
     require<InputError>(
         task == Task::classification || task == Task::language_model || task == Task::agreement,
         "an accuracy budget needs classes: classification, a language model, or agreement with float32");
+    if (parameters.measure == SearchMeasure::perplexity && request != nullptr && task != Task::language_model)
+      throw ConfigError(
+          "search.measure",
+          "perplexity is that of a language model; evaluation.task: language_model, or measure: accuracy");
   }
   return Searcher(problem, parameters, memory, parallel, environment).run();
 }

@@ -42,7 +42,8 @@ void validate(const SearchParameters& parameters) {
   const auto expect = [](bool ok, const char* key, const std::string& rule) {
     if (!ok) throw ConfigError(key, rule);
   };
-  expect(parameters.budget >= 0.0 && parameters.budget <= 100.0, "budget", "0 to 100 percentage points");
+  expect(parameters.budget >= 0.0 && parameters.budget <= 100.0, "budget",
+         "0 to 100 percentage points, or per cent of the perplexity");
   expect(parameters.confidence >= 0.5 && parameters.confidence <= 0.9999, "confidence", "0.5 to 0.9999");
   expect(parameters.front >= 1, "front", "at least 1");
   expect(parameters.max_points >= 2, "max_points", "at least 2");

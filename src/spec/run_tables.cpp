@@ -349,7 +349,8 @@ Type<SearchSection> search_section() {
   };
   using P = sim::SearchParameters;
   return Section<S>("SearchSection",
-                    "The fewest bits per layer within an accuracy budget (docs/guide/search.md). Values are a list or "
+                    "The fewest bits per layer within a budget of accuracy or perplexity (docs/guide/search.md). "
+                    "Values are a list or "
                     "as in sweep.axes.")
       .field("keys", &S::keys, config::list(config::anything(), 1),
              {.help = "bit widths: keys of rpu_config that end with n_bits, inp_res or out_res, or maps {key, bits} or "
@@ -361,7 +362,12 @@ Type<SearchSection> search_section() {
       .field("layers", &S::layers, config::one_or_list(config::text()), {.help = "patterns of layer names"})
       .field("budget", of(&P::budget), percentage(Range::between(0.0, 100.0)),
              {.unit = "percentage points",
-              .help = "largest loss of accuracy against the configuration as given; 0.5 and 0.5 % are the same"})
+              .help = "largest loss of accuracy against the configuration as given, or growth of its perplexity in %; "
+                      "0.5 and 0.5 % are the same"})
+      .field("measure", of(&P::measure),
+             choice<sim::SearchMeasure>(
+                 {{"accuracy", sim::SearchMeasure::accuracy}, {"perplexity", sim::SearchMeasure::perplexity}}),
+             {.help = "what may be lost: accuracy or agreement, or with task: language_model the perplexity"})
       .field("confidence", of(&P::confidence), config::real(Range::between(0.5, 0.9999)),
              {.help = "of the one-sided paired test that the loss is within the budget"})
       .field("cost", of(&P::cost),

@@ -9,6 +9,7 @@
 #include "tessera/results/compare.hpp"
 #include "tessera/results/reader.hpp"
 #include "tessera/results/schema.hpp"
+#include "tessera/results/search_record.hpp"
 
 namespace tessera::cli {
 namespace {
@@ -198,6 +199,42 @@ TEST_F(InputsTest, TheShippedSequenceNetworksRun) {
   EXPECT_THAT(search.out,
               AllOf(HasSubstr("digital multiply-accumulates"), HasSubstr("analog"), HasSubstr("all digital")));
   EXPECT_EQ(run(path("found.yaml"), "r.h5", {"--limit", "20"}).code, 0);
+}
+
+TEST_F(InputsTest, ABudgetOfPerplexityDecidesWhichLayersAreAnalog) {
+  const auto search = [&](const std::string& budget, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> words{"search",  CommandTest::config("transformer_search_perplexity.yaml"),
+                                   "-o",      path("found.yaml"),
+                                   "--set",   "search.budget=" + budget,
+                                   "--set",   "evaluation.repeats=2",
+                                   "--set",   "search.front=3",
+                                   "--limit", "40"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_command(words);
+  };
+  const CommandResult some = search("2");
+  ASSERT_EQ(some.code, 0) << some.err;
+  EXPECT_THAT(some.out,
+              AllOf(HasSubstr("loss in % of the perplexity"), HasSubstr("(budget 2.00)"), HasSubstr("analog")));
+  const results::SearchRecord record = results::read_search_record(path("found.h5"));
+  EXPECT_EQ(record.measure, "perplexity");
+  const results::SearchPointRecord& found = record.points[static_cast<std::size_t>(record.found)];
+  EXPECT_GT(record.found, 0);
+  EXPECT_LE(results::shown_loss(record, found.loss_bound), 2.0);
+  // The perplexities are those that `run` gives for the found configuration.
+  ASSERT_EQ(run(path("found.yaml"), "r.h5", {"--limit", "40", "--set", "evaluation.repeats=2"}).code, 0);
+  const std::vector<double> perplexity = values("r.h5", "/perplexity");
+  const std::vector<double> searched = record.accuracy(static_cast<std::size_t>(record.found));
+  ASSERT_EQ(perplexity.size(), searched.size());
+  for (std::size_t chip = 0; chip < searched.size(); ++chip)
+    EXPECT_NEAR(results::shown_quality(record, searched[chip]), perplexity[chip], 1e-5 * perplexity[chip]);
+  EXPECT_NEAR(results::shown_quality(record, record.reference_accuracy), values("r.h5", "/reference/perplexity").at(0),
+              1e-9);
+  const CommandResult report = run_command({"report", path("found.h5"), "-o", path("r.html")});
+  EXPECT_EQ(report.code, 0) << report.err;
+  const CommandResult other = search("2", {"--set", "evaluation.task=agreement"});
+  EXPECT_EQ(other.code, 3);
+  EXPECT_THAT(other.err, AllOf(HasSubstr("search.measure"), HasSubstr("language_model")));
 }
 
 TEST_F(InputsTest, RecurrentLayersAloneBeginWithTheStateOfTheFloat32Network) {

@@ -206,6 +206,10 @@ TEST(SearchTest, RefusesWhatCannotBeSearched) {
   SearchParameters parameters;
   parameters.budget = -1.0;
   EXPECT_THROW(search({request, Fixture::knobs(), resolver}, parameters, {}, {1}, {}), ConfigError);
+  SearchParameters of_tokens;
+  of_tokens.measure = SearchMeasure::perplexity;
+  EXPECT_THROW(search({request, Fixture::knobs(), resolver}, of_tokens, {}, {1}, {}), ConfigError)
+      << "classes are no tokens";
 
   std::vector<std::int32_t> wrong;
   for (const std::int32_t label : fixture.data.labels()) wrong.push_back((label + 1) % 3);
@@ -246,6 +250,22 @@ TEST(PairedLossTest, WithoutChanceBetweenChipsItIsThePairedTestOverSamples) {
   EXPECT_NEAR(two.upper(0.95), one.upper(0.95), 1e-12) << "a second chip that does the same tells nothing";
   EXPECT_GT(paired_loss(given, given).upper(0.95), 0.01) << "no change seen on 98 samples does not prove no loss";
   EXPECT_THROW(paired_loss(given, all_right(2, 98)), InputError);
+}
+
+TEST(PairedLossTest, OfPerplexitiesIsTheirRatioAndAddsNoSamples) {
+  const Outcomes given{1, 4, {-1.0F, -2.0F, -1.5F, -3.0F}};
+  const Outcomes worse{1, 4, {-1.25F, -2.25F, -2.0F, -3.0F}};
+  const PairedLoss loss = paired_loss(given, worse, SearchMeasure::perplexity);
+  EXPECT_DOUBLE_EQ(loss.mean, 0.25);
+  EXPECT_DOUBLE_EQ(loss.center, 0.25);
+  EXPECT_DOUBLE_EQ(loss.standard_error, std::sqrt((0.0 + 0.0 + 0.0625 + 0.0625) / 3.0 / 4.0));
+  EXPECT_DOUBLE_EQ(loss.degrees, 3.0);
+  EXPECT_NEAR(in_percent(SearchMeasure::perplexity, loss.mean), 100.0 * (std::exp(2.125) / std::exp(1.875) - 1.0),
+              1e-10);
+  EXPECT_DOUBLE_EQ(in_percent(SearchMeasure::accuracy, loss.mean), 25.0);
+  EXPECT_EQ(paired_loss(given, given, SearchMeasure::perplexity).upper(0.95), 0.0);
+  const Outcomes single{1, 1, {-1.0F}};
+  EXPECT_THROW(paired_loss(single, single, SearchMeasure::perplexity), InputError);
 }
 
 /// How often a loss that is exactly at the budget is accepted, with 3 chips and 300 samples, some chips worse than

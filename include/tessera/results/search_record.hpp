@@ -51,7 +51,9 @@ struct SearchRecord {
   std::string config_text = {};
   std::string resolved_text = {};
 
-  double budget = missing;  ///< fraction
+  /// "accuracy", or "perplexity": losses are then in nat (ln of the ratio of perplexities), accuracies minus the loss.
+  std::string measure = "accuracy";
+  double budget = missing;  ///< fraction, of the perplexity with that measure
   double confidence = missing;
   std::string cost_unit = {};  ///< "bits", "bits x columns", "energy (J)", "latency (s)", "area (mm2)", "EDP (J s)"
   std::int64_t chips = 0, samples = 0;
@@ -73,6 +75,15 @@ struct SearchRecord {
 
   bool operator==(const SearchRecord&) const = default;
 };
+
+/// As people read it: per cent right, or the perplexity, for an accuracy of the record.
+double shown_quality(const SearchRecord& record, double accuracy);
+/// Percentage points, or per cent of the perplexity as given, for a loss of the record.
+double shown_loss(const SearchRecord& record, double loss);
+/// "percentage points", "% of the perplexity".
+std::string loss_unit(const SearchRecord& record);
+/// "97.12 %", "6.831".
+std::string quality_text(const SearchRecord& record, double accuracy);
 
 /// Writes the file under its name only when it is complete. RunError where that fails, or sizes do not fit.
 void write_search(const SearchRecord& record, const std::string& path);

@@ -63,6 +63,8 @@ struct EvaluationSink {
   /// Of each sample the fraction of its positions that are right: that have their label, or with Task::agreement the
   /// class of the float32 network. For tasks that compare classes.
   std::function<void(const PointIndex& point, std::int64_t first_sample, std::span<const float> right)> right;
+  /// Of each sample the sum of -ln p (nat) over its positions that count. For classification and language models.
+  std::function<void(const PointIndex& point, std::int64_t first_sample, std::span<const double> losses)> losses;
   /// The classes and the score of the float32 network.
   std::function<void(std::int64_t first_sample, std::span<const std::int32_t> classes)> reference_predictions;
   std::function<void(const TaskScore&)> reference;

@@ -8,7 +8,7 @@
 #include "tessera/core/messages.hpp"
 #include "tessera/sim/evaluate.hpp"
 
-/// The fewest bits within an accuracy budget. Every knob is the bit width of one key (periphery bits, ADC bits) in one
+/// The fewest bits within a budget of accuracy or perplexity. Every knob is the bit width of one key (periphery bits, ADC bits) in one
 /// layer, with a ladder of values below the configured one; the search takes knobs down their ladders as long as a
 /// paired test shows that the loss of accuracy against the configuration as given stays within the budget.
 ///
@@ -37,8 +37,13 @@ inline bool is_hardware_cost(SearchCost cost) {
   return cost != SearchCost::bits && cost != SearchCost::columns;
 }
 
+/// What may be lost: accuracy (of agreement, where there are no labels), in percentage points; or perplexity of a
+/// language model, which may grow by so many per cent.
+enum class SearchMeasure { accuracy, perplexity };
+
 struct SearchParameters {
-  double budget = 0.5;                    ///< largest loss of accuracy, percentage points; >= 0
+  double budget = 0.5;  ///< largest loss: percentage points, or per cent of the perplexity; >= 0
+  SearchMeasure measure = SearchMeasure::accuracy;
   double confidence = 0.95;               ///< of the one-sided test; 0.5 to 0.9999
   SearchCost cost = SearchCost::columns;  ///< what is to be small
   int front = 12;                         ///< points along the path; >= 1
@@ -77,7 +82,9 @@ struct HardwareCosts {
   bool operator==(const HardwareCosts&) const = default;
 };
 
-/// How often each chip is right: [chip][sample], the fraction of its reads that give the label.
+/// How often each chip is right: [chip][sample], the fraction of its reads that give the label. With
+/// SearchMeasure::perplexity ln p of the sample's tokens instead, scaled so that the mean over samples is that over
+/// tokens: accuracy() is then minus the loss (nat) and the perplexity exp(-accuracy()).
 struct Outcomes {
   std::int64_t chips = 0, samples = 0;
   std::vector<float> correct;
@@ -101,7 +108,7 @@ struct Outcomes {
 /// Where all chips agree (nothing random) this is the paired test over samples (McNemar's in t form); with one chip it
 /// holds for that chip only. Losses are rare events: two samples are added, one lost on every chip and one won (Bonett
 /// and Price, J. Educ. Behav. Stat. 37, 2012), which keeps the bound above zero where no prediction changed: about
-/// 2.3/S at 95 %.
+/// 2.3/S at 95 %. Losses in nat are no rare events: nothing is added to them.
 struct PairedLoss {
   double mean = 0.0;            ///< accuracy of a minus that of b, fraction
   double center = 0.0;          ///< with the two added samples
@@ -112,11 +119,13 @@ struct PairedLoss {
   double upper(double confidence) const;
   double lower(double confidence) const;
 };
-/// InputError unless both have the same chips and samples, at least one each.
-PairedLoss paired_loss(const Outcomes& a, const Outcomes& b);
+/// InputError unless both have the same chips and samples, at least one each (two samples for a perplexity).
+PairedLoss paired_loss(const Outcomes& a, const Outcomes& b, SearchMeasure measure = SearchMeasure::accuracy);
+/// A loss in the unit of the budget: 100 loss, or 100 (exp(loss) - 1).
+double in_percent(SearchMeasure measure, double loss);
 
 struct SearchProblem {
-  const EvaluationRequest& request;  ///< as given; classification with labels. The last of its times counts.
+  const EvaluationRequest& request;  ///< as given; of a task that compares classes. The last of its times counts.
   std::vector<SearchKnob> knobs;     ///< at least one, each with at least two rungs
   std::function<LayerResolver(const SearchState&)> resolver;
   const EvaluationRequest* confirm = nullptr;  ///< the same on other samples; may be null
@@ -131,14 +140,14 @@ struct SearchPoint {
   HardwareCosts costs = {};  ///< with SearchProblem::costs
   Outcomes outcomes;
   PairedLoss loss;      ///< against the configuration as given
-  bool within = false;  ///< loss.upper(confidence) <= budget, or the configuration as given itself
+  bool within = false;  ///< in_percent(loss.upper(confidence)) <= budget, or the configuration as given itself
   /// None of the others is at least as good in cost and accuracy and better in one; with SearchProblem::costs: in
   /// energy, area and accuracy.
   bool front = false;
 };
 
 struct SearchResult {
-  double reference_accuracy = 0.0;              ///< float32
+  double reference_accuracy = 0.0;              ///< float32; Outcomes::accuracy() says in which unit
   std::vector<std::vector<double>> error;       ///< by knob and rung: relative error power of the layer alone
   std::vector<SearchPoint> points;              ///< in order of evaluation; the first is the configuration as given
   std::size_t found = 0;                        ///< the cheapest point within the budget
