@@ -251,8 +251,8 @@ TEST(Crossbar, ResultsHoldSlicesAndTheMapOfTheWires) {
   EXPECT_GT(before, 0.0);
   EXPECT_LT(reader.read("/layers/fc1/compensation_remaining").values.front(), 0.9 * before);
   const double at_limit = reader.read("/layers/fc1/compensation_at_limit").values.front();
-  EXPECT_TRUE(at_limit > 0.0 && at_limit < 1.0) << at_limit;  // cells that are wanted fully on or off
-  EXPECT_EQ(reader.read("/layers/fc1/crossbar_arrays").values.front(), 8.0);       // tiles, slices, pairs
+  EXPECT_TRUE(at_limit > 0.0 && at_limit < 1.0) << at_limit;                  // cells that are wanted fully on or off
+  EXPECT_EQ(reader.read("/layers/fc1/crossbar_arrays").values.front(), 8.0);  // tiles, slices, pairs
   EXPECT_EQ(reader.read("/layers/fc1/crossbar_converters").values.front(), 20.0);  // tiles, slices, outputs
   std::filesystem::remove(path);
 }
