@@ -39,17 +39,49 @@ bool has_fixed_samples(const Graph& graph) {
   return true;
 }
 
-/// Target shapes that name the file's batch of one copy the batch of their input instead.
+/// Stand-ins for free extents, since kernels and strides may want some size.
+std::vector<std::int64_t> stand_ins(const Graph& graph) {
+  if (has_fixed_samples(graph)) return {1};
+  return {16, 32, 64, 128, 224};
+}
+
+std::vector<Shape> sample_shapes_with(const Graph& graph, std::int64_t extent) {
+  std::vector<Shape> samples;
+  for (const GraphInput& input : graph.inputs) {
+    samples.emplace_back(input.shape.begin() + (input.batched && !input.shape.empty() ? 1 : 0), input.shape.end());
+    for (std::int64_t& d : samples.back()) d = d < 0 ? extent : d;
+  }
+  return samples;
+}
+
+/// Shapes for one sample, whatever free extents are; empty where none is found.
+std::vector<ValueInfo> shapes_of_one_sample(const Graph& graph) {
+  for (const std::int64_t extent : stand_ins(graph)) {
+    try {
+      return infer_shapes(graph, input_shapes(graph, 1, sample_shapes_with(graph, extent)));
+    } catch (const InputError&) {  // another stand-in may fit; what is wrong for all is said where it matters
+    }
+  }
+  return {};
+}
+
+/// Target shapes that name the file's batch of one name any batch instead: they copy that of their input, or, where
+/// their input does not begin with it (samples times heads, say), what is left over.
 void free_reshapes(Graph& graph) {
   const std::vector<bool> fed = fed_values(graph);
+  const std::vector<ValueInfo> one = shapes_of_one_sample(graph);
   for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
     const Node& node = graph.nodes[n];
-    if (node.op != "Reshape" || node.integer("allowzero", 0) != 0 || !fed[static_cast<std::size_t>(node.input(0))])
-      continue;
+    if (node.op != "Reshape" || !fed[static_cast<std::size_t>(node.input(0))]) continue;
     const IntTensor* target = graph.integers(node.input(1));
     if (target == nullptr || target->values.size() < 2 || target->values[0] != 1) continue;
+    const Shape* const shape = one.empty() ? nullptr : &one[static_cast<std::size_t>(node.input(0))].shape;
+    const bool begins_with_batch = shape == nullptr || (!shape->empty() && shape->front() == 1);
+    const bool copies = begins_with_batch && node.integer("allowzero", 0) == 0;
+    const auto is_special = [](std::int64_t extent) { return extent <= 0; };
+    if (!copies && std::ranges::any_of(target->values, is_special)) continue;
     IntTensor changed = *target;
-    changed.values[0] = 0;
+    changed.values[0] = copies ? 0 : -1;
     const ValueId id = graph.add_value(name_of(graph, node.input(1)), std::move(changed));
     graph.nodes[n].inputs[1] = id;
   }
@@ -86,8 +118,8 @@ void move_batch_to_front(Graph& graph, std::size_t i, std::int64_t axis) {
                {.name = "", .op = "Transpose", .inputs = {}, .outputs = {}, .attributes = {{"perm", order}}});
 }
 
-/// What a proof says. Free extents get stand-ins, since kernels and strides may want some size; where none fits the
-/// graph, nothing is said.
+/// What a proof says, with stand-ins for free extents; where none fits the graph, nothing is said. A graph that is wrong
+/// for fixed samples is not proven.
 enum class Verdict { proven, mixed, unproven };
 struct Finding {
   Verdict verdict = Verdict::proven;
@@ -95,23 +127,16 @@ struct Finding {
 };
 
 Finding judge(const Graph& graph) {
-  std::vector<std::int64_t> stand_ins = {16, 32, 64, 128, 224};
-  if (has_fixed_samples(graph)) stand_ins = {1};
-  for (const std::int64_t extent : stand_ins) {
-    std::vector<Shape> samples;
-    for (const GraphInput& input : graph.inputs) {
-      samples.emplace_back(input.shape.begin() + (input.batched && !input.shape.empty() ? 1 : 0), input.shape.end());
-      for (std::int64_t& d : samples.back()) d = d < 0 ? extent : d;
-    }
+  for (const std::int64_t extent : stand_ins(graph)) {
     try {
-      prove_samples(graph, samples);
+      prove_samples(graph, sample_shapes_with(graph, extent));
       return {};
     } catch (const MixedSamples& error) {
       return {Verdict::mixed, error.what()};
     } catch (const UnprovenSamples& error) {
       return {Verdict::unproven, error.what()};
-    } catch (const InputError&) {
-      if (has_fixed_samples(graph)) throw;
+    } catch (const InputError& error) {
+      if (has_fixed_samples(graph)) return {Verdict::unproven, error.what()};
     }
   }
   return {};

@@ -227,6 +227,15 @@ TEST(Batching, FixedBatchOfOneBecomesFree) {
   EXPECT_EQ(Executor(net.graph).run(random_tensor({5, 3, 4, 4}, 2)).shape(), (Shape{5, 2}));
 }
 
+// Where 0 means an extent of 0 (allowzero), the batch is what is left over.
+TEST(Batching, ATargetThatMayNotCopyInfersTheBatch) {
+  Network net;
+  net.output(net.node("Reshape", {net.input({1, 2, 4}), net.integers({1, 8})}, {{"allowzero", std::int64_t{1}}}));
+  simplify(net.graph, {});
+  EXPECT_EQ(net.graph.batch, BatchMode::any);
+  EXPECT_EQ(Executor(net.graph).run(random_tensor({5, 2, 4}, 2)).shape(), (Shape{5, 8}));
+}
+
 /// A graph that was exported for one sample and mixes what it is given along the batch takes one sample at a time.
 void expect_one_at_a_time(Network net, const char* reason) {
   Notes notes;
@@ -290,6 +299,28 @@ TEST(Batching, FlatteningTheBatchKeepsSamplesApart) {
   const Tensor out = Executor(net.graph).run(in);
   EXPECT_EQ(out.shape(), (Shape{3, 8}));
   EXPECT_TRUE(std::ranges::equal(out.values(), in.values()));
+}
+
+// Heads of attention as exporters write them: [1, 2, 4] becomes [2 heads, 2, 2] and [1, 2 heads, 2, 2] again.
+TEST(Batching, HeadsBehindTheBatchAreSetFreeWithIt) {
+  const auto heads = [](std::int64_t first) {
+    Network net;
+    const ValueId apart = net.node("Reshape", {net.input({1, 2, 4}), net.integers({first, 2, 2})});
+    net.output(net.node("Reshape", {net.node("Relu", {apart}), net.integers({1, 2, 2, 2})}));
+    return net;
+  };
+  Network free = heads(-1);
+  simplify(free.graph, {});
+  EXPECT_EQ(free.graph.batch, BatchMode::any);
+  const Tensor in = random_tensor({3, 2, 4}, 2);
+  EXPECT_EQ(Executor(free.graph).run(in).shape(), (Shape{3, 2, 2, 2}));
+
+  // The number of heads of one sample is fixed: no more than one fits.
+  Network fixed = heads(2);
+  simplify(fixed.graph, {});
+  EXPECT_EQ(fixed.graph.samples_at_a_time, 1);
+  const Tensor together = Executor(free.graph).run(in), alone = Executor(fixed.graph).run(in);
+  EXPECT_TRUE(std::ranges::equal(alone.values(), together.values()));
 }
 
 TEST(Batching, WhatDoesNotFitForOneSampleIsAnError) {

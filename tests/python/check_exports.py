@@ -227,6 +227,10 @@ def randomized(network):
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
             nn.init.normal_(module.running_mean, 0.0, 0.1)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
+    # A weight of zeros (the head of a vision transformer) would let every output agree.
+    for parameter in network.parameters():
+        if parameter.dim() > 1 and not parameter.any():
+            nn.init.normal_(parameter, std=0.1)
     return network.eval()
 
 
