@@ -204,7 +204,7 @@ class Tile {
     Snapshot made;
     {
       const nb::gil_scoped_release released;
-      auto chip = std::make_shared<sim::ProgrammedChip>(executor_, resolve, {seed_, repeat, parallel_});
+      auto chip = std::make_shared<sim::ProgrammedChip>(executor_, resolve, sim::ChipRequest{seed_, repeat, parallel_});
       if (!batches.empty()) chip->estimate_activation_ranges(executor_, batches);
       sim::AnalogNetwork now = chip->at(std::nullopt, 0, parallel_);
       made = std::make_shared<const Moment>(Moment{std::move(chip), std::move(now)});
