@@ -1,4 +1,6 @@
 #pragma once
+#include <memory>
+#include <mutex>
 #include <span>
 
 #include "bindings.hpp"
@@ -41,10 +43,73 @@ inline ConstMatrixView matrix_of(const FloatArray& x, const char* what) {
 }
 
 inline Tensor tensor_of(const FloatArray& x) {
-  Tensor tensor(shape_of(x));
+  Tensor tensor = Tensor::uninitialized(shape_of(x));
   std::copy(x.data(), x.data() + x.size(), tensor.data());
   return tensor;
 }
+
+/// The values of an array that outlives the tensor, where they lie.
+inline Tensor viewed(const FloatArray& x) {
+  class Values final : public FloatSource {
+   public:
+    explicit Values(const float* values) : values_(values) {}
+    const float* values() const override { return values_; }
+
+   private:
+    const float* values_;
+  };
+  return Tensor::from(shape_of(x), std::make_shared<const Values>(x.data()));
+}
+
+/// Memory of results that nobody holds any more. Pages of a new array are touched for the first time, which costs as much
+/// as a cheap tile computes; those of a result that was dropped are there already.
+class BufferPool {
+ public:
+  BufferPool() { free_.reserve(most); }
+
+  /// Of `size` values that mean nothing.
+  Buffer take(std::size_t size) {
+    {
+      const std::lock_guard lock(mutex_);
+      for (Buffer& buffer : free_)
+        if (buffer.size() == size) {
+          Buffer taken = std::move(buffer);
+          buffer = std::move(free_.back());
+          free_.pop_back();
+          return taken;
+        }
+    }
+    return Buffer(size);
+  }
+  /// Keeps the last few of moderate size.
+  void give_back(Buffer buffer) noexcept {
+    if (buffer.size() > largest) return;
+    const std::lock_guard lock(mutex_);
+    if (free_.size() == most) free_.erase(free_.begin());
+    free_.push_back(std::move(buffer));
+  }
+
+ private:
+  static constexpr std::size_t most = 4, largest = std::size_t{4} << 20;
+
+  std::mutex mutex_;
+  std::vector<Buffer> free_;
+};
+
+/// A buffer of a pool, to which it goes back.
+class PooledBuffer {
+ public:
+  PooledBuffer(std::shared_ptr<BufferPool> pool, std::size_t size)
+      : pool_(std::move(pool)), buffer_(pool_->take(size)) {}
+  ~PooledBuffer() { pool_->give_back(std::move(buffer_)); }
+  PooledBuffer(const PooledBuffer&) = delete;
+  PooledBuffer& operator=(const PooledBuffer&) = delete;
+  float* data() { return buffer_.data(); }
+
+ private:
+  std::shared_ptr<BufferPool> pool_;
+  Buffer buffer_;
+};
 
 /// An array of the shape of `x` that `body(values of x, its own values)` fills without the interpreter lock. `body` owns
 /// what it uses: others may change objects of Python meanwhile.
@@ -58,15 +123,19 @@ NumpyArray mapped(const FloatArray& x, const Body& body) {
   return to_numpy(std::move(out), sizes_of(x));
 }
 
-/// [rows, columns] that `body(view)` fills without the interpreter lock.
+/// [rows, columns], in memory of the pool, that `body(view)` fills without the interpreter lock.
 template <class Body>
-NumpyArray computed(std::int64_t rows, std::int64_t columns, const Body& body) {
-  Buffer out(static_cast<std::size_t>(rows * columns));
+NumpyArray computed(const std::shared_ptr<BufferPool>& pool, std::int64_t rows, std::int64_t columns,
+                    const Body& body) {
+  auto held = std::make_unique<PooledBuffer>(pool, static_cast<std::size_t>(rows * columns));
+  float* const data = held->data();
   {
     const nb::gil_scoped_release released;
-    body(MatrixView{out.data(), rows, columns});
+    body(MatrixView{data, rows, columns});
   }
-  return to_numpy(std::move(out), {static_cast<std::size_t>(rows), static_cast<std::size_t>(columns)});
+  const nb::capsule owner(held.release(), [](void* p) noexcept { delete static_cast<PooledBuffer*>(p); });
+  const std::size_t shape[] = {static_cast<std::size_t>(rows), static_cast<std::size_t>(columns)};
+  return NumpyArray(data, 2, shape, owner);
 }
 
 inline NumpyArray to_numpy(const Matrix& matrix) {

@@ -68,7 +68,7 @@ class LearningTile {
 
   NumpyArray forward(const FloatArray& x, bool training, std::uint64_t batch, std::uint64_t first_vector) {
     const ConstMatrixView in = checked(x);
-    return computed(in.rows, layer_.outputs(), [&](MatrixView y) {
+    return computed(pool_, in.rows, layer_.outputs(), [&](MatrixView y) {
       const std::lock_guard lock(mutex_);
       const tile::ForwardCall call{.first_vector = first_vector, .parallel = parallel_};
       if (training) {
@@ -86,7 +86,7 @@ class LearningTile {
   nb::tuple backward(const FloatArray& x, const FloatArray& dy, std::uint64_t batch, std::uint64_t first_vector) {
     const ConstMatrixView in = checked(x), gradient = matrix_of(dy, "grad_y");
     std::map<std::string, std::vector<float>> found;
-    NumpyArray dx = computed(in.rows, in.cols, [&](MatrixView out) {
+    NumpyArray dx = computed(pool_, in.rows, in.cols, [&](MatrixView out) {
       const std::lock_guard lock(mutex_);
       layer_.zero_gradients();
       layer_.begin_batch(batch);
@@ -113,6 +113,7 @@ class LearningTile {
   tile::LearningLayer layer_;
   std::optional<tile::AnalogLayer> evaluated_;  ///< the present values, until they change
   Parallel parallel_;
+  std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>();
   std::mutex mutex_;  ///< taken without the interpreter lock
 };
 

@@ -69,7 +69,7 @@ class Network {
                      const std::string& file, int threads, nb::object progress, nb::object message) const {
     Observers observers(threads, std::move(progress), std::move(message));
     app::RunOptions options{.file = file, .given = {.network = graph_, .data = std::nullopt}};
-    options.given.data.emplace(tensor_of(x), std::move(labels));
+    options.given.data.emplace(viewed(x), std::move(labels));
     const app::RunResult result =
         observers.run([&](const app::Execution& execution) { return simulation.run(options, execution); });
     return nb::make_tuple(to_tree(result.file), observers.stopped_by());

@@ -41,18 +41,16 @@ nn::Graph linear_graph(const FloatArray& weight, const std::optional<FloatArray>
 }
 
 /// [columns, rows] from [rows, columns], in squares that stay in the cache.
-Buffer transposed(ConstMatrixView from, Parallel parallel) {
+void transpose(ConstMatrixView from, float* to, Parallel parallel) {
   constexpr std::int64_t side = 32;
-  Buffer to(static_cast<std::size_t>(from.rows * from.cols));
   parallel_for(parallel, (from.cols + side - 1) / side, [&](std::int64_t strip) {
     const std::int64_t first = strip * side, last = std::min(from.cols, first + side);
     for (std::int64_t r = 0; r < from.rows; r += side)
       for (std::int64_t c = first; c < last; ++c) {
-        float* const out = to.data() + c * from.rows;
+        float* const out = to + c * from.rows;
         for (std::int64_t i = r; i < std::min(from.rows, r + side); ++i) out[i] = from.row(i)[c];
       }
   });
-  return to;
 }
 
 /// A programmed chip, and how it is found at one moment.
@@ -105,7 +103,7 @@ class Tile {
     const ConstMatrixView in = matrix_of(x, "x");
     require<InputError>(in.cols == layer.inputs(), "x has {} values for each vector, the tile takes {}", in.cols,
                         layer.inputs());
-    return computed(in.rows, layer.outputs(), [&](MatrixView y) {
+    return computed(pool_, in.rows, layer.outputs(), [&](MatrixView y) {
       layer.forward(in, y, {.first_vector = first, .parallel = parallel_, .event = event});
     });
   }
@@ -117,8 +115,9 @@ class Tile {
     require<InputError>(x.ndim() == 2 && static_cast<std::int64_t>(x.shape(0)) == layer.inputs(),
                         "x has shape {}; tile @ x takes [{}, vectors]", to_string(shape_of(x)), layer.inputs());
     const ConstMatrixView columns = matrix_of(x, "x");
-    return computed(columns.cols, layer.outputs(), [&](MatrixView y) {
-      const Buffer rows = transposed(columns, parallel_);
+    return computed(pool_, columns.cols, layer.outputs(), [&](MatrixView y) {
+      PooledBuffer rows(pool_, static_cast<std::size_t>(columns.rows * columns.cols));
+      transpose(columns, rows.data(), parallel_);
       layer.forward({rows.data(), columns.cols, columns.rows}, y, {.parallel = parallel_});
     });
   }
@@ -219,6 +218,7 @@ class Tile {
   Parallel parallel_;
   std::uint32_t repeat_ = 0;
   Snapshot moment_;
+  std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>();
 };
 
 }  // namespace
