@@ -78,13 +78,6 @@ def outputs(network: tessera.Network, x: Any) -> np.ndarray:
     return found * scale + bias
 
 
-def network_outputs(network: tessera.Network, x: Any) -> np.ndarray:
-    """Of the whole network, where several tiles make its last layer."""
-    tree = network.simulate(None, x, overrides={"output.record.outputs": True})
-    (values,) = [node.values for name, node in tree["outputs"].data_vars.items()]
-    return np.asarray(values[0, 0])
-
-
 def agree(analog: Any, **options: Any) -> None:
     """All but values on the edge of an ADC code, in one code in a hundred."""
     x = torch.rand(40, 1, 6, 6)
