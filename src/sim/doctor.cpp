@@ -4,8 +4,10 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <set>
 
 #include "layer_classes.hpp"
+#include "tessera/sim/layer_notes.hpp"
 #include "tessera/sim/recording.hpp"
 #include "tessera/tile/effects.hpp"
 
@@ -76,6 +78,11 @@ DoctorRun summary(const EvaluationResult& result, const EvaluationRequest& reque
   run.clipped_out = means(out);
   run.adc_bits = means(bits);
   return run;
+}
+
+std::set<std::string> notes_of(const EvaluationRequest& request) {
+  const std::vector<std::string> notes = layer_notes(request.executor, request.resolve);
+  return {notes.begin(), notes.end()};
 }
 
 LayerResolver changed(const EvaluationRequest& request,
@@ -163,6 +170,25 @@ Moments accuracy_difference(const DoctorRun& a, const DoctorRun& b) {
   return moments;
 }
 
+namespace {
+
+/// Passes on all messages but notes of layers that only the variants have: they speak of values that nobody configured.
+Environment without_notes_of(const std::vector<EvaluationRequest>& variants, const EvaluationRequest& request,
+                             const Environment& environment) {
+  std::set<std::string> foreign;
+  for (const EvaluationRequest& variant : variants) foreign.merge(notes_of(variant));
+  for (const std::string& note : notes_of(request)) foreign.erase(note);
+  Environment result = environment;
+  if (environment.message)
+    result.message = [foreign = std::move(foreign), pass = environment.message](Severity severity,
+                                                                                const std::string& text) {
+      if (severity != Severity::note || !foreign.contains(text)) pass(severity, text);
+    };
+  return result;
+}
+
+}  // namespace
+
 Diagnosis diagnose(const EvaluationRequest& request, Parallel parallel, const Environment& environment) {
   Diagnosis diagnosis;
   for (const nn::LinearLayer& layer : request.executor.layers()) diagnosis.layers.push_back(layer.name);
@@ -217,7 +243,8 @@ Diagnosis diagnose(const EvaluationRequest& request, Parallel parallel, const En
   const EvaluationSink sink;
   std::vector<EvaluationTask> tasks;
   for (const EvaluationRequest& variant : variants) tasks.push_back({variant, sink});
-  const std::vector<EvaluationResult> results = evaluate_together(tasks, parallel, environment);
+  const std::vector<EvaluationResult> results =
+      evaluate_together(tasks, parallel, without_notes_of(variants, request, environment));
   if (!std::all_of(results.begin(), results.end(), [](const EvaluationResult& r) { return r.complete; })) {
     diagnosis.stages.clear();
     diagnosis.ranking.clear();

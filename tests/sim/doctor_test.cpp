@@ -1,7 +1,7 @@
 // Are a diagnosis' variants what their names say?
 #include "tessera/sim/doctor.hpp"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <cmath>
 #include <functional>
@@ -11,7 +11,7 @@
 namespace tessera::sim {
 namespace {
 
-Diagnosis diagnosis_of(const LayerResolver& resolve) {
+Diagnosis diagnosis_of(const LayerResolver& resolve, const Environment& environment = {}) {
   const nn::Executor executor(test::small_network());
   const io::DataSet data = test::small_data(60);
   EvaluationParameters evaluation;
@@ -23,7 +23,7 @@ Diagnosis diagnosis_of(const LayerResolver& resolve) {
                                   .evaluation = evaluation,
                                   .resolve = resolve,
                                   .record_output = {}};
-  return diagnose(request, {2}, {});
+  return diagnose(request, {2}, environment);
 }
 
 const DoctorStage& stage_of(const Diagnosis& diagnosis, const std::string& name) {
@@ -51,6 +51,23 @@ TEST(DoctorTest, OneMechanismAloneIsTheWholeNetworkAndWithoutItIsIdeal) {
   EXPECT_EQ(noise.without.sqnr_db, diagnosis.ideal.sqnr_db);
   EXPECT_LT(diagnosis.configured.sqnr_db.back(), 30.0) << "the noise is too weak: the test shows nothing";
   EXPECT_GT(diagnosis.ideal.sqnr_db.back(), 100.0);
+}
+
+// Mechanisms are left out by values that, configured by somebody, would be worth a note.
+TEST(DoctorTest, NotesSpeakOfTheConfigurationOnly) {
+  std::vector<std::string> notes;
+  Environment environment;
+  environment.message = [&](Severity severity, const std::string& text) {
+    if (severity == Severity::note) notes.push_back(text);
+  };
+  LayerParameters layer;
+  layer.rpu.pre_post.periph_quant.n_bits = 3;
+  diagnosis_of([&](const std::string&, const std::string&) { return layer; }, environment);
+  EXPECT_THAT(notes, testing::IsEmpty());
+
+  layer.rpu.forward.w_noise = 0.1;  // without a w_noise_type
+  diagnosis_of([&](const std::string&, const std::string&) { return layer; }, environment);
+  EXPECT_THAT(notes, testing::ElementsAre(testing::HasSubstr("forward.w_noise")));
 }
 
 TEST(DoctorTest, ScaleAndBiasBitsAreToldApart) {

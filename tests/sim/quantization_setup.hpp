@@ -30,16 +30,19 @@ inline quant::QuantizationConfig bits(int activation, int weight, bool per_chann
 inline std::size_t distinct(std::span<const float> values) {
   return std::set<float>(values.begin(), values.end()).size();
 }
+
+/// Some numbers of both signs that differ from each other.
+inline Tensor waves(Shape shape, double phase) {
+  Tensor tensor(std::move(shape));
+  for (std::int64_t i = 0; i < tensor.size(); ++i)
+    tensor.data()[i] = static_cast<float>(std::sin(phase + 1.7 * static_cast<double>(i)));
+  return tensor;
+}
+
 /// A recurrent or transposed layer alone.
 inline nn::Executor one_layer(const std::string& op, bool final_state = false) {
   nn::Graph graph;
   graph.name = op;
-  const auto values = [](Shape shape, double phase) {
-    Tensor tensor(std::move(shape));
-    for (std::int64_t i = 0; i < tensor.size(); ++i)
-      tensor.data()[i] = static_cast<float>(std::sin(phase + 1.7 * static_cast<double>(i)));
-    return tensor;
-  };
   const nn::ValueId x = graph.add_value("x");
   const bool transposed = op == "ConvTranspose";
   graph.inputs.push_back({.value = x,
@@ -47,15 +50,15 @@ inline nn::Executor one_layer(const std::string& op, bool final_state = false) {
                           .shape = transposed ? Shape{-1, 4, 3, 3} : Shape{-1, 5, 3},
                           .batched = true});
   if (transposed) {
-    const nn::ValueId w = graph.add_value("w", values({4, 3, 2, 2}, 0.3)), b = graph.add_value("b", values({6}, 0.1)),
+    const nn::ValueId w = graph.add_value("w", waves({4, 3, 2, 2}, 0.3)), b = graph.add_value("b", waves({6}, 0.1)),
                       y = graph.add_value("y");
     graph.nodes.push_back({"layer", op, {x, w, b}, {y}, {{"group", std::int64_t{2}}}});
     graph.outputs = {y};
   } else {
     const std::int64_t gates = op == "LSTM" ? 4 : op == "GRU" ? 3 : 1;
     const std::vector<std::int64_t> swap{1, 0, 2};
-    const nn::ValueId t = graph.add_value("t"), w = graph.add_value("w", values({1, gates * 4, 3}, 0.3)),
-                      r = graph.add_value("r", values({1, gates * 4, 4}, 0.5)), y = graph.add_value("y"),
+    const nn::ValueId t = graph.add_value("t"), w = graph.add_value("w", waves({1, gates * 4, 3}, 0.3)),
+                      r = graph.add_value("r", waves({1, gates * 4, 4}, 0.5)), y = graph.add_value("y"),
                       out = graph.add_value("out");
     graph.nodes.push_back({"swap", "Transpose", {x}, {t}, {{"perm", swap}}});
     graph.nodes.push_back(

@@ -20,16 +20,10 @@ using testing::HasSubstr;
 nn::Executor small_network() {
   nn::Graph graph;
   graph.name = "small";
-  const auto values = [](Shape shape, double phase) {
-    Tensor tensor(std::move(shape));
-    for (std::int64_t i = 0; i < tensor.size(); ++i)
-      tensor.data()[i] = static_cast<float>(std::sin(phase + 1.7 * static_cast<double>(i)));
-    return tensor;
-  };
   const nn::ValueId x = graph.add_value("x");
   graph.inputs.push_back({.value = x, .type = nn::ElementType::float32, .shape = {-1, 6}, .batched = true});
-  const nn::ValueId w1 = graph.add_value("w1", values({16, 6}, 0.3)), b1 = graph.add_value("b1", values({16}, 0.9)),
-                    w2 = graph.add_value("w2", values({16, 10}, 1.1)), h = graph.add_value("h"),
+  const nn::ValueId w1 = graph.add_value("w1", waves({16, 6}, 0.3)), b1 = graph.add_value("b1", waves({16}, 0.9)),
+                    w2 = graph.add_value("w2", waves({16, 10}, 1.1)), h = graph.add_value("h"),
                     r = graph.add_value("r"), y = graph.add_value("y");
   graph.nodes.push_back({"fc1", "Gemm", {x, w1, b1}, {h}, {{"transB", std::int64_t{1}}}});
   graph.nodes.push_back({"relu", "Relu", {h}, {r}, {}});

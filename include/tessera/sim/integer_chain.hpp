@@ -46,7 +46,7 @@ struct CodeSum {
   tile::AddFormat format;                    ///< of that layer
   float step = 0.0F;                         ///< of the codes that it gives
   std::int64_t largest_code = 0;             ///< of the DAC behind it; the sum saturates there
-  std::array<float, 2> operand_step{};       ///
+  std::array<float, 2> operand_step{};       ///< of the codes that are added
   std::array<std::int64_t, 2> multiplier{};  ///< M
   int saturated = 0;                         ///< multipliers that did not fit the format
 

@@ -37,11 +37,13 @@ struct LayerWarning {
   std::string text;  ///< layer, figure, remedy
 };
 
-/// At most one about inputs, one about outputs and three about the fixed-point periphery. Digital layers, and counts of nothing, give none.
+/// At most one about inputs, one about outputs and three about the fixed-point periphery. Digital layers, and counts of
+/// nothing, give none.
 std::vector<LayerWarning> layer_warnings(const std::string& layer, const LayerParameters& parameters,
                                          const tile::LayerStatistics& counts);
 
-/// Layers of a chip whose stored multipliers saturate in more columns than pre_post.fixed_point.scale.saturation_warning, and Adds whose multipliers saturate.
+/// Layers of a chip whose stored multipliers saturate in more columns than
+/// pre_post.fixed_point.scale.saturation_warning, and Adds whose multipliers saturate.
 std::vector<LayerWarning> scale_warnings(const std::vector<nn::LinearLayer>& layers, const ProgrammedChip& chip);
 
 }  // namespace tessera::sim

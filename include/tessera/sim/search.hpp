@@ -8,9 +8,9 @@
 #include "tessera/core/messages.hpp"
 #include "tessera/sim/evaluate.hpp"
 
-/// The fewest bits within a budget of accuracy or perplexity. Every knob is the bit width of one key (periphery bits, ADC bits) in one
-/// layer, with a ladder of values below the configured one; the search takes knobs down their ladders as long as a
-/// paired test shows that the loss of accuracy against the configuration as given stays within the budget.
+/// The fewest bits within a budget of accuracy or perplexity. Every knob is the bit width of one key (periphery bits,
+/// ADC bits) in one layer, with a ladder of values below the configured one; the search takes knobs down their ladders as
+/// long as a paired test shows that the loss against the configuration as given stays within the budget.
 ///
 /// 1. Sensitivities. Each layer alone, fed with float32 inputs, at every rung of every key (an isolated sweep): its
 ///    relative error power 1/SQNR. They order the moves: least added error power per saved cost first.
