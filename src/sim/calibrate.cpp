@@ -3,59 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "sim/part_address.hpp"
-#include "sim/row_collector.hpp"
-#include "sim/written_layer.hpp"
+#include "sim/range_search.hpp"
 #include "tessera/sim/analog_network.hpp"
 #include "tessera/sim/evaluate.hpp"
 
 namespace tessera::sim {
 
 namespace {
-
-/// Passes through tiles draw their noise apart from every read of a chip.
-constexpr std::uint32_t calibration_event = ProgrammedChip::first_readout_event - 1;
-
-/// Passes vectors through tiles whose ranges change between batches.
-class TileOperator final : public nn::LinearOperator, private nn::TakesWeights {
- public:
-  explicit TileOperator(const tile::AnalogLayer& layer) : layer_(layer) {}
-  void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const override {
-    layer_.forward(x, y, {first_vector, parallel, nullptr, calibration_event});
-  }
-  void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
-                std::uint64_t written, Parallel parallel) const override {
-    written_layer(layer_, weight, nullptr, written).forward(x, y, {first_vector, parallel, nullptr, calibration_event});
-  }
-  const nn::TakesWeights* takes_weights() const override { return this; }
-
- private:
-  const tile::AnalogLayer& layer_;
-};
-
-/// One part of a layer while its ranges are found. Tiles on the same inputs share what they see.
-struct PartInProgress {
-  tile::AnalogLayer tiles;
-  std::vector<std::pair<std::int64_t, std::int64_t>> slices;
-  std::vector<std::size_t> slice_of_tile;
-  std::vector<std::unique_ptr<RowStatistics>> statistics;  ///< by slice
-  std::unique_ptr<nn::LinearOperator> pass;                ///< tiles, or float32 for recurrent layers
-  std::unique_ptr<RowCollector> collector;
-};
-
-struct LayerInProgress {
-  std::vector<std::unique_ptr<PartInProgress>> parts;  ///< none: not calibrated
-  std::vector<const nn::LinearOperator*> collectors;
-  int most_updates = 0;
-};
-
-/// Crossbars that convert nothing; what their converters would see stays the same.
-LayerParameters without_converters(LayerParameters p) {
-  if (!p.rpu.crossbar) return p;
-  circuit::AdcParameters& adc = p.rpu.crossbar->adc;
-  adc = {.adc_per_ibit = adc.adc_per_ibit};
-  return p;
-}
 
 class Calibration {
  public:
@@ -67,14 +21,15 @@ class Calibration {
         input_shape_(fitted_sample_shape(request.executor.graph(), request.data)),
         samples_(parameters_.samples > 0 ? std::min(parameters_.samples, request.data.size()) : request.data.size()) {
     const bool moving = parameters_.type != CalibrationType::MAX && parameters_.type != CalibrationType::CACHE_QUANTILE;
-    pass_ = parameters_.pass.value_or(moving ? CalibrationPass::tiles : CalibrationPass::float32);
-    forced_ = parameters_.force_all_layers && parameters_.type != CalibrationType::INIT_FROM_DATA;
+    search_.pass = parameters_.pass.value_or(moving ? CalibrationPass::tiles : CalibrationPass::float32);
+    search_.forced = parameters_.force_all_layers && parameters_.type != CalibrationType::INIT_FROM_DATA;
     static_cast<void>(layer_parameters(request.executor, request.resolve));  // the problems of all layers at once
     check_noise_management();
-    for (std::size_t l = 0; l < request.executor.layers().size(); ++l) layers_.push_back(open_layer(l));
+    for (std::size_t l = 0; l < request.executor.layers().size(); ++l)
+      layers_.push_back(open_layer(search_, l, environment));
     require<InputError>(std::any_of(layers_.begin(), layers_.end(), [](const auto& l) { return !l.parts.empty(); }),
                         "there is no analog layer to calibrate{}",
-                        forced_ ? "" : " with an input range; set rpu_config.pre_post.input_range.enable: true");
+                        search_.forced ? "" : " with an input range; set rpu_config.pre_post.input_range.enable: true");
   }
 
   CalibrationResult run() {
@@ -85,9 +40,9 @@ class Calibration {
       if (layers_[l].parts.empty()) continue;
       LayerCalibration layer;
       layer.type = parameters_.type;
-      layer.forced = forced_;
-      for (const auto& part : layers_[l].parts) layer.parts.push_back(finish_part(*part, name_of(l)));
-      set_laws(layer, parameters_of(l).rpu);
+      layer.forced = search_.forced;
+      for (const auto& part : layers_[l].parts) layer.parts.push_back(found_ranges(*part, name_of(l), environment_));
+      set_laws(layer, search_.parameters_of(l).rpu);
       result.layers.emplace(name_of(l), std::make_shared<const LayerCalibration>(std::move(layer)));
     }
     find_converters(result.layers);
@@ -99,15 +54,12 @@ class Calibration {
  private:
   const nn::LinearLayer& layer(std::size_t l) const { return request_.executor.layers()[l]; }
   const std::string& name_of(std::size_t l) const { return layer(l).name; }
-  LayerParameters parameters_of(std::size_t l) const {
-    return request_.resolve(name_of(l), request_.executor.graph().nodes[static_cast<std::size_t>(layer(l).node)].op);
-  }
 
   void check_noise_management() const {
-    if (forced_ || parameters_.type == CalibrationType::INIT_FROM_DATA) return;
+    if (search_.forced || parameters_.type == CalibrationType::INIT_FROM_DATA) return;
     std::vector<Problem> problems;
     for (std::size_t l = 0; l < request_.executor.layers().size(); ++l) {
-      const LayerParameters p = parameters_of(l);
+      const LayerParameters p = search_.parameters_of(l);
       if (p.analog && p.rpu.pre_post.input_range.enable &&
           p.rpu.forward.noise_management != tile::NoiseManagementType::NONE)
         problems.push_back({"", 0, 0, "rpu_config.forward.noise_management",
@@ -116,79 +68,6 @@ class Calibration {
                                         name_of(l))});
     }
     if (!problems.empty()) throw ConfigError(std::move(problems));
-  }
-
-  LayerInProgress open_layer(std::size_t l) {
-    LayerInProgress open;
-    LayerParameters p = parameters_of(l);
-    if (!p.analog || (!forced_ && !p.rpu.pre_post.input_range.enable)) return open;
-    tile::InputRangeParameter& range = p.rpu.pre_post.input_range;
-    if (forced_) {
-      range.enable = true;
-      p.rpu.forward.noise_management = tile::NoiseManagementType::NONE;
-    }
-    // Ranges of activation quantizers and output codes come later.
-    p.rpu.act_quant_config.reset();
-    p = without_converters(std::move(p));
-    p.rpu.pre_post.fixed_point.reset();
-    if (parameters_.type == CalibrationType::MAX || parameters_.type == CalibrationType::CACHE_QUANTILE)
-      p.rpu.forward.is_perfect = true;
-    open.most_updates = range.init_from_data;
-    const double alpha = parameters_.std_alpha.value_or(range.init_std_alpha);
-    for (std::size_t i = 0; i < layer(l).parts.size(); ++i) {
-      const nn::LinearPart& source = layer(l).parts[i];
-      random::Address address = part_address(request_.seed, l, i);
-      auto part = std::make_unique<PartInProgress>();
-      part->tiles = tile::AnalogLayer(p.rpu, source.weight.matrix().view(), source.bias, address);
-      if (p.calibration && i == 0 && !p.calibration->parts[0].state.tiles.front().scale_quantizer.delta.empty())
-        environment_.note(
-            fmt::format("layer '{}': the learned range of its scales was for the input ranges of before; "
-                        "it follows the new scales",
-                        name_of(l)));
-      if (p.calibration) part->tiles.set_state(started_anew(p.calibration->parts.at(i), part->tiles, range.init_value));
-      std::vector<RowStatistics*> statistics;
-      for (std::int64_t t = 0; t < part->tiles.tile_count(); ++t) {
-        const tile::TilePlace place = part->tiles.place(t);
-        const std::pair slice{place.first_input, place.inputs};
-        if (part->slices.empty() || part->slices.back() != slice) {
-          address.tile = static_cast<std::uint32_t>(part->slices.size());
-          part->slices.push_back(slice);
-          part->statistics.push_back(std::make_unique<RowStatistics>(parameters_, alpha, address));
-          statistics.push_back(part->statistics.back().get());
-        }
-        part->slice_of_tile.push_back(part->slices.size() - 1);
-      }
-      if (pass_ == CalibrationPass::tiles)
-        part->pass = std::make_unique<TileOperator>(part->tiles);
-      else if (layer(l).kind == nn::LinearKind::recurrent)
-        part->pass = std::make_unique<FloatOperator>(source);
-      // The state of a recurrent layer follows from its products; other layers only show their inputs.
-      const bool recurrent = layer(l).kind == nn::LinearKind::recurrent;
-      part->collector =
-          std::make_unique<RowCollector>(statistics, part->slices, recurrent ? part->pass.get() : nullptr);
-      open.collectors.push_back(part->collector.get());
-      open.parts.push_back(std::move(part));
-    }
-    return open;
-  }
-
-  /// What training left, with the ranges that are to be found at their beginning.
-  static tile::LayerState started_anew(const PartCalibration& known, const tile::AnalogLayer& tiles,
-                                       double init_value) {
-    std::vector<tile::TilePlace> places;
-    for (std::int64_t t = 0; t < tiles.tile_count(); ++t) places.push_back(tiles.place(t));
-    expect_same_tiles(known, places);
-    tile::LayerState state = known.state;
-    state.output_quantizer = {};
-    state.converters.clear();
-    state.output_range = 0.0F;
-    for (tile::TileState& tile : state.tiles) {
-      tile.scale_quantizer = {};  // of the scales that the old input ranges made
-      tile.input_range = static_cast<float>(init_value);
-      tile.input_range_updates = 0;
-      tile.output_quantizer = {};
-    }
-    return state;
   }
 
   template <class Work>
@@ -203,59 +82,20 @@ class Calibration {
 
   void find_ranges() {
     nn::LinearOverrides overrides(layers_.size());
-    for (std::size_t l = 0; pass_ == CalibrationPass::tiles && l < layers_.size(); ++l)
+    for (std::size_t l = 0; search_.pass == CalibrationPass::tiles && l < layers_.size(); ++l)
       for (const auto& part : layers_[l].parts) overrides[l].push_back(part->pass.get());
     const nn::InputObserver observe = [&](std::size_t l, const nn::Activation& input, std::uint64_t first_sample) {
       if (layers_[l].parts.empty()) return;
       request_.executor.apply_linear(l, layers_[l].collectors, input, first_sample, parallel_);
-      for (const auto& part : layers_[l].parts) finish_batch(*part, layers_[l].most_updates);
+      for (const auto& part : layers_[l].parts) finish_batch(*part, parameters_, layers_[l].most_updates);
     };
     for_each_batch("samples", [&](const Tensor& batch, std::uint64_t first) {
       request_.executor.run(batch, {.first_sample = first,
                                     .parallel = parallel_,
-                                    .overrides = pass_ == CalibrationPass::tiles ? &overrides : nullptr,
+                                    .overrides = search_.pass == CalibrationPass::tiles ? &overrides : nullptr,
                                     .observer = {},
                                     .before = observe});
     });
-  }
-
-  /// The running mean of the moving types (quantization reference D.5).
-  void finish_batch(PartInProgress& part, int init_from_data) const {
-    tile::LayerState state = part.tiles.state();
-    bool changed = false;
-    std::vector<std::optional<float>> values;
-    for (const auto& statistics : part.statistics) values.push_back(statistics->finish_batch());
-    for (std::size_t t = 0; t < state.tiles.size(); ++t) {
-      const std::optional<float> value = values[part.slice_of_tile[t]];
-      tile::TileState& tile = state.tiles[t];
-      std::int64_t most = std::numeric_limits<std::int64_t>::max();
-      if (parameters_.type == CalibrationType::MOVING_STD) most = parameters_.max_samples;
-      if (parameters_.type == CalibrationType::INIT_FROM_DATA) most = init_from_data;
-      if (!value || tile.input_range_updates >= most) continue;
-      const auto k = static_cast<float>(tile.input_range_updates);
-      tile.input_range = std::fabs((tile.input_range * k + *value) / (k + 1.0F));
-      ++tile.input_range_updates;
-      changed = true;
-    }
-    if (changed) part.tiles.set_state(state);
-  }
-
-  PartCalibration finish_part(const PartInProgress& part, const std::string& name) const {
-    PartCalibration found;
-    found.state = part.tiles.state();
-    bool undetermined = false;
-    for (std::size_t t = 0; t < found.state.tiles.size(); ++t) {
-      found.places.push_back(part.tiles.place(static_cast<std::int64_t>(t)));
-      tile::TileState& tile = found.state.tiles[t];
-      if (const auto range = part.statistics[part.slice_of_tile[t]]->range())
-        tile.input_range = *range;
-      else if (tile.input_range_updates == 0)
-        undetermined = true;
-    }
-    if (undetermined)
-      environment_.warn(fmt::format(
-          "layer '{}': some tile has seen no input from which a range follows; it keeps input_range.init_value", name));
-    return found;
   }
 
   /// The calibrated network without devices.
@@ -389,8 +229,7 @@ class Calibration {
   const Environment& environment_;
   Shape input_shape_;
   std::int64_t samples_;
-  CalibrationPass pass_ = CalibrationPass::float32;
-  bool forced_ = true;
+  RangeSearch search_{request_};
   std::vector<LayerInProgress> layers_;
 };
 

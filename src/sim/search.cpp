@@ -6,6 +6,7 @@
 #include <set>
 
 #include "sim/search_evaluator.hpp"
+#include "sim/search_sensitivity.hpp"
 #include "tessera/core/statistics.hpp"
 
 namespace tessera::sim {
@@ -43,6 +44,11 @@ class Searcher {
 
   SearchResult run() {
     const SearchState given(problem_.knobs.size(), 0);
+    const auto measure_sensitivities = [this] {
+      std::optional<RungErrors> errors = rung_errors(problem_, parallel_, environment_);
+      if (errors) result_.error = std::move(*errors);
+      return errors.has_value();
+    };
     result_.complete = evaluate({given}) && measure_sensitivities() && follow_path() && single_moves() &&
                        choices_for_the_network() && confirm();
     mark_front();
@@ -163,58 +169,6 @@ class Searcher {
       environment_.progress(before * each + done, planned_ * each, unit);
     };
     return inner;
-  }
-
-  /// One isolated evaluation for every rung of every key: all knobs of the key at that rung, all others as given.
-  bool measure_sensitivities() {
-    const std::vector<SearchKnob>& knobs = problem_.knobs;
-    std::size_t keys = 0, rungs = 0;
-    for (const SearchKnob& knob : knobs) {
-      if (knob.whole_network) continue;
-      keys = std::max(keys, knob.key + 1);
-      rungs = std::max(rungs, knob.bits.size());
-    }
-    std::vector<EvaluationRequest> requests;
-    const auto add = [&](const SearchState& state) {
-      EvaluationRequest& request = requests.emplace_back(problem_.request);
-      request.resolve = problem_.resolver(state);
-      request.isolated = true;
-      request.statistics = true;
-      request.record_output.clear();
-      request.evaluation.repeats = 1;
-      request.evaluation.read_repeats = 1;
-      if (!request.evaluation.times.empty()) request.evaluation.times = {request.evaluation.times.back()};
-    };
-    const auto state_of = [&](std::size_t key, std::size_t rung) {
-      SearchState state(knobs.size(), 0);
-      for (std::size_t k = 0; k < knobs.size(); ++k)
-        if (knobs[k].key == key && !knobs[k].whole_network)
-          state[k] = static_cast<int>(std::min(rung, knobs[k].bits.size() - 1));
-      return state;
-    };
-    add(SearchState(knobs.size(), 0));
-    for (std::size_t key = 0; key < keys; ++key)
-      for (std::size_t rung = 1; rung < rungs; ++rung) add(state_of(key, rung));
-    const EvaluationSink sink;
-    std::vector<EvaluationTask> tasks;
-    for (const EvaluationRequest& request : requests) tasks.push_back({request, sink});
-    Environment quiet = environment_;
-    quiet.progress = nullptr;
-    const std::vector<EvaluationResult> results = evaluate_together(tasks, parallel_, quiet);
-    for (const EvaluationResult& result : results)
-      if (!result.complete) return false;
-    const auto error_of = [](const EvaluationResult& result, std::size_t layer) {
-      const ErrorMeasures& seen = result.points.front().layers[layer].isolated;
-      return seen.sum_reference_squared > 0.0 ? seen.sum_error_squared / seen.sum_reference_squared : 0.0;
-    };
-    for (const SearchKnob& knob : knobs) {
-      std::vector<double>& error = result_.error.emplace_back();
-      if (knob.whole_network) continue;
-      error.push_back(error_of(results.front(), knob.layer));
-      for (std::size_t rung = 1; rung < knob.bits.size(); ++rung)
-        error.push_back(error_of(results[1 + knob.key * (rungs - 1) + rung - 1], knob.layer));
-    }
-    return true;
   }
 
   bool can_move(const SearchState& state, std::size_t k) const {

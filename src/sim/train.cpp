@@ -5,9 +5,8 @@
 #include <filesystem>
 #include <memory>
 
-#include "sim/analog_trainable.hpp"
+#include "sim/learning_tiles.hpp"
 #include "sim/low_precision_training.hpp"
-#include "sim/part_address.hpp"
 #include "sim/rate_factor.hpp"
 #include "sim/spiking_training.hpp"
 #include "sim/training_batches.hpp"
@@ -17,15 +16,12 @@
 #include "tessera/nn/training.hpp"
 #include "tessera/sim/analog_network.hpp"
 #include "tessera/sim/evaluate.hpp"
-#include "tessera/sim/integer_chain.hpp"
 #include "tessera/sim/layer_calibration.hpp"
 #include "tessera/sim/quantized_network.hpp"
 
 namespace tessera::sim {
 
 namespace {
-
-constexpr std::uint32_t training_repeat = 0xFFFFFFFFU;  // no chip of an evaluation has this number
 
 /// Over the samples and steps of one epoch.
 struct Sums {
@@ -118,33 +114,10 @@ class Trainer {
     checkpoint_.calibration = calibration;
     checkpoint_.progress = to_numbers(state_);
     make_network(graph, calibration);
-    analog_.clear();
+    analog_ = {};
     if (!state_.analog) return;
-    const std::vector<nn::LinearLayer>& layers = network_->layers();
-    const NetworkCalibration known = read_calibration(layers, calibration);
-    const LayerResolver resolve = with_calibration(request_.resolve, known);
-    analog_.resize(layers.size());
-    forced_.assign(layers.size(), false);
-    std::vector<LayerParameters> all;
-    for (const nn::LinearLayer& layer : layers)
-      all.push_back(resolve(layer.name, graph.nodes[static_cast<std::size_t>(layer.node)].op));
-    const std::vector<LayerLink> links = layer_links(network_->graph(), layers, all);
-    for (std::size_t l = 0; l < layers.size(); ++l) {
-      const LayerParameters& parameters = all[l];
-      if (!parameters.analog) continue;
-      forced_[l] = parameters.calibration && parameters.calibration->forced;
-      for (std::size_t p = 0; p < layers[l].parts.size(); ++p) {
-        const nn::LinearPart& part = layers[l].parts[p];
-        const random::Address address = part_address(request_.seed, l, p, training_repeat);
-        tile::LearningLayer learning(parameters.rpu, part.weight.matrix().view(), part.bias, address);
-        if (links[l].fixed_point) learning.set_output_code(links[l].fused_relu, links[l].output_signed);
-        if (parameters.calibration) learning.set_state(parameters.calibration->parts.at(p).state);
-        auto trainable =
-            std::make_shared<AnalogTrainable>(layers[l].part_name(p), std::move(learning), learn_ranges_from());
-        network_->replace(l, p, trainable);
-        analog_[l].push_back(std::move(trainable));
-      }
-    }
+    const NetworkCalibration known = read_calibration(network_->layers(), calibration);
+    analog_ = LearningTiles(*network_, with_calibration(request_.resolve, known), request_.seed, learn_ranges_from());
   }
 
   void make_network(const nn::Graph& graph, const std::map<std::string, io::LayerNumbers>& calibration) {
@@ -329,21 +302,7 @@ class Trainer {
 
   std::map<std::string, io::LayerNumbers> current_calibration() const {
     std::map<std::string, io::LayerNumbers> numbers;
-    for (std::size_t l = 0; l < analog_.size(); ++l) {
-      if (analog_[l].empty()) continue;
-      const nn::LinearLayer& layer = network_->layers()[l];
-      LayerCalibration found;
-      found.forced = forced_[l];
-      for (const auto& part : analog_[l]) {
-        const tile::AnalogLayer tiles = part->layer().analog_layer();
-        PartCalibration calibration;
-        for (std::int64_t t = 0; t < tiles.tile_count(); ++t) calibration.places.push_back(tiles.place(t));
-        calibration.state = part->layer().state();
-        found.parts.push_back(std::move(calibration));
-      }
-      set_laws(found, analog_[l].front()->layer().parameters());
-      numbers[layer.name] = to_numbers(layer, found);
-    }
+    analog_.add_numbers(network_->layers(), numbers);
     if (spiking_) spiking_->store_neurons(network_->parameters(), *request_.spiking, numbers);
     if (low_precision_) add_numbers(low_precision_->ranges(), numbers);
     return numbers;
@@ -383,8 +342,7 @@ class Trainer {
   std::unique_ptr<SpikingTraining> spiking_;
   std::unique_ptr<LowPrecisionTraining> low_precision_;
   std::unique_ptr<nn::TrainingNetwork> network_;
-  std::vector<std::vector<std::shared_ptr<AnalogTrainable>>> analog_;  ///< by layer and part
-  std::vector<bool> forced_;  ///< by layer: LayerCalibration::forced of the ranges it began with
+  LearningTiles analog_;  ///< none in the digital phase
   nn::LossInput loss_input_ = nn::LossInput::logits;
 };
 
