@@ -6,6 +6,7 @@
 
 #include "axis_values.hpp"
 #include "rpu_table.hpp"
+#include "search_keys.hpp"
 #include "tessera/config/emit.hpp"
 #include "tessera/config/section.hpp"
 #include "tessera/core/error.hpp"
@@ -17,14 +18,10 @@ namespace {
 
 using config::Node;
 
-const std::string prefix = "rpu_config.";
 /// Bits behind the point, of which there may be none; for other keys 0 is "off".
 bool counts_fraction(const std::string& key) {
   return key.ends_with(".fraction_bits");
 }
-
-/// Which layers are on tiles: digital costs, analog does not.
-const std::string analog_key = "analog";
 
 [[noreturn]] void fail(const config::Position& position, const std::string& key, const std::string& message) {
   throw ConfigError({Problem{position.file(), position.line, position.column, key, message}});
@@ -46,7 +43,7 @@ void add_keys(const config::TypeInfo& info, const std::string& path, std::vector
     if (!key.unused_because.empty()) continue;
     const std::string name = path + key.name;
     using Kind = config::TypeInfo::Kind;
-    const bool of_crossbar = name.starts_with(prefix + "crossbar.") && key.name.ends_with("bits");
+    const bool of_crossbar = name.starts_with(rpu_prefix + "crossbar.") && key.name.ends_with("bits");
     if ((key.type->kind == Kind::integer || key.type->kind == Kind::real) &&
         (key.name == "n_bits" || key.name == "inp_res" || key.name == "out_res" || of_crossbar ||
          is_fixed_point_width(info.name, key.name)))
@@ -58,30 +55,13 @@ void add_keys(const config::TypeInfo& info, const std::string& path, std::vector
 
 std::vector<std::string> searchable_keys() {
   std::vector<std::string> keys;
-  add_keys(*rpu_config_keys().info, prefix, keys);
+  add_keys(*rpu_config_keys().info, rpu_prefix, keys);
   return keys;
-}
-
-/// {pre_post: {periph_quant: {n_bits: 4}}}
-Node nested(const std::string& key, double value, const config::Position& position) {
-  Node node = value == std::round(value) ? Node::integer(static_cast<std::int64_t>(value)) : Node::real(value);
-  node.position = position;
-  Node root = Node::map();
-  config::set_path(root, key.substr(prefix.size()), std::move(node));
-  return root;
-}
-
-/// A pattern that matches this name only.
-std::string exactly(const std::string& name) {
-  std::string pattern;
-  for (const char c : name)
-    pattern += c == '*' || c == '?' || c == '[' ? std::string("[") + c + "]" : std::string(1, c);
-  return pattern;
 }
 
 LayerRule rule_for(const std::string& layer, Node rpu_config) {
   LayerRule rule;
-  rule.match = exactly(layer);
+  rule.match = exact_pattern(layer);
   rule.rpu_config = std::move(rpu_config);
   return rule;
 }
@@ -116,14 +96,14 @@ SearchKey read_key(const Node& node, const SearchSection& section, std::size_t i
   } else {
     key.key = read_value(node, where, config::text());
   }
-  if (key.key == analog_key) {
+  if (key.key == layers_key) {
     if (!levels.is_null() || (node.is_map() && node.find("bits") != nullptr))
       fail(node.position, where, "'analog' is digital or analog; it takes no bits or levels");
     key.rungs = {{0.0, 1.0}};
     return key;
   }
   std::vector<std::string> legal = searchable_keys();
-  legal.push_back(analog_key);
+  legal.push_back(layers_key);
   if (std::find(legal.begin(), legal.end(), key.key) == legal.end()) {
     const std::string near = nearest_word(key.key, legal);
     fail(node.position, where,
@@ -161,7 +141,7 @@ SearchKey read_key(const Node& node, const SearchSection& section, std::size_t i
 void try_values(const SearchPlan& plan, const SearchKey& key) {
   for (const SearchRung& rung : key.rungs) {
     RunConfig config = plan.config;
-    Node partial = nested(key.key, rung.value, key.position);
+    Node partial = rung_node(key.key, rung.value, key.position);
     config.layers.push_back(rule_for("", partial));
     config.layers.back().match = "*";
     try {
@@ -175,12 +155,8 @@ void try_values(const SearchPlan& plan, const SearchKey& key) {
 
 double configured_value(const LayerConfig& layer, const std::string& key) {
   const Node node = rpu_config_keys().write(layer.rpu_config);
-  const Node* value = config::find_path(node, key.substr(prefix.size()));
+  const Node* value = config::find_path(node, key.substr(rpu_prefix.size()));
   return value == nullptr || value->is_null() ? 0.0 : config::read(*value, config::real());
-}
-
-std::string bits_text(double bits) {
-  return bits == float_bits ? std::string("off") : fmt::format("{:.4g}", bits);
 }
 
 }  // namespace
@@ -219,7 +195,7 @@ SearchPlan read_search(config::Node document, config::Report* report) {
     plan.keys.push_back(read_key(plan.section.keys[i], plan.section, i));
     const SearchKey& key = plan.keys.back();
     if (!seen.insert(key.key).second) fail(key.position, "search.keys", fmt::format("'{}' is there twice", key.key));
-    if (key.key != analog_key) try_values(plan, key);
+    if (key.key != layers_key) try_values(plan, key);
   }
   if (plan.chooses_layers()) {
     if (plan.keys.size() > 1)
@@ -271,7 +247,7 @@ SearchSpace search_space(const SearchPlan& plan, const std::vector<LayerName>& l
     if (!chosen[l] || !configs[l].analog) continue;
     for (std::size_t k = 0; k < plan.keys.size(); ++k) {
       const SearchKey& key = plan.keys[k];
-      if (key.key == analog_key) {
+      if (key.key == layers_key) {
         used[k] = true;
         space.knobs.push_back({l, k, {1.0, 0.0}, 1.0});
         space.names.push_back({names[l], key.key, {0.0, 1.0}});
@@ -279,7 +255,7 @@ SearchSpace search_space(const SearchPlan& plan, const std::vector<LayerName>& l
       }
       const tile::RpuParameters& rpu = configs[l].rpu_config.tile;
       if (is_resolution(key.key) && (rpu.forward.is_perfect || rpu.crossbar)) continue;  // nothing reads it
-      if (key.key.starts_with(prefix + "crossbar.") && !rpu.crossbar) continue;
+      if (key.key.starts_with(rpu_prefix + "crossbar.") && !rpu.crossbar) continue;
       const double value = configured_value(configs[l], key.key);
       sim::SearchKnob knob{l, k, {bits_of(key.key, value)}, 1.0};
       NamedKnob name{names[l], key.key, {value}};
@@ -298,7 +274,7 @@ SearchSpace search_space(const SearchPlan& plan, const std::vector<LayerName>& l
   for (std::size_t k = 0; k < plan.keys.size(); ++k)
     if (!used[k])
       fail(plan.keys[k].position, "search.keys",
-           plan.keys[k].key == analog_key
+           plan.keys[k].key == layers_key
                ? std::string("'analog': no layer of search.layers is configured to be analog")
                : fmt::format(
                      "'{}': no analog layer of search.layers has more bits than those to try; configure the most "
@@ -311,10 +287,10 @@ RunConfig with_rungs(const SearchPlan& plan, const SearchSpace& space, const sim
   RunConfig config = plan.config;
   for (std::size_t k = 0; k < state.size(); ++k) {
     const NamedKnob& name = space.names[k];
-    if (name.key == analog_key) {
+    if (name.key == layers_key) {
       if (state[k] != 0) continue;
       LayerRule digital;
-      digital.match = exactly(name.layer);
+      digital.match = exact_pattern(name.layer);
       digital.analog = false;
       config.layers.push_back(std::move(digital));
       continue;
@@ -328,75 +304,9 @@ RunConfig with_rungs(const SearchPlan& plan, const SearchSpace& space, const sim
       continue;
     }
     config.layers.push_back(
-        rule_for(name.layer, nested(name.key, name.values[static_cast<std::size_t>(state[k])], {})));
+        rule_for(name.layer, rung_node(name.key, name.values[static_cast<std::size_t>(state[k])], {})));
   }
   return config;
-}
-
-std::string found_text(const SearchPlan& plan, const SearchSpace& space, const sim::SearchState& state,
-                       const std::vector<std::string>& heading, const std::string& folder,
-                       std::int64_t columns_per_converter) {
-  Node document = with_paths_from(plan.document, folder);
-  for (std::size_t k = 0; k < state.size(); ++k) {
-    if (!space.knobs[k].whole_network || state[k] == 0) continue;
-    const std::vector<std::int64_t>& tile = space.names[k].tiles[static_cast<std::size_t>(state[k])];
-    config::set_path(document, "rpu_config.mapping.max_input_size", Node::integer(tile[0]));
-    config::set_path(document, "rpu_config.mapping.max_output_size", Node::integer(tile[1]));
-    if (plan.config.cost)
-      config::set_path(document, "cost.tile", Node::list({Node::integer(tile[0]), Node::integer(tile[1])}));
-  }
-  if (columns_per_converter > 0) config::set_path(document, "cost.adc.columns", Node::integer(columns_per_converter));
-  Node rules = Node::list();
-  if (const Node* given = document.find("layers"); given != nullptr && given->is_list()) rules = *given;
-  document.erase("layers");
-  std::string text;
-  for (const std::string& line : heading) text += line.empty() ? "#\n" : "# " + line + "\n";
-  text += config::to_yaml(document);
-  text += "layers:\n";
-  for (const Node& rule : rules.items) text += "  - " + config::to_flow(rule) + "\n";
-  for (std::size_t k = 0; k < state.size();) {
-    if (space.knobs[k].whole_network) {
-      ++k;
-      continue;
-    }
-    const std::string& layer = space.names[k].layer;
-    if (space.names[k].key == analog_key) {
-      Node rule = Node::map();
-      rule.set("match", Node::text(exactly(layer)));
-      rule.set("analog", Node::boolean(false));
-      text += state[k] == 0 ? fmt::format("  - {}    # stays digital\n", config::to_flow(rule))
-                            : fmt::format("  # {}: analog\n", layer);
-      ++k;
-      continue;
-    }
-    Node partial = Node::map();
-    std::string comment;
-    bool changed = false;
-    for (; k < state.size() && space.names[k].layer == layer; ++k) {
-      const auto rung = static_cast<std::size_t>(state[k]);
-      const sim::SearchKnob& knob = space.knobs[k];
-      const std::string& key = space.names[k].key;
-      comment += fmt::format("{}{} {} -> {} bits", comment.empty() ? "" : ", ", key.substr(key.rfind('.') + 1),
-                             bits_text(knob.bits[0]), bits_text(knob.bits[rung]));
-      if (rung > 0) partial = config::merged(std::move(partial), nested(key, space.names[k].values[rung], {}));
-      changed |= rung > 0;
-    }
-    if (changed) {
-      Node rule = Node::map();
-      rule.set("match", Node::text(exactly(layer)));
-      rule.set("rpu_config", std::move(partial));
-      text += fmt::format("  - {}    # {}\n", config::to_flow(rule), comment);
-    } else {
-      text += fmt::format("  # {}: as given ({})\n", layer, comment);
-    }
-  }
-  // Comments alone would make the key null.
-  const int silent = plan.chooses_layers() ? 1 : 0;
-  if (rules.items.empty() && std::all_of(state.begin(), state.end(), [&](int rung) { return rung == silent; })) {
-    const std::size_t at = text.rfind("layers:\n");
-    text.replace(at, 8, "layers: []\n");
-  }
-  return text;
 }
 
 }  // namespace tessera::spec
