@@ -7,48 +7,14 @@
 
 #include "tessera/tile/effects.hpp"
 #include "tessera/tile/learning.hpp"
+#include "tile/fixed_point_layers.hpp"
 #include "tile/fixed_point_periphery.hpp"
 #include "tile/test_layers.hpp"
 
 namespace tessera::tile {
 namespace {
 
-RpuParameters fixed_point_layer() {
-  RpuParameters p;
-  p.forward.noise_management = NoiseManagementType::NONE;
-  p.forward.bound_management = BoundManagementType::NONE;
-  p.forward.out_noise = 0.0;
-  p.forward.inp_res = 254.0;
-  p.forward.out_res = 254.0;
-  p.forward.out_bound = 4.0;
-  p.mapping.weight_scaling_omega = 1.0;
-  p.mapping.weight_scaling_columnwise = true;
-  p.pre_post.input_range.enable = true;
-  p.pre_post.input_range.init_value = 2.0;
-  p.pre_post.fixed_point.emplace().output.range = 6.0;
-  return p;
-}
-
-FixedPointParameter& fixed_point_of(RpuParameters& p) {
-  return *p.pre_post.fixed_point;
-}
-
-const Matrix& weights() {
-  static const Matrix w = testing::normals(9, 20, 1, 0.4F);
-  return w;
-}
-const Matrix& biases() {
-  static const Matrix b = testing::normals(1, 9, 2, 0.5F);
-  return b;
-}
-const Matrix& inputs() {
-  static const Matrix x = testing::normals(40, 20, 3);
-  return x;
-}
-
-AnalogLayer layer_of(const RpuParameters& p) {
-  return {p, weights().view(), biases().values(), {.seed = 1}};
-}
+using namespace fixed_point_layers;
 
 // The outputs from the products of the tiles, by the reference.
 Matrix by_reference(const AnalogLayer& layer, const Matrix& x) {
@@ -104,7 +70,6 @@ double squared_error(const Matrix& a, const Matrix& b) {
   return sum;
 }
 
-using Change = void (*)(RpuParameters&);
 const std::vector<std::pair<const char*, Change>> variants = {
     {"defaults", [](RpuParameters&) {}},
     {"seven tiles", [](RpuParameters& p) { p.mapping.max_input_size = 3; }},
@@ -342,72 +307,6 @@ TEST(FixedPointLayer, CodesHaveAStepInFrontAndBehind) {
   EXPECT_FLOAT_EQ(layer.output_step(), 6.0F / 127.0F);
   fixed_point_of(p).output.power_of_two = true;
   EXPECT_EQ(layer_of(p).output_step(), 0.0625F);
-}
-
-struct Refused {
-  const char* name;
-  Change change;
-  const char* key;
-};
-const Refused refused[] = {
-    {"scale of no bits", [](RpuParameters& p) { fixed_point_of(p).scale = {.integer_bits = 0, .fraction_bits = 0}; },
-     "pre_post.fixed_point.scale.fraction_bits"},
-    {"scale of 33 bits", [](RpuParameters& p) { fixed_point_of(p).scale = {.integer_bits = 1, .fraction_bits = 32}; },
-     "pre_post.fixed_point.scale.fraction_bits"},
-    {"scale of negative width",
-     [](RpuParameters& p) { fixed_point_of(p).scale = {.integer_bits = -9, .fraction_bits = 7}; },
-     "pre_post.fixed_point.scale.fraction_bits"},
-    {"bias of 33 bits", [](RpuParameters& p) { fixed_point_of(p).bias = {.integer_bits = 16, .fraction_bits = 16}; },
-     "pre_post.fixed_point.bias.fraction_bits"},
-    {"output of 33 bits", [](RpuParameters& p) { fixed_point_of(p).output.bits = 33; },
-     "pre_post.fixed_point.output.bits"},
-    {"output of negative width", [](RpuParameters& p) { fixed_point_of(p).output.bits = -1; },
-     "pre_post.fixed_point.output.bits"},
-    {"signed output of 1 bit", [](RpuParameters& p) { fixed_point_of(p).output.bits = 1; },
-     "pre_post.fixed_point.output.bits"},
-    {"narrow accumulator", [](RpuParameters& p) { fixed_point_of(p).accumulator.bits = 15; },
-     "pre_post.fixed_point.accumulator.bits"},
-    {"no range", [](RpuParameters& p) { fixed_point_of(p).output.range = 0.0; }, "pre_post.fixed_point.output.range"},
-    {"negative cut", [](RpuParameters& p) { fixed_point_of(p).product.cut = -1; }, "pre_post.fixed_point.product.cut"},
-    {"scale by vector", [](RpuParameters& p) { p.forward.noise_management = NoiseManagementType::ABS_MAX; },
-     "forward.noise_management"},
-    {"worst case", [](RpuParameters& p) { p.forward.bound_management = BoundManagementType::ITERATIVE_WORST_CASE; },
-     "forward.bound_management"},
-    {"no ADC", [](RpuParameters& p) { p.forward.out_res = -1.0; }, "forward.out_res"},
-    {"half codes", [](RpuParameters& p) { p.forward.out_res = 255.0; }, "forward.out_res"},
-    {"perfect", [](RpuParameters& p) { p.forward.is_perfect = true; }, "forward.is_perfect"},
-    {"two peripheries", [](RpuParameters& p) { p.pre_post.periph_quant.n_bits = 8; }, "pre_post.fixed_point"},
-    {"two output quantizers", [](RpuParameters& p) { p.act_quant_config = ActivationQuantConfig{.n_bits = 8}; },
-     "act_quant_config.n_bits"}};
-
-TEST(FixedPointLayer, RefusesFormatsThatHaveNoMeaning) {
-  ASSERT_NO_THROW(validate(fixed_point_layer()));
-  for (const Refused& each : refused) {
-    RpuParameters p = fixed_point_layer();
-    each.change(p);
-    try {
-      validate(p);
-      ADD_FAILURE() << each.name;
-    } catch (const ConfigError& error) {
-      bool named = false;
-      for (const Problem& problem : error.problems()) {
-        named = named || problem.key == each.key;
-        EXPECT_GT(problem.message.size(), 15U);
-      }
-      EXPECT_TRUE(named) << each.name << ": " << error.what();
-    }
-  }
-}
-
-TEST(FixedPointLayer, RefusesSignsThatAFormatCannotHold) {
-  RpuParameters p = fixed_point_layer();
-  fixed_point_of(p).bias.is_signed = false;
-  EXPECT_THROW(layer_of(p), ConfigError);
-  p = fixed_point_layer();
-  p.forward.out_scale = -1.0;
-  EXPECT_THROW(layer_of(p), ConfigError);
-  fixed_point_of(p).scale.is_signed = true;
-  EXPECT_NO_THROW(layer_of(p));
 }
 
 TEST(FixedPointLayer, CountsMultipliersThatSaturate) {
