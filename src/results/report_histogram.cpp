@@ -71,8 +71,9 @@ std::string draw(const HistogramChart& chart) {
   draw_legend(canvas, legend, left, 14, width - left);
   for (std::size_t i = 0; i < chart.panels.size(); ++i) {
     const HistogramPanel& panel = chart.panels[i];
-    const PanelArea area((panel_width + 10) * static_cast<double>(i % 2),
-                         26 + panel_height * static_cast<double>(i / 2));
+    const std::size_t row = i / 2, column = i % 2;
+    const PanelArea area((panel_width + 10) * static_cast<double>(column),
+                         26 + panel_height * static_cast<double>(row));
     area.draw_axes(canvas, panel, chart.x_label);
     area.draw_steps(canvas, fractions(panel.target), 1);
     area.draw_steps(canvas, fractions(panel.programmed), 0);

@@ -68,20 +68,25 @@ double text_width(std::string_view text, double size) {
 std::string shortened(const std::string& text, double width, double size) {
   if (text_width(text, size) <= width) return text;
   std::string head, tail;
+  const auto fits = [&](const std::string& begin, const std::string& end) {
+    std::string whole = begin;
+    whole.append("…").append(end);
+    return text_width(whole, size) <= width;
+  };
   std::size_t i = 0;
   std::size_t j = text.size();
   while (i < j) {
     std::size_t next = i + 1;
     while (next < j && !begins_character(text[next])) ++next;
     std::string longer = head + text.substr(i, next - i);
-    if (text_width(longer + "…" + tail, size) > width) break;
+    if (!fits(longer, tail)) break;
     head = std::move(longer);
     i = next;
     std::size_t last = j - 1;
     while (last > i && !begins_character(text[last])) --last;
     if (last < i || j <= i) break;
     longer = text.substr(last, j - last) + tail;
-    if (text_width(head + "…" + longer, size) > width) break;
+    if (!fits(head, longer)) break;
     tail = std::move(longer);
     j = last;
   }

@@ -238,7 +238,7 @@ Wilson wilson_interval(double accuracy, double count) {
   return {std::max(0.0, centre - half), std::min(1.0, centre + half)};
 }
 
-ReportCell text_cell(std::string text) {
+ReportCell text_cell(const std::string& text) {
   return {text, text, false};
 }
 

@@ -86,7 +86,7 @@ struct Wilson {
 };
 Wilson wilson_interval(double accuracy, double count);
 
-ReportCell text_cell(std::string text);
+ReportCell text_cell(const std::string& text);
 ReportCell count_cell(std::int64_t value);
 ReportCell number_cell(double value, int digits = 3);
 ReportCell percent_cell(double fraction);
