@@ -109,7 +109,13 @@ AdcRange found_range(const AdcParameters& adc, const CurrentHistogram& currents,
   if (!(widest.high > widest.low)) return {widest.low - (magnitude ? 1.0 : 0.0), widest.low + 1.0};
   if (type == ConverterRangeType::MAX) return widest;
   if (type == ConverterRangeType::QUANTILE) {
-    const AdcRange inner = fitted(d.quantile(1.0 - quantile), d.quantile(quantile));
+    // Whole bins: a current that is seen often, as zero is, often lies at the outer edge of its bin.
+    const auto bins = static_cast<double>(currents.bins.size());
+    const double width = (currents.high - currents.low) / bins;
+    const double first = std::floor((d.quantile(1.0 - quantile) - currents.low) / width);
+    const double end = std::floor((d.quantile(quantile) - currents.low) / width) + 1.0;
+    const AdcRange inner =
+        fitted(currents.low + first * width, end < bins ? currents.low + end * width : currents.high);
     return inner.high > inner.low ? inner : widest;
   }
   const double codes = std::exp2(adc.bits), steps = std::max(1.0, magnitude ? codes - 2.0 : codes - 1.0);
@@ -122,7 +128,7 @@ AdcRange found_range(const AdcParameters& adc, const CurrentHistogram& currents,
       const double share_below = static_cast<double>(below) / candidates;
       const double share_above = static_cast<double>(above) / candidates;
       const AdcRange r =
-          fitted(centre + share_below * (currents.low - centre), centre + share_above * (currents.high - centre));
+          fitted(std::lerp(centre, currents.low, share_below), std::lerp(centre, currents.high, share_above));
       if (!(r.high > r.low)) continue;
       const double error = rounding_error(d, r.low, r.high, steps);
       if (error < least) {

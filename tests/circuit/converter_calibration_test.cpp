@@ -50,6 +50,20 @@ TEST(ConverterCalibration, RangesOfNormalCurrents) {
   EXPECT_EQ(symmetric, (AdcRange{-2.0, 2.0}));
 }
 
+// Currents of lines whose inputs are mostly zero: what is seen most lies at the end of the range, not beyond it.
+TEST(ConverterCalibration, FrequentExtremesAreWithinTheRange) {
+  const AdcParameters adc{.model = AdcModel::QuantizerADC, .bits = 8};
+  for (const double low : {0.0, -0.1, 1.0 / 3.0}) {
+    CurrentHistogram h{low, low + 1.7, std::vector<std::int64_t>(8192, 1)};
+    EXPECT_GT(found_range(adc, h, ConverterRangeType::QUANTILE, 0.999).low, low);  // not so what is rare
+    h.bins.front() = 1'000'000;
+    EXPECT_EQ(found_range(adc, h, ConverterRangeType::QUANTILE, 0.9999).low, low);
+    h.bins.front() = 1;
+    h.bins.back() = 1'000'000;
+    EXPECT_EQ(found_range(adc, h, ConverterRangeType::QUANTILE, 0.9999).high, low + 1.7);
+  }
+}
+
 // Max, IRE Trans. Inf. Theory 6, 7 (1960), table I: optimal levels of a unit normal for 4 levels are 0.4528 and 1.510.
 TEST(ConverterCalibration, LloydMaxLevelsOfANormal) {
   const std::vector<double> levels = lloyd_max_levels(normal_currents(), 4);
