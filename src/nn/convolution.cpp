@@ -144,11 +144,13 @@ void convolve_by_operators(const LinearCall& call, const ConvGeometry& g, std::s
     };
     for (std::int64_t group = 0; group < g.groups; ++group)
       for (std::size_t i = 0; i < inputs.size(); ++i) {
+        std::optional<kernels::CodeSums> converted;
         const ConstMatrixView x = pointwise ? ConstMatrixView(in + begin * g.in_channels + group * g.group_inputs(),
                                                               end - begin, g.group_inputs(), g.in_channels)
                                             : memory.gatherers[i].rows(group, begin, end);
+        if (inputs[i].converter != nullptr) converted = memory.gatherers[i].code_sums(group, begin, end);
         for (const std::vector<std::size_t>& sharing : inputs[i].sharing)
-          run_sharing(branches, sharing, static_cast<std::size_t>(group), x, inputs[i].converter != nullptr,
+          run_sharing(branches, sharing, static_cast<std::size_t>(group), x, converted,
                       first + static_cast<std::uint64_t>(begin), {}, memory.products, [&](std::size_t branch) {
                         return out(branch).cols_from(group * g.group_outputs(), g.group_outputs());
                       });

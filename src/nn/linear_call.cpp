@@ -77,7 +77,7 @@ void evaluate_dense(const LinearCall& call, std::span<const LinearBranch> branch
     const std::uint64_t first =
         (static_cast<std::uint64_t>(o) << 32U) + call.first_sample * static_cast<std::uint64_t>(order.inner);
     for (const std::vector<std::size_t>& sharing : by_product)
-      run_sharing(branches, sharing, 0, x.rows_from(o * vectors, vectors), false, first, call.parallel, products,
+      run_sharing(branches, sharing, 0, x.rows_from(o * vectors, vectors), {}, first, call.parallel, products,
                   [&](std::size_t b) {
                     return MatrixView(branches[b].out[0].floats(), rows, outputs).rows_from(o * vectors, vectors);
                   });

@@ -61,17 +61,17 @@ void evaluate_branches(const LinearCall& call, std::span<const LinearBranch> bra
 std::vector<std::vector<std::size_t>> branches_by_product(std::span<const LinearBranch> branches);
 
 /// One block of vectors through part `part` of the branches of a list that share their product; `output(branch)` is
-/// where its vectors go. `converted`: x has been through the conversion of the operators.
+/// where its vectors go. `converted`: x has been through the conversion of the operators, see forward_converted().
 template <class Output>
 void run_sharing(std::span<const LinearBranch> branches, const std::vector<std::size_t>& sharing, std::size_t part,
-                 ConstMatrixView x, bool converted, std::uint64_t first_vector, Parallel parallel,
-                 AlignedVector<float>& products, const Output& output) {
+                 ConstMatrixView x, const std::optional<kernels::CodeSums>& converted, std::uint64_t first_vector,
+                 Parallel parallel, AlignedVector<float>& products, const Output& output) {
   const LinearOperator& leader = *branches[sharing.front()].operators[part];
   const TwoStage* stages = sharing.size() > 1 ? leader.two_stage() : nullptr;
   if (stages == nullptr) {
     for (const std::size_t b : sharing) {
       const LinearOperator& op = *branches[b].operators[part];
-      converted ? op.converts_inputs()->forward_converted(x, output(b), first_vector, parallel)
+      converted ? op.converts_inputs()->forward_converted(x, output(b), first_vector, parallel, *converted)
                 : op.forward(x, output(b), first_vector, parallel);
     }
     return;

@@ -49,6 +49,15 @@ GatherWindow gather_window_for(const Runs& runs) {
   }
 }
 
+/// How many windows see each position of a padded axis.
+std::vector<float> windows_by_position(const WindowAxis& axis, std::int64_t size) {
+  std::vector<float> windows(static_cast<std::size_t>(size), 0.0F);
+  for (std::int64_t o = 0; o < axis.out; ++o)
+    for (std::int64_t k = 0; k < axis.kernel; ++k)
+      ++windows[static_cast<std::size_t>(o * axis.stride + k * axis.dilation)];
+  return windows;
+}
+
 }  // namespace
 
 WindowGatherer::WindowGatherer(const ConvGeometry& geometry, const float* in, const ConvertsInputs* converter,
@@ -66,6 +75,10 @@ WindowGatherer::WindowGatherer(const ConvGeometry& geometry, const float* in, co
   held_.assign(static_cast<std::size_t>(images), -1);
   planes_.assign(static_cast<std::size_t>(images * plane_size_ + slack), 0.0F);
   rows_.resize(static_cast<std::size_t>(most_rows * g_.vector_size() + slack));
+  if (converter_ == nullptr || !converter_->counts_codes()) return;
+  const std::vector<float> columns = windows_by_position(horizontal, width_);
+  for (const float line : windows_by_position(vertical, height_))
+    for (const float column : columns) times_.push_back(line * column);
 }
 
 // Neighbouring images have places of their own, so that going through a block group by group turns each image once.
@@ -120,6 +133,17 @@ ConstMatrixView WindowGatherer::rows(std::int64_t group, std::int64_t begin, std
     p = last;
   }
   return {rows_.data(), end - begin, g_.vector_size()};
+}
+
+kernels::CodeSums WindowGatherer::code_sums(std::int64_t group, std::int64_t begin, std::int64_t end) {
+  kernels::CodeSums sums;
+  if (times_.empty()) return sums;
+  const kernels::Converter dac = converter_->input_conversion().converter;
+  const std::int64_t positions = g_.positions(), plane = height_ * width_;
+  for (std::int64_t image = (begin + positions - 1) / positions; image * positions < end; ++image)
+    sums += kernels::code_sums({planes_of(image) + group * g_.group_inputs() * plane, g_.group_inputs(), plane}, dac,
+                               {times_, g_.kernel_size()});
+  return sums;
 }
 
 }  // namespace tessera::nn

@@ -19,6 +19,9 @@ class WindowGatherer {
 
   /// Output positions [begin, end) of one group; valid until the next call.
   ConstMatrixView rows(std::int64_t group, std::int64_t begin, std::int64_t end);
+  /// What the codes of all vectors of the images that begin in the last call's rows add up to, pixel by pixel; nothing if
+  /// the converter does not ask for it.
+  kernels::CodeSums code_sums(std::int64_t group, std::int64_t begin, std::int64_t end);
 
  private:
   const float* planes_of(std::int64_t image);
@@ -33,6 +36,7 @@ class WindowGatherer {
   AlignedVector<float> converted_;
   AlignedVector<float> planes_;
   AlignedVector<float> rows_;
+  std::vector<float> times_;  ///< in how many windows a position of a padded channel is
 };
 
 }  // namespace tessera::nn

@@ -29,7 +29,7 @@ class AnalogOperator final : public nn::LinearOperator,
         retention_(retention) {}
 
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first_vector, Parallel parallel) const override {
-    counted(first_vector, parallel, false, [&](const tile::ForwardCall& call) { layer_->forward(x, y, call); });
+    counted(first_vector, parallel, {}, [&](const tile::ForwardCall& call) { layer_->forward(x, y, call); });
   }
   const nn::TwoStage* two_stage() const override { return this; }
   /// What is counted is counted vector by vector.
@@ -54,8 +54,8 @@ class AnalogOperator final : public nn::LinearOperator,
  private:
   std::int64_t product_columns() const override { return layer_->product_columns(); }
   void product(ConstMatrixView x, MatrixView v, std::uint64_t first_vector, Parallel parallel,
-               bool is_converted) const override {
-    counted(first_vector, parallel, is_converted, [&](const tile::ForwardCall& call) { layer_->product(x, v, call); });
+               const std::optional<kernels::CodeSums>& converted) const override {
+    counted(first_vector, parallel, converted, [&](const tile::ForwardCall& call) { layer_->product(x, v, call); });
   }
   void periphery(ConstMatrixView v, MatrixView y, Parallel parallel) const override {
     layer_->periphery(v, y, parallel);
@@ -66,28 +66,29 @@ class AnalogOperator final : public nn::LinearOperator,
     require<RunError>(kernels::convert_inputs(input_conversion(), x, z),
                       "layer '{}': a value at the input of an analog tile is not finite", name_);
   }
-  void forward_converted(ConstMatrixView z, MatrixView y, std::uint64_t first_vector,
-                         Parallel parallel) const override {
-    counted(first_vector, parallel, true, [&](const tile::ForwardCall& call) { layer_->forward(z, y, call); });
+  bool counts_codes() const override { return activity_; }
+  void forward_converted(ConstMatrixView z, MatrixView y, std::uint64_t first_vector, Parallel parallel,
+                         const kernels::CodeSums& codes) const override {
+    counted(first_vector, parallel, codes, [&](const tile::ForwardCall& call) { layer_->forward(z, y, call); });
   }
 
   void multiply(ConstMatrixView weight, ConstMatrixView x, MatrixView y, std::uint64_t first_vector,
                 std::uint64_t written, Parallel parallel) const override {
     const tile::AnalogLayer layer = written_layer(*layer_, weight, written_.get(), written);
     if (!retention_)
-      return counted(first_vector, parallel, false, [&](const tile::ForwardCall& call) { layer.forward(x, y, call); });
+      return counted(first_vector, parallel, {}, [&](const tile::ForwardCall& call) { layer.forward(x, y, call); });
     const auto part_of = [](auto view, std::int64_t first, std::int64_t count) { return view.rows_from(first, count); };
-    read_leaking(layer, *retention_, written, x.rows,
-                 [&](const tile::AnalogLayer& now, std::int64_t first, std::int64_t count) {
-                   counted(first_vector + static_cast<std::uint64_t>(first), parallel, false,
-                           [&](const tile::ForwardCall& call) {
-                             now.forward(part_of(x, first, count), part_of(y, first, count), call);
-                           });
-                 });
+    read_leaking(
+        layer, *retention_, written, x.rows, [&](const tile::AnalogLayer& now, std::int64_t first, std::int64_t count) {
+          counted(first_vector + static_cast<std::uint64_t>(first), parallel, {}, [&](const tile::ForwardCall& call) {
+            now.forward(part_of(x, first, count), part_of(y, first, count), call);
+          });
+        });
   }
 
   template <class Call>
-  void counted(std::uint64_t first_vector, Parallel parallel, bool converted, const Call& run) const {
+  void counted(std::uint64_t first_vector, Parallel parallel, const std::optional<kernels::CodeSums>& converted,
+               const Call& run) const {
     tile::LayerStatistics statistics = blank_.blank();
     statistics.activity = activity_;
     statistics.only_activity = !count_;

@@ -76,10 +76,11 @@ struct BlockMemory {
 };
 
 /// Runs `run(output part, first vector of a block, vectors, statistics, memory)` for all blocks and output parts, and
-/// adds up what was counted. Neighbouring blocks share their working memory.
+/// adds up what was counted, with the codes of inputs that were converted before. Neighbouring blocks share their
+/// working memory.
 template <class Layer, class Run>
 void for_each_block(const Layer& layer, std::int64_t vectors, Parallel wanted, LayerStatistics* counted,
-                    const Run& run) {
+                    const std::optional<kernels::CodeSums>& codes, const Run& run) {
   std::int64_t widest = 0;
   for (const LayerTile& tile : layer.tiles) widest = std::max(widest, 2 * tile.place.inputs + 2 * tile.place.outputs);
   constexpr std::int64_t worth_threads = 1 << 18;  // multiplications below which waking threads costs more
@@ -100,6 +101,8 @@ void for_each_block(const Layer& layer, std::int64_t vectors, Parallel wanted, L
   if (counted == nullptr) return;
   for (const LayerStatistics& part : statistics) *counted += part;
   counted->vectors += vectors;
+  if (counted->activity && codes)
+    for (std::int64_t part = 0; part < layer.output_parts; ++part) counted->add(*codes);
 }
 
 }  // namespace
@@ -110,7 +113,7 @@ void AnalogLayer::forward(ConstMatrixView x, MatrixView y, const ForwardCall& ca
   layer.check_converted(call, input_conversion().has_value());
   if (x.rows == 0) return;
   for_each_block(
-      layer, x.rows, call.parallel, call.statistics,
+      layer, x.rows, call.parallel, call.statistics, call.converted,
       [&](std::int64_t part, std::int64_t first, std::int64_t count, LayerStatistics* statistics, BlockMemory& memory) {
         layer.run_block(part, x.rows_from(first, count), y.rows_from(first, count), call,
                         call.first_vector + static_cast<std::uint64_t>(first), statistics, memory.scratch,
@@ -132,7 +135,7 @@ void AnalogLayer::product(ConstMatrixView x, MatrixView v, const ForwardCall& ca
   layer.check_converted(call, input_conversion().has_value());
   if (x.rows == 0) return;
   for_each_block(
-      layer, x.rows, call.parallel, call.statistics,
+      layer, x.rows, call.parallel, call.statistics, call.converted,
       [&](std::int64_t part, std::int64_t first, std::int64_t count, LayerStatistics* statistics, BlockMemory& memory) {
         layer.product_block(part, x.rows_from(first, count), v.rows_from(first, count), call,
                             call.first_vector + static_cast<std::uint64_t>(first), statistics, memory.scratch);
@@ -149,7 +152,7 @@ void AnalogLayer::periphery(ConstMatrixView v, MatrixView y, Parallel parallel) 
                                  fixed->output.rounding != FixedPointRounding::stochastic),
                       "stochastic rounding of the fixed-point periphery is addressed by vector: use forward()");
   if (v.rows == 0) return;
-  for_each_block(layer, v.rows, parallel, nullptr,
+  for_each_block(layer, v.rows, parallel, nullptr, {},
                  [&](std::int64_t part, std::int64_t first, std::int64_t count, LayerStatistics*, BlockMemory& memory) {
                    layer.periphery_block(part, v.rows_from(first, count), y.rows_from(first, count), memory.scratch,
                                          memory.partial);

@@ -170,7 +170,7 @@ void AnalogLayer::Impl::fixed_point_block(std::int64_t output_part, ConstMatrixV
     const std::int64_t t = k * output_parts + output_part;
     ProductCall product = product_call(t, x, y, first_vector, call.event, statistics);
     product.scale = nullptr;
-    product.converted = call.converted;
+    product.converted = call.converted.has_value();
     tiles[static_cast<std::size_t>(t)].product.run(product, scratch);
     fixed_point_pass(output_part, k, y, y, first_vector, call.event, statistics, scratch);
   }

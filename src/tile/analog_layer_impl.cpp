@@ -267,7 +267,7 @@ void AnalogLayer::Impl::run_block(std::int64_t output_part, ConstMatrixView x, M
       target = {partial.data(), x.rows, place.outputs};
     }
     ProductCall product = product_call(t, x, target, first_vector, call.event, statistics);
-    product.converted = call.converted;
+    product.converted = call.converted.has_value();
     const bool late = tile.needs_late_steps(true);
     if (input_parts == 1 && !late && !bias.empty()) {
       product.bias = bias_in_use().data() + place.first_output;
@@ -295,7 +295,7 @@ void AnalogLayer::Impl::product_block(std::int64_t output_part, ConstMatrixView 
     ProductCall product =
         product_call(t, x, v.cols_from(first_column(t), tile.place.outputs), first_vector, call.event, statistics);
     product.scale = nullptr;
-    product.converted = call.converted;
+    product.converted = call.converted.has_value();
     tile.product.run(product, scratch);
   }
 }

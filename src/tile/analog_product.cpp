@@ -6,7 +6,6 @@
 
 #include "tessera/core/error.hpp"
 #include "tile/blocks.hpp"
-#include "tile/code_counts.hpp"
 #include "tile/effects/dac.hpp"
 #include "tile/effects/law.hpp"
 #include "tile/packed_engine.hpp"
@@ -235,13 +234,11 @@ std::optional<kernels::InputConversion> AnalogProduct::input_conversion() const 
 ConstMatrixView AnalogProduct::convert_inputs(const Block& block, ConstMatrixView x, std::uint32_t event,
                                               ProductScratch& s) const {
   LayerStatistics* const statistics = block.call.statistics;
-  const auto count_activity = [&](ConstMatrixView z) {
-    statistics->dac_conversions += z.rows * z.cols;
-    statistics->bound_management_rounds += z.rows;
-    if (statistics->activity) count_codes(z, dac_, *statistics);
-  };
-  if (block.call.converted) {
-    if (statistics != nullptr) count_activity(x);
+  if (statistics != nullptr) {
+    statistics->dac_conversions += x.rows * x.cols;
+    statistics->bound_management_rounds += x.rows;
+  }
+  if (block.call.converted) {  // whose codes were counted before
     if (x.stride == x.cols && !changes_lines_) return x;
     const MatrixView z = view(s.converted, x.rows, x.cols);
     for (std::int64_t r = 0; r < x.rows; ++r) std::copy_n(x.row(r), x.cols, z.row(r));
@@ -263,7 +260,7 @@ ConstMatrixView AnalogProduct::convert_inputs(const Block& block, ConstMatrixVie
   if (block.contiguous) statistics->inputs_clipped += counts.range_clipped;
   statistics->dac_clipped += counts.clipped;
   statistics->dac_peak = std::max(statistics->dac_peak, counts.peak);
-  count_activity(dac.z);
+  if (statistics->activity) statistics->add(kernels::code_sums(dac.z, dac_));
   return dac.z;
 }
 

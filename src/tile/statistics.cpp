@@ -20,6 +20,11 @@ LayerStatistics LayerStatistics::blank() const {
   return counts;
 }
 
+void LayerStatistics::add(const kernels::CodeSums& sums) {
+  dac_code_sum += sums.codes;
+  dac_bit_sum += sums.ones;
+}
+
 LayerStatistics& LayerStatistics::operator+=(const LayerStatistics& other) {
   vectors += other.vectors;
   inputs += other.inputs;

@@ -24,12 +24,13 @@ class ScaledOperator : public LinearOperator, private TwoStage {
       : part_(part), weight_(part.weight.matrix()), gain_(gain), factor_(factor) {}
 
   void forward(ConstMatrixView x, MatrixView y, std::uint64_t first, Parallel parallel) const override {
-    product(x, y, first, parallel, false);
+    product(x, y, first, parallel, {});
     periphery(y, y, parallel);
   }
   const TwoStage* two_stage() const override { return this; }
   std::int64_t product_columns() const override { return part_.weight.rows(); }
-  void product(ConstMatrixView x, MatrixView v, std::uint64_t, Parallel, bool) const override {
+  void product(ConstMatrixView x, MatrixView v, std::uint64_t, Parallel,
+               const std::optional<kernels::CodeSums>&) const override {
     products_ += x.rows;
     for (std::int64_t r = 0; r < x.rows; ++r)
       for (std::int64_t o = 0; o < v.cols; ++o) {

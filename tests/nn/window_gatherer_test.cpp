@@ -1,4 +1,5 @@
-// Do windows gathered by planes equal windows gathered pixel by pixel, converted before or after?
+// Do windows gathered by planes equal windows gathered pixel by pixel, converted before or after, and are their codes
+// counted as if window by window?
 #include "nn/window_gatherer.hpp"
 
 #include <gtest/gtest.h>
@@ -12,11 +13,17 @@ namespace {
 
 class Rounding final : public ConvertsInputs {
  public:
-  kernels::InputConversion input_conversion() const override { return {}; }
-  void forward_converted(ConstMatrixView, MatrixView, std::uint64_t, Parallel) const override {}
+  explicit Rounding(bool counts = true) : counts_(counts) {}
+  kernels::InputConversion input_conversion() const override { return {.converter = kernels::make_converter(2.0, 16)}; }
+  bool counts_codes() const override { return counts_; }
+  void forward_converted(ConstMatrixView, MatrixView, std::uint64_t, Parallel,
+                         const kernels::CodeSums&) const override {}
   void convert(std::span<const float> x, std::span<float> z) const override {
     for (std::size_t i = 0; i < x.size(); ++i) z[i] = std::rint(4.0F * x[i]) / 4.0F;
   }
+
+ private:
+  bool counts_;
 };
 
 WindowAxis axis(std::int64_t in, std::int64_t kernel, std::int64_t stride, std::int64_t dilation,
@@ -56,6 +63,7 @@ TEST(WindowGatherer, EqualsTheGatheringOfPixels) {
     for (const std::int64_t block : {std::int64_t{1}, std::int64_t{7}, g.positions() + 3, vectors})
       for (const bool converts : {false, true}) {
         WindowGatherer gatherer(g, in.data(), converts ? &rounding : nullptr, block);
+        kernels::CodeSums by_window, by_pixel;
         for (std::int64_t begin = 0; begin < vectors; begin += block)
           for (std::int64_t group = 0; group < g.groups; ++group) {
             const std::int64_t end = std::min(vectors, begin + block);
@@ -66,9 +74,23 @@ TEST(WindowGatherer, EqualsTheGatheringOfPixels) {
             ASSERT_TRUE(std::equal(expected.begin(), expected.end(), rows.data))
                 << "kernel " << c.vertical.kernel << "x" << c.horizontal.kernel << ", block " << block << " at "
                 << begin;
+            by_window += kernels::code_sums(rows, rounding.input_conversion().converter);
+            by_pixel += gatherer.code_sums(group, begin, end);
           }
+        ASSERT_EQ(by_pixel, converts ? by_window : kernels::CodeSums{}) << "block " << block;
       }
   }
+}
+
+TEST(WindowGatherer, CountsNoCodesUnasked) {
+  ConvGeometry g;
+  g.axes = {axis(4, 3, 1, 1, 0, 0), axis(4, 3, 1, 1, 0, 0)};
+  g.images = g.in_channels = g.out_channels = g.groups = 1;
+  const std::vector<float> in(16, 1.0F);
+  const Rounding quiet(false);
+  WindowGatherer gatherer(g, in.data(), &quiet, 4);
+  gatherer.rows(0, 0, 4);
+  EXPECT_EQ(gatherer.code_sums(0, 0, 4), kernels::CodeSums{});
 }
 
 }  // namespace

@@ -170,7 +170,8 @@ TEST(AnalogLayer, ConvertedInputsGiveTheSameBits) {
     ASSERT_TRUE(conversion.has_value());
     Matrix z(300, 45);
     ASSERT_TRUE(kernels::convert_inputs(*conversion, x.values(), z.values()));
-    expect_same_bits(run(layer, z, {.first_vector = 9, .converted = true}), run(layer, x, {.first_vector = 9}));
+    expect_same_bits(run(layer, z, {.first_vector = 9, .converted = kernels::CodeSums{}}),
+                     run(layer, x, {.first_vector = 9}));
   }
 
   std::vector<RpuParameters> unlike(7, standard);
@@ -185,7 +186,7 @@ TEST(AnalogLayer, ConvertedInputsGiveTheSameBits) {
   for (const RpuParameters& p : unlike) {
     const AnalogLayer layer(p, w.view(), bias, {.seed = 5});
     EXPECT_FALSE(layer.input_conversion().has_value());
-    EXPECT_THROW(run(layer, x, {.converted = true}), InputError);
+    EXPECT_THROW(run(layer, x, {.converted = kernels::CodeSums{}}), InputError);
   }
   RpuParameters two_ranges = standard;
   two_ranges.mapping.max_input_size = 20;

@@ -87,7 +87,7 @@ TEST(DacNonlinearity, ActsOnceOnInputsThatWereConvertedBefore) {
   ASSERT_TRUE(layer.input_conversion());
   ASSERT_TRUE(kernels::convert_inputs(*layer.input_conversion(), x.values(), z.values()));
   const Matrix kept = z;
-  layer.forward(z.view(), y.view(), {.converted = true});
+  layer.forward(z.view(), y.view(), {.converted = kernels::CodeSums{}});
   EXPECT_TRUE(std::equal(y.values().begin(), y.values().end(), expected.values().begin()));
   EXPECT_TRUE(std::equal(z.values().begin(), z.values().end(), kept.values().begin()));
 }

@@ -2,21 +2,28 @@
 #include <cstdint>
 #include <span>
 
-/// What a row of converter codes adds up to: the activity of a DAC.
+#include "tessera/core/tensor.hpp"
+#include "tessera/kernels/converter.hpp"
+
+/// What converter codes add up to: the activity of a DAC.
 namespace tessera::kernels {
 
 struct CodeSums {
-  std::uint32_t codes = 0;  ///< sum of n
-  std::uint32_t ones = 0;   ///< sum of the ones in n
+  std::int64_t codes = 0;  ///< sum of n
+  std::int64_t ones = 0;   ///< sum of the ones in n
 
+  CodeSums& operator+=(const CodeSums& other);
   bool operator==(const CodeSums&) const = default;
 };
 
-/// Over n = trunc(min(|z| per_step, largest) + 1/2): the nearest code, ties away from zero. z must be finite and z.size()
-/// at most most_codes(largest), so that sums fit 32 bits. The same on every instruction set.
-CodeSums code_sums(std::span<const float> z, float per_step, float largest);
+/// How often columns count: whole numbers from 0 to `most`; empty: once.
+struct ColumnCounts {
+  std::span<const float> times = {};
+  std::int64_t most = 1;
+};
 
-/// floor((2^32 - 1) / (largest + 1)).
-std::int64_t most_codes(float largest);
+/// Over the magnitudes n of the codes of z, which must be finite: the nearest to |z| / step, ties to even, at most
+/// that of the bound. 0 where the converter does not quantize. The same on every instruction set.
+CodeSums code_sums(ConstMatrixView z, const Converter& dac, const ColumnCounts& columns = {});
 
 }  // namespace tessera::kernels

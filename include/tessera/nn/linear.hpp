@@ -9,6 +9,7 @@
 
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/code_sums.hpp"
 #include "tessera/kernels/converter.hpp"
 #include "tessera/nn/graph.hpp"
 
@@ -21,9 +22,10 @@ class TwoStage {
  public:
   virtual ~TwoStage() = default;
   virtual std::int64_t product_columns() const = 0;
-  /// v is vectors x product_columns(). `converted`: x has passed ConvertsInputs::convert().
+  /// v is vectors x product_columns(). `converted`: x has passed ConvertsInputs::convert(), with the sums of
+  /// forward_converted().
   virtual void product(ConstMatrixView x, MatrixView v, std::uint64_t first_vector, Parallel parallel,
-                       bool converted) const = 0;
+                       const std::optional<kernels::CodeSums>& converted) const = 0;
   virtual void periphery(ConstMatrixView v, MatrixView y, Parallel parallel) const = 0;
 };
 
@@ -36,9 +38,12 @@ class ConvertsInputs {
   virtual kernels::InputConversion input_conversion() const = 0;
   /// z = input_conversion() of x, element by element.
   virtual void convert(std::span<const float> x, std::span<float> z) const = 0;
-  /// forward() of converted vectors z: the bits that x would give.
-  virtual void forward_converted(ConstMatrixView z, MatrixView y, std::uint64_t first_vector,
-                                 Parallel parallel) const = 0;
+  /// Whether the sums of forward_converted() are wanted; else they are 0.
+  virtual bool counts_codes() const = 0;
+  /// forward() of converted vectors z: the bits that x would give. Over all calls for the vectors of an image, `codes` add
+  /// up to the sums over these vectors: each pixel is counted in one of the calls, as often as windows see it.
+  virtual void forward_converted(ConstMatrixView z, MatrixView y, std::uint64_t first_vector, Parallel parallel,
+                                 const kernels::CodeSums& codes) const = 0;
 };
 
 /// Of an operator for products of two activations, whose weight is written for each call.

@@ -29,7 +29,9 @@ struct ForwardCall {
   Parallel parallel = {};
   LayerStatistics* statistics = nullptr;  ///< counts are added to it if given
   std::uint32_t event = 0;                ///< distinguishes repeated passes over the same vectors; below 65536
-  bool converted = false;                 ///< x has been through AnalogLayer::input_conversion(); no statistics then
+  /// x has been through AnalogLayer::input_conversion(), and is counted with these codes (of one copy of the inputs);
+  /// statistics of values are not possible then.
+  std::optional<kernels::CodeSums> converted = {};
 };
 
 /// The quantizer of a tile's output and the estimator of its range (quantization reference C.4). Only for n_bits > 0.

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "tessera/circuit/converters.hpp"
-
+#include "tessera/kernels/code_sums.hpp"
 #include "tessera/kernels/fixed_point.hpp"
 
 /// What happened inside a layer during forward passes. Integer counts and maxima only, so that adding up pieces in any
@@ -40,6 +40,7 @@ struct LayerStatistics {
   bool counts_values() const { return !only_activity; }
   /// Nothing counted yet, counting the same.
   LayerStatistics blank() const;
+  void add(const kernels::CodeSums& sums);
   LayerStatistics& operator+=(const LayerStatistics& other);
   bool operator==(const LayerStatistics&) const = default;
 
