@@ -233,7 +233,9 @@ void Executor::Implementation::run_step(const Step& step, const std::vector<Arra
     const SumOperator* const sum =
         options.overrides == nullptr || n >= options.overrides->sums.size() ? nullptr : options.overrides->sums[n];
     const ComputeContext context{.node = node, .in = in, .out = out, .parallel = options.parallel};
-    return sum != nullptr ? add_with(*sum, context) : step.op->compute(context);
+    if (sum == nullptr) return step.op->compute(context);
+    const SampleBlocks blocks = sample_blocks(state.axes[static_cast<std::size_t>(node.output(0))], out[0].shape);
+    return add_with(*sum, context, blocks, state.filled_up ? state.samples : blocks.samples);
   }
   const auto layer = static_cast<std::size_t>(step.layer);
   std::span<const LinearOperator* const> operators;

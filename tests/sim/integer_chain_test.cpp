@@ -9,7 +9,9 @@
 #include <cmath>
 
 #include "nn/network.hpp"
+#include "sim/coded_networks.hpp"
 #include "sim/rescaled_sum.hpp"
+#include "tessera/nn/passes.hpp"
 #include "tessera/sim/analog_network.hpp"
 #include "tessera/sim/layer_calibration.hpp"
 #include "tessera/sim/layer_warnings.hpp"
@@ -19,27 +21,10 @@ namespace {
 
 using nn::test::Network;
 using nn::test::random_tensor;
-
-LayerParameters coded() {
-  LayerParameters layer;
-  tile::RpuParameters& p = layer.rpu;
-  p.forward.noise_management = tile::NoiseManagementType::NONE;
-  p.forward.bound_management = tile::BoundManagementType::NONE;
-  p.forward.inp_res = 254.0;
-  p.forward.out_res = 254.0;
-  p.forward.out_bound = 8.0;
-  p.forward.out_noise = 0.02;
-  p.mapping.weight_scaling_omega = 1.0;
-  p.mapping.weight_scaling_columnwise = true;
-  p.mapping.max_input_size = 40;
-  p.pre_post.input_range.enable = true;
-  p.pre_post.fixed_point.emplace();
-  return layer;
-}
-
-LayerResolver all_alike(LayerParameters layer) {
-  return [layer](const std::string&, const std::string&) { return layer; };
-}
+using test::all_alike;
+using test::coded;
+using test::residual_network;
+using test::residual_sequence;
 
 // Convolution, ReLU, pooling, convolution, ReLU, dense: every weighted layer but the first takes codes.
 nn::Graph chained_network() {
@@ -183,21 +168,6 @@ TEST(IntegerChain, AnAddOfEqualStepsAddsCodesAsTheyAre) {
   EXPECT_EQ(same.input_codes(dense).sum, nullptr);
 }
 
-// Two residual sums, of which the second adds codes of the first; the dense layer takes those of the second.
-nn::Graph residual_network() {
-  Network net;
-  const std::map<std::string, nn::Attribute> padded{{"pads", std::vector<std::int64_t>{1, 1, 1, 1}}};
-  const auto conv = [&](nn::ValueId x, std::int64_t channels, std::uint32_t seed, float size, const char* name) {
-    return net.node("Conv", {x, net.constant(random_tensor({6, channels, 3, 3}, seed, size), "w")}, padded, name);
-  };
-  const nn::ValueId x = net.node("Relu", {conv(net.input({-1, 2, 6, 6}), 2, 1, 0.4F, "stem")});
-  const nn::ValueId y = net.node("Relu", {net.node("Add", {conv(x, 6, 2, 0.2F, "a"), x}, {}, "first")});
-  const nn::ValueId z = net.node("Relu", {net.node("Add", {y, conv(y, 6, 3, 0.1F, "b")}, {}, "second")});
-  net.output(net.node("Gemm", {net.node("Flatten", {z}), net.constant(random_tensor({4, 216}, 5, 0.2F), "w3")},
-                      {{"transB", std::int64_t{1}}}, "fc"));
-  return net.graph;
-}
-
 TEST(IntegerChain, AnAddOfDifferentStepsHasMultipliersOfItsOwn) {
   const nn::Executor executor(residual_network());
   const Tensor data = random_tensor({60, 2, 6, 6}, 9);
@@ -230,6 +200,41 @@ TEST(IntegerChain, AnAddOfDifferentStepsHasMultipliersOfItsOwn) {
     EXPECT_EQ(network.statistics(1).code_sums, 0);
   }
   hwy::SetSupportedTargetsForTest(0);
+}
+
+// Samples along the second axis: the same codes as with samples first, in pieces, and from an export for a fixed batch,
+// whose fillers are not counted.
+TEST(IntegerChain, AnAddInASequenceFirstNetworkKeepsItsSamples) {
+  const Tensor data = random_tensor({11, 5, 4}, 9);
+  const auto outputs_of = [&](const nn::Graph& graph, LayerParameters layer, int threads, std::int64_t batch,
+                              std::int64_t& sums) {
+    const nn::Executor executor(graph);
+    ProgrammedChip chip(executor, all_alike(std::move(layer)), {1, 0, {}});
+    chip.estimate_activation_ranges(executor, {&data, 1});
+    EXPECT_EQ(chip.code_sums().size(), 1U);
+    EXPECT_TRUE(chip.input_codes(2).chained) << chip.input_codes(2).broken;
+    const AnalogNetwork network = chip.at(std::nullopt, 0, {});
+    std::vector<float> outputs = in_pieces(executor, data, network.overrides(), threads, batch);
+    sums = network.statistics(2).code_sums;
+    return outputs;
+  };
+  LayerParameters quiet = coded();
+  quiet.rpu.forward.out_noise = 0.0;
+  std::int64_t sums = 0;
+  EXPECT_EQ(outputs_of(residual_sequence(true), quiet, 1, 11, sums),
+            outputs_of(residual_sequence(false), quiet, 1, 11, sums));
+  const std::vector<float> expected = outputs_of(residual_sequence(true), coded(), 1, 11, sums);
+  EXPECT_EQ(sums, 11 * 5 * 6);
+  for (const std::int64_t fixed : {-1, 4, 11, 16}) {
+    nn::Graph graph = residual_sequence(true, fixed);
+    if (fixed > 0) nn::simplify(graph, {});
+    for (const int threads : {1, 3})
+      for (const std::int64_t batch : {11, 4, 1}) {
+        EXPECT_EQ(outputs_of(graph, coded(), threads, batch, sums), expected)
+            << threads << " threads, batches of " << batch << ", exported for " << fixed;
+        EXPECT_EQ(sums, 11 * 5 * 6) << "batches of " << batch << ", exported for " << fixed;
+      }
+  }
 }
 
 // y = u' clamp(round((a M_a + b M_b) 2^-f)) for every rounding, against whole numbers.

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "sim/coded_networks.hpp"
 #include "sim/stored_state.hpp"
 #include "tessera/h5/file.hpp"
 #include "tessera/sim/chip_file.hpp"
@@ -95,6 +96,54 @@ TEST_F(StoredRangesTest, AStoredChipGivesTheSameCodes) {
     EXPECT_TRUE(std::ranges::equal(seen.values(), expected.values()));
     EXPECT_EQ(b.part(0, 0).fixed_point_report(0).scale.code, a.part(0, 0).fixed_point_report(0).scale.code);
   }
+  std::filesystem::remove(path);
+}
+
+// A chip holds devices, and a calibration ranges: chips and ranges that were stored where Adds broke the chain give what
+// new ones give with it.
+TEST_F(StoredRangesTest, WhatWasStoredBeforeAddsWereChainedIsChained) {
+  const nn::Executor executor(test::residual_network());
+  const Tensor data = nn::test::random_tensor({40, 2, 6, 6}, 9);
+  const auto parameters = [](bool chain) {
+    LayerParameters layer = test::coded();
+    layer.rpu.pre_post.fixed_point->chain = chain;
+    layer.device = device::DeviceParameters{.noise_model = device::PCMLikeNoiseModel{}};
+    return layer;
+  };
+  ProgrammedChip before(executor, test::all_alike(parameters(false)), {.seed = 1, .repeat = 0, .parallel = {}});
+  before.estimate_activation_ranges(executor, {&data, 1});
+  EXPECT_TRUE(before.code_sums().empty());
+  const std::string path = testing::TempDir() + "stored_unchained.h5";
+  NetworkCalibration found;
+  {
+    io::ChipFileWriter writer(path, io::Model{executor.graph(), {}, {}}, {}, 1);
+    for (std::size_t l = 0; l < executor.layers().size(); ++l) {
+      LayerCalibration ranges;
+      ranges.parts.resize(1);
+      ranges.parts[0].state = before.layer(l, 0).state();
+      for (std::int64_t t = 0; t < before.tile_count(l, 0); ++t) {
+        writer.add(chip_tile(before, l, 0, t, executor.layers()[l].part_name(0)));
+        ranges.parts[0].places.push_back(before.layer(l, 0).place(t));
+      }
+      found[executor.layers()[l].name] = std::make_shared<const LayerCalibration>(std::move(ranges));
+    }
+    writer.commit();
+  }
+  const LayerResolver chained = with_calibration(test::all_alike(parameters(true)), stored(executor, found));
+  const StoredChips chips(path);
+  const ProgrammedChip restored(executor, chained, {.seed = 1, .repeat = 0, .parallel = {}, .stored = &chips});
+  const ProgrammedChip fresh(executor, chained, {.seed = 1, .repeat = 0, .parallel = {}});
+  ASSERT_EQ(restored.code_sums().size(), 2U);
+  EXPECT_EQ(restored.code_sums(), fresh.code_sums());
+  for (const std::size_t l : {1U, 2U, 3U})
+    EXPECT_TRUE(restored.input_codes(l).chained) << restored.input_codes(l).broken;
+  const AnalogNetwork a = fresh.at(86400.0, 0, {}), b = restored.at(86400.0, 0, {}), c = before.at(86400.0, 0, {});
+  const auto outputs = [&](const AnalogNetwork& network) {
+    const Tensor y = executor.run(data, {.overrides = &network.overrides()});
+    return std::vector<float>(y.values().begin(), y.values().end());
+  };
+  EXPECT_EQ(outputs(b), outputs(a));
+  EXPECT_NE(outputs(b), outputs(c)) << "the chain changes codes";
   std::filesystem::remove(path);
 }
 
