@@ -63,6 +63,22 @@ TEST_F(BadInputTest, NamesThatTheNetworkDoesNotHave) {
                  AllOf(HasSubstr("bad.yaml:4:"), HasSubstr("relu9"), HasSubstr("did you mean 'relu1'?")));
 }
 
+// The network, not the key alone, makes these wrong: they show when a chip is programmed, or when ranges are known.
+TEST_F(BadInputTest, FormatsThatTheNetworkDoesNotFitHaveAPosition) {
+  const std::string head =
+      "rpu_config:\n  forward: {noise_management: NONE}\n  pre_post:\n    input_range: {enable: true}\n"
+      "    periph_quant: {n_bits: 0}\n    fixed_point:\n";
+  const auto message =
+      AllOf(HasSubstr("the bias of an output is negative"), HasSubstr("signed: true"), HasSubstr("(layer 'conv1')"));
+  for (const char* range : {"calibrated", "4"})
+    expect_refused(head + "      output: {range: " + range + "}\n      bias: {signed: false}", 3,
+                   AllOf(HasSubstr("bad.yaml:9:22: rpu_config.pre_post.fixed_point.bias.signed"), message));
+  expect_refused(head +
+                     "      output: {range: 4}\nlayers:\n  - match: conv1\n    rpu_config:\n      pre_post:\n"
+                     "        fixed_point: {bias: {signed: false}}",
+                 3, AllOf(HasSubstr("bad.yaml:13:38: "), message));
+}
+
 TEST_F(BadInputTest, BrokenYaml) {
   const std::string file = write("bad.yaml", "rpu_config: {forward: [1, 2\n");
   const CommandResult result = run_command({"run", file, "-o", path("out.h5")});
