@@ -44,12 +44,22 @@ Selection select(const Dataset& dataset, const Shape* start, const Shape* count,
   return selection;
 }
 
+/// Transfers of text convert in a buffer that is cleared first, a megabyte by default: more work than most texts.
+Handle text_transfer(std::size_t count) {
+  constexpr std::size_t element_bytes = 64, most = 1 << 20;
+  Handle properties(H5Pcreate(H5P_DATASET_XFER));
+  H5Pset_buffer(properties.id(), std::clamp(count * element_bytes, element_bytes, most), nullptr, nullptr);
+  return properties;
+}
+
 struct DatasetReader final : detail::RawReader {
   DatasetReader(const Dataset& dataset, const Selection& selection) : dataset_(dataset), selection_(selection) {}
   void read(hid_t memory_type, void* out) const override {
-    detail::check_reading(
-        H5Dread(dataset_.hid(), memory_type, selection_.memory.id(), selection_.file.id(), H5P_DEFAULT, out),
-        dataset_.location(), "read");
+    const bool text = H5Tis_variable_str(memory_type) > 0;
+    const Handle transfer = text ? text_transfer(static_cast<std::size_t>(dataset_.size())) : Handle();
+    detail::check_reading(H5Dread(dataset_.hid(), memory_type, selection_.memory.id(), selection_.file.id(),
+                                  text ? transfer.id() : H5P_DEFAULT, out),
+                          dataset_.location(), "read");
   }
 
  private:
@@ -86,7 +96,8 @@ void write_text(Dataset& dataset, const Selection& selection, std::span<const st
   }
   const Handle type(detail::text_type());
   if (!values.empty()) {
-    detail::check_writing(H5Dwrite(dataset.hid(), type.id(), selection.memory.id(), selection.file.id(), H5P_DEFAULT,
+    const Handle transfer = text_transfer(values.size());
+    detail::check_writing(H5Dwrite(dataset.hid(), type.id(), selection.memory.id(), selection.file.id(), transfer.id(),
                                    static_cast<const void*>(pointers.data())),
                           dataset.location(), "write");
   }
