@@ -57,6 +57,21 @@ std::string knob_name(const SearchRecord& record, const SearchKnobRecord& knob) 
   return layer + " " + key.substr(key.rfind('.') + 1);
 }
 
+/// What is searched for, in a unit in which an inference has no powers of ten.
+struct ShownCost {
+  double scale = 1.0;
+  std::string unit;  ///< with its name
+
+  double operator()(double cost) const { return scale * cost; }
+};
+
+ShownCost shown_cost(const SearchRecord& record) {
+  if (record.cost_unit == "energy (J)") return {1e9, "energy (nJ)"};
+  if (record.cost_unit == "latency (s)") return {1e6, "latency (µs)"};
+  if (record.cost_unit == "EDP (J s)") return {1e15, "EDP (nJ µs)"};
+  return {1.0, record.cost_unit};
+}
+
 ReportSection summary(const SearchRecord& record) {
   ReportSection section{"What was found", {}, {}, {}, {}};
   const auto found = static_cast<std::size_t>(record.found);
@@ -79,8 +94,9 @@ ReportSection summary(const SearchRecord& record) {
         fmt::format("On samples that the search did not see: loss {:.2f} {}, below {:.2f} with {:g} % confidence.",
                     shown_loss(record, record.confirmed_loss), unit, shown_loss(record, record.confirmed_loss_bound),
                     100.0 * record.confidence));
-  section.notes.push_back(fmt::format("{}: {:g} instead of {:g} ({:.1f} % saved).", record.cost_unit, point.cost, given,
-                                      100.0 * (1.0 - point.cost / given)));
+  const ShownCost shown = shown_cost(record);
+  section.notes.push_back(fmt::format("{}: {:g} instead of {:g} ({:.1f} % saved).", shown.unit, shown(point.cost),
+                                      shown(given), 100.0 * (1.0 - point.cost / given)));
   if (record.energy_ratio > 0.0)
     section.notes.push_back(
         fmt::format("Energy {:.3g} [{:.3g}, {:.3g}] and area {:.3g} [{:.3g}, {:.3g}] times those of the configuration "
@@ -155,8 +171,9 @@ void add_other_costs(ReportSection& section, const SearchRecord& record, double 
 ReportSection front(const SearchRecord& record) {
   ReportSection section{"Pareto front", {}, {}, {}, {}};
   const double given = accuracy_of(record, 0).mean();
-  ScatterChart chart{.title = fmt::format("{} against {}", titled(record), record.cost_unit),
-                     .x_label = record.cost_unit,
+  const ShownCost shown = shown_cost(record);
+  ScatterChart chart{.title = fmt::format("{} against {}", titled(record), shown.unit),
+                     .x_label = shown.unit,
                      .y_label = axis_of(record),
                      .series = {"Pareto front", "found", "as given", "others"},
                      .points = {},
@@ -169,8 +186,8 @@ ReportSection front(const SearchRecord& record) {
   ReportTable table{"search-points",
                     fmt::format("Every configuration, by {}. Loss against the configuration as given, {}, with its "
                                 "two-sided interval and its one-sided bound ({:g} %).",
-                                record.cost_unit, loss_unit(record), 100.0 * record.confidence),
-                    {record.cost_unit, record.measure, "± 95 % over chips", "loss", "low", "high", "bound", "remark"},
+                                shown.unit, loss_unit(record), 100.0 * record.confidence),
+                    {shown.unit, record.measure, "± 95 % over chips", "loss", "low", "high", "bound", "remark"},
                     {}};
   const bool hardware = has_hardware_costs(record);
   if (hardware) {
@@ -187,7 +204,7 @@ ReportSection front(const SearchRecord& record) {
     const SearchPointRecord& point = record.points[p];
     const Moments accuracy = accuracy_of(record, p);
     std::string bits;
-    std::vector<ReportCell> row{number_cell(point.cost, 8),
+    std::vector<ReportCell> row{number_cell(shown(point.cost), 8),
                                 quality_cell(record, accuracy.mean()),
                                 is_perplexity(record)
                                     ? number_cell(shown_quality(record, accuracy.mean()) * accuracy.confidence_95())
@@ -215,12 +232,12 @@ ReportSection front(const SearchRecord& record) {
     table.rows.push_back(std::move(row));
     below += shown_quality(record, accuracy.mean()) < chart.floor ? 1 : 0;
     const auto add = [&](std::size_t series, bool interval) {
-      ScatterPoint drawn{point.cost,
+      ScatterPoint drawn{shown(point.cost),
                          shown_quality(record, accuracy.mean()),
                          missing,
                          missing,
                          series,
-                         fmt::format("{:g} {}: {} (bits {})", point.cost, record.cost_unit,
+                         fmt::format("{:g} {}: {} (bits {})", shown(point.cost), shown.unit,
                                      quality_text(record, accuracy.mean()), bits)};
       if (interval && p != 0) {
         const double low = shown_quality(record, given - point.loss_high);
