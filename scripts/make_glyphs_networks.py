@@ -3,8 +3,9 @@
 
 FOLDER/glyphs_attention.onnx    an image as 28 tokens of 28 pixels; one block of attention with two heads, ten classes
 FOLDER/glyphs_autoencoder.onnx  784-24-784, for anomalies
+FOLDER/glyphs_dscnn.onnx        a convolution and four depthwise-separable blocks with batch normalization, ten classes
 
-scripts/train_glyphs_networks trains both with `tessera train` and puts them into configs/models.
+scripts/train_glyphs_networks trains them with `tessera train` and puts them into configs/models.
 """
 import pathlib
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-TOKENS, WIDTH, HEADS, CLASSES, PIXELS, CODE = 28, 32, 2, 10, 784, 24
+TOKENS, WIDTH, HEADS, CLASSES, PIXELS, CODE, CHANNELS = 28, 32, 2, 10, 784, 24, 32
 
 
 class Builder:
@@ -32,6 +33,16 @@ class Builder:
         weight = self.rng.normal(0, inputs ** -0.5, (inputs, outputs)).astype("f4")
         product = self.node("MatMul", [x, self.constant(name + ".weight", weight)], name)
         return self.node("Add", [product, self.constant(name + ".bias", np.zeros(outputs, "f4"))], name + "_bias")
+
+    def convolution(self, x, inputs, outputs, kernel, name, stride=1, groups=1):
+        """Without bias, in front of a batch normalization and a ReLU."""
+        fan_in = inputs // groups * kernel * kernel
+        weight = self.rng.normal(0, (2 / fan_in) ** 0.5, (outputs, inputs // groups, kernel, kernel)).astype("f4")
+        x = self.node("Conv", [x, self.constant(name + ".weight", weight)], name, kernel_shape=[kernel, kernel],
+                      strides=[stride, stride], pads=[kernel // 2] * 4, group=groups)
+        parameters = [self.constant(f"{name}.{key}", np.full(outputs, value, "f4"))
+                      for key, value in (("scale", 1), ("shift", 0), ("mean", 0), ("variance", 1))]
+        return self.node("Relu", [self.node("BatchNormalization", [x, *parameters], name + "_norm")], name + "_relu")
 
     def reshape(self, x, shape, name):
         return self.node("Reshape", [x, self.constant(name + ".shape", np.array(shape, "i8"))], name)
@@ -72,11 +83,22 @@ def autoencoder(path):
     b.save(path, "glyphs_autoencoder", b.linear(x, CODE, PIXELS, "decoder"), ["N", PIXELS])
 
 
+def dscnn(path):
+    b = Builder()
+    x = b.convolution("image", 1, CHANNELS, 3, "first", stride=2)
+    for block in range(1, 5):
+        x = b.convolution(x, CHANNELS, CHANNELS, 3, f"depthwise{block}", stride=2 if block == 2 else 1, groups=CHANNELS)
+        x = b.convolution(x, CHANNELS, CHANNELS, 1, f"pointwise{block}")
+    x = b.reshape(b.node("GlobalAveragePool", [x], "average"), [0, CHANNELS], "flat")
+    b.save(path, "glyphs_dscnn", b.linear(x, CHANNELS, CLASSES, "classes"), ["N", CLASSES])
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     attention(folder / "glyphs_attention.onnx")
     autoencoder(folder / "glyphs_autoencoder.onnx")
+    dscnn(folder / "glyphs_dscnn.onnx")
 
 
 if __name__ == "__main__":
