@@ -218,7 +218,7 @@ ReportSection front(const SearchRecord& record) {
     if (p == 0) remark = is_found ? "as given, found" : "as given";
     if (p != 0 && is_found) remark = "found";
     if (point.front) remark += ", front";
-    row.push_back(text_cell(std::move(remark)));
+    row.push_back(text_cell(remark));
     if (hardware) {
       for (const Hardware& cost : hardware_costs) row.push_back(number_cell(cost.scale * point.*cost.value));
       row.push_back(point.columns_per_converter > 0.0 ? number_cell(point.columns_per_converter)
