@@ -15,15 +15,21 @@ namespace tessera::python {
 
 namespace {
 
+using Calibration = std::map<std::string, io::LayerNumbers>;
+
 /// A network in memory.
 class Network {
  public:
-  explicit Network(nn::Graph graph) : graph_(std::make_shared<const nn::Graph>(std::move(graph))) {}
+  explicit Network(io::Model model)
+      : graph_(std::make_shared<const nn::Graph>(std::move(model.graph))),
+        calibration_(std::move(model.calibration)),
+        notes_(std::move(model.notes)) {}
 
   static Network read(const std::string& path, nb::object message) {
     Observers observers(0, nb::none(), std::move(message));
     return observers.run([&](const app::Execution& execution) {
-      return Network(h5::is_hdf5(path) ? io::load_model(path) : io::import_onnx(path, execution.environment));
+      return Network(h5::is_hdf5(path) ? io::read_model(path)
+                                       : io::Model{io::import_onnx(path, execution.environment), {}, {}});
     });
   }
 
@@ -31,11 +37,15 @@ class Network {
     Observers observers(0, nb::none(), std::move(message));
     const std::span<const char> bytes(onnx.c_str(), onnx.size());
     return observers.run([&](const app::Execution& execution) {
-      return Network(io::import_onnx_bytes(bytes, name, ".", execution.environment));
+      return Network(io::Model{io::import_onnx_bytes(bytes, name, ".", execution.environment), {}, {}});
     });
   }
 
-  void save(const std::string& path) const { io::save_model(*graph_, path); }
+  void save(const std::string& path) const { io::write_model({*graph_, calibration_, notes_}, path); }
+
+  /// What calibration or training found, by layer, as a model file has it.
+  const Calibration& calibration() const { return calibration_; }
+  void set_calibration(Calibration calibration) { calibration_ = std::move(calibration); }
 
   const std::string& name() const { return graph_->name; }
 
@@ -68,7 +78,8 @@ class Network {
   nb::tuple simulate(const app::Simulation& simulation, const FloatArray& x, std::vector<std::int32_t> labels,
                      const std::string& file, int threads, nb::object progress, nb::object message) const {
     Observers observers(threads, std::move(progress), std::move(message));
-    app::RunOptions options{.file = file, .given = {.network = graph_, .data = std::nullopt}};
+    app::RunOptions options{.file = file,
+                            .given = {.network = graph_, .calibration = calibration_, .data = std::nullopt}};
     options.given.data.emplace(viewed(x), std::move(labels));
     const app::RunResult result =
         observers.run([&](const app::Execution& execution) { return simulation.run(options, execution); });
@@ -77,6 +88,8 @@ class Network {
 
  private:
   std::shared_ptr<const nn::Graph> graph_;
+  Calibration calibration_;
+  std::map<std::string, std::string> notes_;
 };
 
 }  // namespace
@@ -87,6 +100,7 @@ void bind_network(nb::module_& module) {
       .def_static("parse", &Network::parse, "onnx"_a, "name"_a, "message"_a.none())
       .def("save", &Network::save, "path"_a)
       .def_prop_ro("name", &Network::name)
+      .def_prop_rw("calibration", &Network::calibration, &Network::set_calibration)
       .def("layers", &Network::layers)
       .def("simulate", &Network::simulate, "simulation"_a, "x"_a, "labels"_a, "file"_a, "threads"_a,
            "progress"_a.none(), "message"_a.none());

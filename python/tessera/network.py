@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from . import _core
 from ._arrays import float32
@@ -28,8 +27,6 @@ class Network:
         self._core = core
         #: What layers are simulated as where nothing else is said (``from_aihwkit``).
         self.layer_rules: list[dict[str, Any]] = []
-        #: What stands behind the tile of a layer of that name, scale and bias of each output (``from_aihwkit``).
-        self.layer_scales: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
 
     def _own_rules(self, rpu_config: Any, programmed: bool) -> list[dict[str, Any]]:
         """All of them; where an ``rpu_config`` is given, only which layers are on tiles."""
@@ -43,6 +40,18 @@ class Network:
     @property
     def name(self) -> str:
         return self._core.name
+
+    @property
+    def calibration(self) -> dict[str, dict[str, list[float]]]:
+        """What calibration or training found about each layer: a copy of the numbers that a model file holds
+        (docs/formats/model.md). Assign to change them."""
+        return self._core.calibration
+
+    @calibration.setter
+    def calibration(self, numbers: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+        self._core.calibration = {
+            layer: {name: [float(v) for v in values] for name, values in of.items()} for layer, of in numbers.items()
+        }
 
     @property
     def layers(self) -> list[dict[str, Any]]:
@@ -75,7 +84,8 @@ class Network:
         as in a configuration, ``[{"match": "conv1", "analog": False}]``. ``quantization``: that section of a
         configuration, or a ``QuantizationMap``. ``record``: patterns of layers whose output is kept for every sample.
         ``rpu_config=None``: the defaults, or, of a network of ``from_aihwkit``, what its layers have, programmed only
-        where there are ``times``. Returns what the result file opens as.
+        where there are ``times``. What calibration or training found (``calibration``) is used and has to fit;
+        ``overrides={"model.use_calibration": False}`` leaves it out. Returns what the result file opens as.
         """
         labels = [] if y is None else _labels(y)
         config = [
@@ -123,7 +133,7 @@ def _labels(y: Any) -> list[int]:
 
 
 def from_onnx(path: str | os.PathLike[str]) -> Network:
-    """Reads an ONNX file, or a native model."""
+    """Reads an ONNX file, or a native model with its calibration."""
     return Network(_core.Network.read(os.fspath(path), message))
 
 

@@ -159,8 +159,13 @@ nn::Executor make_executor(nn::Graph graph, Shape sample, std::span<const spec::
 }
 
 ModelRanges load_ranges(const sim::ModelParameters& model, const nn::Executor& executor) {
-  if (!model.use_calibration || !h5::is_hdf5(model.file)) return {};
-  const auto numbers = io::read_calibration(model.file);
+  if (!h5::is_hdf5(model.file)) return {};
+  return ranges_of(model, executor, io::read_calibration(model.file));
+}
+
+ModelRanges ranges_of(const sim::ModelParameters& model, const nn::Executor& executor,
+                      const std::map<std::string, io::LayerNumbers>& numbers) {
+  if (!model.use_calibration) return {};
   return {sim::read_calibration(executor.layers(), numbers), sim::read_quantizer_ranges(numbers)};
 }
 

@@ -48,6 +48,9 @@ struct ModelRanges {
 
 /// What the model file says; nothing for ONNX, or where it is not to be used.
 ModelRanges load_ranges(const sim::ModelParameters& model, const nn::Executor& executor);
+/// The same of numbers in memory.
+ModelRanges ranges_of(const sim::ModelParameters& model, const nn::Executor& executor,
+                      const std::map<std::string, io::LayerNumbers>& numbers);
 
 /// The neurons, with what the model file says of those that learned.
 sim::SpikingParameters load_neurons(const sim::SpikingParameters& spiking, const sim::ModelParameters& model);

@@ -26,7 +26,8 @@ Setup::Setup(spec::RunConfig of, const Environment& environment, const Given& gi
     : config(std::move(of)),
       data(given.data ? *given.data : io::DataSet(config.data)),
       executor(checked_executor(config, data, environment, given)),
-      request(given.network ? make_request(config, executor, data, {}) : make_request(config, executor, data)) {}
+      request(given.network ? make_request(config, executor, data, ranges_of(config.model, executor, given.calibration))
+                            : make_request(config, executor, data)) {}
 
 spec::RunConfig read_config(const Source& source, const Environment& environment) {
   config::Report report;

@@ -49,6 +49,7 @@ class PartWriter {
       ranges.push_back(static_cast<double>(tile.input_range));
       updates.push_back(static_cast<double>(tile.input_range_updates));
       averages.push_back(static_cast<double>(tile.noise_management_average));
+      if (!tile.mapping_scale.empty()) put(tile_name(t, "mapping_scale"), as_numbers(tile.mapping_scale));
       if (!tile.output_scale.empty()) put(tile_name(t, "output_scale"), as_numbers(tile.output_scale));
       put_learned(tile_name(t, "scale_quantizer"), tile.scale_quantizer);
       put(tile_name(t, "output_quantizer"), tile.output_quantizer);
@@ -110,6 +111,8 @@ class PartReader {
       tile.input_range = static_cast<float>(ranges[t]);
       tile.input_range_updates = whole(updates[t], "input_range_updates");
       tile.noise_management_average = static_cast<float>(averages[t]);
+      if (const Numbers* scale = find(tile_name(t, "mapping_scale")))
+        tile.mapping_scale = as_floats(*scale, 0, scale->size());
       if (const Numbers* scale = find(tile_name(t, "output_scale")))
         tile.output_scale = as_floats(*scale, 0, scale->size());
       tile.scale_quantizer = quantizer(tile_name(t, "scale_quantizer"));
@@ -226,6 +229,8 @@ io::LayerNumbers to_numbers(const nn::LinearLayer& layer, const LayerCalibration
                                 law->quantizer.power_of_two ? 1.0 : 0.0,
                                 law->weight_scaling_omega,
                                 law->weight_scaling_columnwise ? 1.0 : 0.0};
+  if (const auto& law = calibration.mapping)
+    numbers["mapping_law"] = {law->weight_scaling_omega, law->weight_scaling_columnwise ? 1.0 : 0.0};
   if (!calibration.converter_law.empty()) numbers["converter_law"] = calibration.converter_law;
   const auto put_known = [&](const char* name, double value) {
     if (!std::isnan(value)) numbers[name] = {value};
@@ -269,6 +274,10 @@ LayerCalibration from_numbers(const nn::LinearLayer& layer, const io::LayerNumbe
     found.weight_scaling_omega = n[4];
     found.weight_scaling_columnwise = n[5] != 0.0;
     calibration.periphery = found;
+  }
+  if (const auto law = numbers.find("mapping_law"); law != numbers.end()) {
+    require<InputError>(law->second.size() == 2, "{}", damaged("mapping_law"));
+    calibration.mapping = MappingLaw{law->second[0], law->second[1] != 0.0};
   }
   if (const auto law = numbers.find("converter_law"); law != numbers.end()) {
     require<InputError>(law->second.size() == converter_law({}, false).size(), "{}", damaged("converter_law"));

@@ -21,7 +21,7 @@ int fold_batchnorm(io::Model& model) {
     if (found == model.calibration.end()) continue;
     for (const auto& entry : found->second)
       if (entry.first.ends_with("_quantizer") || entry.first == "quantization.output" ||
-          entry.first == "quantization.weight") {
+          entry.first == "quantization.weight" || entry.first.ends_with(".mapping_scale")) {
         problems.push_back({.file = {},
                             .key = "model.fold_batchnorm",
                             .message = fmt::format("layer '{}': the model file holds a range ('{}') that was found "

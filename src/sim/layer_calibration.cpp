@@ -13,6 +13,12 @@ void set_laws(LayerCalibration& layer, const tile::RpuParameters& parameters) {
   if (parameters.pre_post.periph_quant.n_bits > 0 && parameters.pre_post.periph_quant.learn_quant_params)
     layer.periphery = PeripheryLaw{parameters.pre_post.periph_quant, parameters.mapping.weight_scaling_omega,
                                    parameters.mapping.weight_scaling_columnwise};
+  layer.mapping.reset();
+  const auto keeps_scales = [](const PartCalibration& part) {
+    return std::ranges::any_of(part.state.tiles, [](const auto& tile) { return !tile.mapping_scale.empty(); });
+  };
+  if (std::ranges::any_of(layer.parts, keeps_scales))
+    layer.mapping = MappingLaw{parameters.mapping.weight_scaling_omega, parameters.mapping.weight_scaling_columnwise};
   // Settings that were passed on are taken to be for their own width.
   if (!layer.parts.front().state.converters.empty() && layer.converter_law.empty() && parameters.crossbar)
     for (const ConverterLawKey& key : converter_law(*parameters.crossbar, true))

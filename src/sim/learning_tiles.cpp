@@ -27,9 +27,10 @@ LearningTiles::LearningTiles(nn::TrainingNetwork& network, const LayerResolver& 
     for (std::size_t p = 0; p < layers[l].parts.size(); ++p) {
       const nn::LinearPart& part = layers[l].parts[p];
       const random::Address address = part_address(seed, l, p, training_repeat);
-      tile::LearningLayer learning(parameters.rpu, part.weight.matrix().view(), part.bias, address);
+      const tile::LayerState* const state =
+          parameters.calibration ? &parameters.calibration->parts.at(p).state : nullptr;
+      tile::LearningLayer learning(parameters.rpu, part.weight.matrix().view(), part.bias, address, {}, {}, state);
       if (links[l].fixed_point) learning.set_output_code(links[l].fused_relu, links[l].output_signed);
-      if (parameters.calibration) learning.set_state(parameters.calibration->parts.at(p).state);
       auto trainable =
           std::make_shared<AnalogTrainable>(layers[l].part_name(p), std::move(learning), learn_ranges_from);
       network.replace(l, p, trainable);

@@ -6,6 +6,7 @@
 #include "tessera/core/memory.hpp"
 #include "tessera/sim/chip_file.hpp"
 #include "tessera/sim/layer_calibration.hpp"
+#include "tessera/tile/crossbar_engine.hpp"
 #include "tessera/tile/modifier.hpp"
 
 namespace tessera::sim {
@@ -36,12 +37,6 @@ Matrix weights_in_use(const tile::AnalogLayer& layer, std::int64_t t, Matrix wei
   address.tile = static_cast<std::uint32_t>(t);
   return tile::modified_weights(modifier, weights.view(), random::Stream(address, random::Purpose::weight_modifier),
                                 event);
-}
-
-std::vector<tile::TilePlace> places_of(const tile::AnalogLayer& layer) {
-  std::vector<tile::TilePlace> places;
-  for (std::int64_t t = 0; t < layer.tile_count(); ++t) places.push_back(layer.place(t));
-  return places;
 }
 
 /// The part of a tile of `lines` lines: one for an analog bias stands behind the inputs, in the tile and in the map.
@@ -81,14 +76,16 @@ ProgrammedChip::Part ProgrammedChip::programmed_part(const std::string& name, co
                                                      const LayerParameters& parameters, std::size_t p,
                                                      const random::Address& address, const device::FaultMap* map,
                                                      const ChipRequest& request) {
-  Part part{name, tile::AnalogLayer(parameters.rpu, source.weight.matrix().view(), source.bias, address), nullptr};
+  const PartCalibration* const found = parameters.calibration ? &parameters.calibration->parts.at(p) : nullptr;
+  if (found != nullptr)
+    expect_same_tiles(
+        *found, tile::place_tiles(source.weight.rows(), source.weight.cols(), tile::crossbar_mapping(parameters.rpu)));
+  Part part{name,
+            tile::AnalogLayer(parameters.rpu, source.weight.matrix().view(), source.bias, address, {},
+                              found != nullptr ? &found->state : nullptr),
+            nullptr};
   if (source.weight.rows() * source.weight.cols() * static_cast<std::int64_t>(sizeof(float)) >= large_copy_bytes)
     give_back_freed();
-  if (parameters.calibration) {
-    const PartCalibration& found = parameters.calibration->parts.at(p);
-    expect_same_tiles(found, places_of(part.layer));
-    part.layer.set_state(found.state);
-  }
   part.retention = parameters.retention;
   if (parameters.written_device)
     part.written = std::make_shared<const device::DeviceParameters>(*parameters.written_device);

@@ -5,6 +5,7 @@
 
 #include "sim/part_address.hpp"
 #include "sim/written_layer.hpp"
+#include "tessera/tile/crossbar_engine.hpp"
 
 namespace tessera::sim {
 
@@ -28,10 +29,11 @@ class TileOperator final : public nn::LinearOperator, private nn::TakesWeights {
 };
 
 /// What training left, with the ranges that are to be found at their beginning.
-tile::LayerState started_anew(const PartCalibration& known, const tile::AnalogLayer& tiles, double init_value) {
-  std::vector<tile::TilePlace> places;
-  for (std::int64_t t = 0; t < tiles.tile_count(); ++t) places.push_back(tiles.place(t));
-  expect_same_tiles(known, places);
+tile::LayerState started_anew(const LayerParameters& parameters, std::size_t part, const nn::LinearPart& source,
+                              double init_value) {
+  const PartCalibration& known = parameters.calibration->parts.at(part);
+  expect_same_tiles(
+      known, tile::place_tiles(source.weight.rows(), source.weight.cols(), tile::crossbar_mapping(parameters.rpu)));
   tile::LayerState state = known.state;
   state.output_quantizer = {};
   state.converters.clear();
@@ -78,13 +80,15 @@ LayerInProgress open_layer(const RangeSearch& search, std::size_t l, const Envir
     const nn::LinearPart& source = layer.parts[i];
     random::Address address = part_address(request.seed, l, i);
     auto part = std::make_unique<PartInProgress>();
-    part->tiles = tile::AnalogLayer(p.rpu, source.weight.matrix().view(), source.bias, address);
+    std::optional<tile::LayerState> known;
+    if (p.calibration) known = started_anew(p, i, source, range.init_value);
+    part->tiles =
+        tile::AnalogLayer(p.rpu, source.weight.matrix().view(), source.bias, address, {}, known ? &*known : nullptr);
     if (p.calibration && i == 0 && !p.calibration->parts[0].state.tiles.front().scale_quantizer.delta.empty())
       environment.note(
           fmt::format("layer '{}': the learned range of its scales was for the input ranges of before; "
                       "it follows the new scales",
                       layer.name));
-    if (p.calibration) part->tiles.set_state(started_anew(p.calibration->parts.at(i), part->tiles, range.init_value));
     std::vector<RowStatistics*> statistics;
     for (std::int64_t t = 0; t < part->tiles.tile_count(); ++t) {
       const tile::TilePlace place = part->tiles.place(t);

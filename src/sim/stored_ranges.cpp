@@ -93,6 +93,7 @@ class Fitting {
     for (std::size_t p = 0; p < stored_->parts.size(); ++p) {
       if (!same_tiles(stored_->parts[p])) continue;
       fit_input_ranges(p);
+      fit_mapping_scales(p);
       fit_output_scales(p);
       fit_periphery(p);
       fit_activation_ranges(p);
@@ -153,6 +154,24 @@ class Fitting {
                             static_cast<double>(tile.noise_management_average), had_range ? "behind" : "without",
                             range.enable, way_out));
     }
+  }
+
+  // Kept while the weights were trained, so that no other mapping gives them.
+  void fit_mapping_scales(std::size_t p) {
+    const std::vector<tile::TileState>& tiles = stored_->parts[p].state.tiles;
+    if (std::ranges::all_of(tiles, [](const tile::TileState& tile) { return tile.mapping_scale.empty(); })) return;
+    const auto expect = [&](bool same, const char* key, const auto& then, const auto& now) {
+      if (!same)
+        problem(key, fmt::format("the model file holds mapping scales of a training with {} = {}, the configuration "
+                                 "has {}; {} train with this mapping",
+                                 key, then, now, way_out));
+    };
+    const MappingLaw found = stored_->mapping.value_or(MappingLaw{});
+    expect(found.weight_scaling_omega == rpu_.mapping.weight_scaling_omega, "mapping.weight_scaling_omega",
+           found.weight_scaling_omega, rpu_.mapping.weight_scaling_omega);
+    expect(found.weight_scaling_columnwise == rpu_.mapping.weight_scaling_columnwise,
+           "mapping.weight_scaling_columnwise", found.weight_scaling_columnwise,
+           rpu_.mapping.weight_scaling_columnwise);
   }
 
   // Learned output scales are part of the network: they are used whatever the configuration says about learning them.

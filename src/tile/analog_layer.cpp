@@ -43,8 +43,10 @@ AnalogLayer::AnalogLayer(AnalogLayer&&) noexcept = default;
 AnalogLayer& AnalogLayer::operator=(AnalogLayer&&) noexcept = default;
 
 AnalogLayer::AnalogLayer(const RpuParameters& parameters, ConstMatrixView weight, std::span<const float> bias,
-                         random::Address address, EngineFactory engine)
-    : impl_(std::make_unique<Impl>(parameters, weight, bias, address, std::move(engine))) {}
+                         random::Address address, EngineFactory engine, const LayerState* state)
+    : impl_(std::make_unique<Impl>(parameters, weight, bias, address, std::move(engine), state)) {
+  if (state != nullptr) set_state(*state);
+}
 
 const RpuParameters& AnalogLayer::parameters() const {
   return impl_->parameters;
@@ -207,7 +209,6 @@ void AnalogLayer::read_out(std::int64_t t, ConstMatrixView x, MatrixView y, cons
 TileReport AnalogLayer::tile_report(std::int64_t t) const {
   const LayerTile& tile = impl_->tile(t);
   const TileState& state = impl_->tile_state(t);
-  const Matrix target = target_tile_weights(t);
   TileReport report;
   report.place = tile.place;
   report.mapping_scale = tile.mapping_scale;
@@ -226,7 +227,8 @@ TileReport AnalogLayer::tile_report(std::int64_t t) const {
   report.scale_codes = tile.quantized.codes;
   report.scale_step = tile.quantized.step;
   report.scale_zero_point = tile.quantized.zero_point;
-  report.scale_sqnr_db = scale_sqnr_db(report, std::as_const(target).view());
+  report.scale_sqnr_db = tile.quantized.values.empty() ? std::numeric_limits<double>::infinity()
+                                                       : scale_sqnr_db(report, target_tile_weights(t).view());
   return report;
 }
 
@@ -367,6 +369,8 @@ void AnalogLayer::set_state(const LayerState& state) {
     checked_factor(s.output_scale, impl_->tiles[t].place.outputs, "output scale");
     require<InputError>(!ranges || (std::isfinite(s.input_range) && s.input_range > 0.0F),
                         "input range {} in the state of tile {} is not a positive number", s.input_range, t);
+    require<InputError>(s.mapping_scale.empty() || s.mapping_scale == impl_->tiles[t].mapping_scale,
+                        "the weights of tile {} are mapped with other scales than those of the state", t);
   }
   const bool new_converters = !state.converters.empty() && state.converters != impl_->state.converters;
   impl_->state = state;

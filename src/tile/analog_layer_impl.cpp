@@ -42,46 +42,22 @@ void add_rows(ConstMatrixView term, MatrixView sum) {
   }
 }
 
+std::vector<float> checked_mapping_scale(const std::vector<float>& scale, std::int64_t outputs) {
+  require<InputError>(scale.size() == 1 || static_cast<std::int64_t>(scale.size()) == outputs,
+                      "{} mapping scales do not fit a tile of {} outputs", scale.size(), outputs);
+  for (const float m : scale)
+    require<InputError>(std::isfinite(m) && m != 0.0F, "mapping scale {} of a tile is 0 or not finite", m);
+  return scale;
+}
+
 bool all_ones(std::span<const float> values) {
   return std::all_of(values.begin(), values.end(), [](float v) { return v == 1.0F; });
 }
 
 }  // namespace
 
-quant::QuantizationManagerParameters manager_parameters(const ActivationQuantConfig& config) {
-  quant::QuantizationManagerParameters p;
-  p.quantizer.n_bits = config.n_bits;
-  p.quantizer.method = config.symmetric ? quant::QMethod::symmetric_uniform : quant::QMethod::asymmetric_uniform;
-  quant::MSEEstimatorParams search;
-  search.range_opt_method = config.golden_section ? quant::OptMethod::golden_section : quant::OptMethod::grid;
-  search.num_candidates = config.num_candidates;
-  search.range_margin = config.range_margin;
-  switch (config.range_estimator) {
-    case RangeEstimator::current_minmax:
-      p.init = quant::RangeEstimators::current_minmax;
-      p.init_params = quant::CurrentMinMaxEstimatorParams{.percentile = config.percentile};
-      break;
-    case RangeEstimator::allminmax:
-      p.init = quant::RangeEstimators::allminmax;
-      break;
-    case RangeEstimator::running_minmax:
-      p.init = quant::RangeEstimators::running_minmax;
-      p.init_params = quant::RunningMinMaxEstimatorParams{.momentum = config.momentum};
-      break;
-    case RangeEstimator::MSE:
-      p.init = quant::RangeEstimators::MSE;
-      p.init_params = search;
-      break;
-    case RangeEstimator::cross_entropy:
-      p.init = quant::RangeEstimators::cross_entropy;
-      p.init_params = quant::CrossEntropyEstimatorParams{search};
-      break;
-  }
-  return p;
-}
-
 AnalogLayer::Impl::Impl(const RpuParameters& given, ConstMatrixView weight, std::span<const float> layer_bias,
-                        random::Address where, EngineFactory factory)
+                        random::Address where, EngineFactory factory, const LayerState* known)
     : parameters(with_crossbar_tiles(given)),
       engine(std::move(factory)),
       address(where),
@@ -118,6 +94,14 @@ AnalogLayer::Impl::Impl(const RpuParameters& given, ConstMatrixView weight, std:
   std::vector<std::vector<float>> scales;
   for (const TilePlace& place : places) scales.push_back(mapping_scales(matrix_of(place), rpu.mapping));
   fill_open_scales(scales, rpu.mapping);
+  require<InputError>(known == nullptr || known->tiles.size() == places.size(),
+                      "state of {} tiles does not fit a layer of {} tiles", known != nullptr ? known->tiles.size() : 0,
+                      places.size());
+  const auto kept_scale = [&](std::size_t p) {
+    return known != nullptr ? known->tiles[p].mapping_scale : std::vector<float>();
+  };
+  for (std::size_t p = 0; p < places.size(); ++p)
+    if (!kept_scale(p).empty()) scales[p] = checked_mapping_scale(kept_scale(p), places[p].outputs);
 
   tiles.reserve(places.size());  // growing would copy packed weights
   for (std::size_t p = 0; p < places.size(); ++p) {
@@ -142,6 +126,7 @@ AnalogLayer::Impl::Impl(const RpuParameters& given, ConstMatrixView weight, std:
     tiles.push_back(std::move(t));
 
     TileState s;
+    s.mapping_scale = kept_scale(p);
     s.input_range = rpu.pre_post.input_range.enable ? static_cast<float>(rpu.pre_post.input_range.init_value) : 0.0F;
     if (rpu.mapping.learn_out_scaling)
       s.output_scale.assign(rpu.mapping.out_scaling_columnwise ? static_cast<std::size_t>(place.outputs) : 1, 1.0F);

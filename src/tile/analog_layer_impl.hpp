@@ -50,7 +50,7 @@ struct AnalogLayer::Impl {
 
   Impl() = default;
   Impl(const RpuParameters& rpu, ConstMatrixView weight, std::span<const float> layer_bias, random::Address where,
-       EngineFactory factory);
+       EngineFactory factory, const LayerState* known);
 
   LayerTile& tile(std::int64_t t);
   const LayerTile& tile(std::int64_t t) const;

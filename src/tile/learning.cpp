@@ -202,6 +202,8 @@ void LearningLayer::Impl::limit_weights() {
     for (std::size_t i = 0; i < place.mapping_scale.size() && !s.empty(); ++i)
       place.mapping_scale[i] *= s[s.size() == 1 ? 0 : i];
     std::fill(s.begin(), s.end(), 1.0F);
+    std::vector<float>& kept = analog().state.tiles[t].mapping_scale;
+    if (!kept.empty()) kept = place.mapping_scale;
   }
   if (changed) collect_weights();
 }
@@ -217,12 +219,14 @@ LearningLayer& LearningLayer::operator=(const LearningLayer& other) {
 }
 
 LearningLayer::LearningLayer(const RpuParameters& parameters, ConstMatrixView weight, std::span<const float> bias,
-                             random::Address address, LearningOptions options, EngineFactory engine)
+                             random::Address address, LearningOptions options, EngineFactory engine,
+                             const LayerState* state)
     : impl_(std::make_unique<Impl>()) {
   validate_learning(parameters);
-  impl_->layer = AnalogLayer(parameters, weight, bias, address, std::move(engine));
+  impl_->layer = AnalogLayer(parameters, weight, bias, address, std::move(engine), state);
   impl_->options = options;
   impl_->build(weight, bias);
+  if (state != nullptr) set_state(*state);
 }
 
 const RpuParameters& LearningLayer::parameters() const {
@@ -279,7 +283,10 @@ void LearningLayer::set_weights(ConstMatrixView weight, std::span<const float> b
                       "weights of {}x{} with {} biases do not fit a learning layer of {}x{} with {}", weight.rows,
                       weight.cols, bias.size(), outputs(), inputs(), impl_->bias.size());
   LayerState kept = state;
-  for (TileState& tile : kept.tiles) std::fill(tile.output_scale.begin(), tile.output_scale.end(), 1.0F);
+  for (TileState& tile : kept.tiles) {
+    std::fill(tile.output_scale.begin(), tile.output_scale.end(), 1.0F);
+    tile.mapping_scale.clear();
+  }
   fresh.set_state(kept);
   impl_->layer = std::move(fresh);
   impl_->build(weight, bias);

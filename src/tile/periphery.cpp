@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "tessera/core/error.hpp"
+#include "tessera/tile/analog_layer.hpp"
 
 namespace tessera::tile {
 namespace {
@@ -73,6 +74,38 @@ double sqnr_db(std::span<const float> exact, std::span<const float> quantized) {
     noise += error * error;
   }
   return noise > 0.0 ? 10.0 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
+}
+
+quant::QuantizationManagerParameters manager_parameters(const ActivationQuantConfig& config) {
+  quant::QuantizationManagerParameters p;
+  p.quantizer.n_bits = config.n_bits;
+  p.quantizer.method = config.symmetric ? quant::QMethod::symmetric_uniform : quant::QMethod::asymmetric_uniform;
+  quant::MSEEstimatorParams search;
+  search.range_opt_method = config.golden_section ? quant::OptMethod::golden_section : quant::OptMethod::grid;
+  search.num_candidates = config.num_candidates;
+  search.range_margin = config.range_margin;
+  switch (config.range_estimator) {
+    case RangeEstimator::current_minmax:
+      p.init = quant::RangeEstimators::current_minmax;
+      p.init_params = quant::CurrentMinMaxEstimatorParams{.percentile = config.percentile};
+      break;
+    case RangeEstimator::allminmax:
+      p.init = quant::RangeEstimators::allminmax;
+      break;
+    case RangeEstimator::running_minmax:
+      p.init = quant::RangeEstimators::running_minmax;
+      p.init_params = quant::RunningMinMaxEstimatorParams{.momentum = config.momentum};
+      break;
+    case RangeEstimator::MSE:
+      p.init = quant::RangeEstimators::MSE;
+      p.init_params = search;
+      break;
+    case RangeEstimator::cross_entropy:
+      p.init = quant::RangeEstimators::cross_entropy;
+      p.init_params = quant::CrossEntropyEstimatorParams{search};
+      break;
+  }
+  return p;
 }
 
 }  // namespace tessera::tile

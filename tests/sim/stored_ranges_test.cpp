@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "sim/stored_state.hpp"
+#include "tessera/sim/analog_network.hpp"
 
 namespace tessera::sim {
 namespace {
@@ -118,6 +119,52 @@ TEST_F(StoredRangesTest, RangesAreForTheirTiles) {
     EXPECT_THAT(refusal(executor_, known, changed(plain, change)),
                 AllOf(HasSubstr("rpu_config.mapping"), HasSubstr("'fc1'"), HasSubstr("1 tile"), HasSubstr("2 tiles"),
                       HasSubstr("use_calibration: false")));
+}
+
+// --- mapping scales that training kept
+
+NetworkCalibration with_scales(const nn::Executor& executor, const NetworkCalibration& found, float factor) {
+  std::map<std::string, io::LayerNumbers> numbers;
+  for (const nn::LinearLayer& layer : executor.layers()) {
+    numbers[layer.name] = to_numbers(layer, *found.at(layer.name));
+    std::vector<double>& scales = numbers[layer.name]["tile0.mapping_scale"];
+    for (std::int64_t i = 0; i < layer.parts[0].weight.rows(); ++i)
+      scales.push_back(static_cast<double>(factor * static_cast<float>(i + 1)));
+    numbers[layer.name]["mapping_law"] = {1.0, 1.0};
+  }
+  return read_calibration(executor.layers(), numbers);
+}
+
+TEST_F(StoredRangesTest, KeptMappingScalesReachTheTiles) {
+  const LayerResolver columnwise =
+      changed(plain, [](LayerParameters& l) { l.rpu.mapping.weight_scaling_columnwise = true; });
+  const NetworkCalibration known = with_scales(executor_, calibrated(executor_, data_, columnwise), 0.5F);
+  const ProgrammedChip chip(executor_, with_calibration(columnwise, known));
+  for (std::size_t l = 0; l < executor_.layers().size(); ++l) {
+    const Matrix w = executor_.layers()[l].parts[0].weight.matrix();
+    const Matrix tile = chip.layer(l, 0).tile_weights(0);
+    for (std::int64_t i = 0; i < w.rows(); ++i)
+      for (std::int64_t k = 0; k < w.cols(); ++k) EXPECT_EQ(tile(i, k), w(i, k) / (0.5F * static_cast<float>(i + 1)));
+  }
+  // They outlast another calibration, and a file.
+  const NetworkCalibration again = calibrated(executor_, data_, with_calibration(columnwise, known));
+  for (const char* layer : {"fc1", "fc2"}) {
+    EXPECT_EQ(again.at(layer)->parts[0].state.tiles[0].mapping_scale,
+              known.at(layer)->parts[0].state.tiles[0].mapping_scale);
+    ASSERT_TRUE(again.at(layer)->mapping);
+    EXPECT_TRUE(again.at(layer)->mapping->weight_scaling_columnwise);
+  }
+}
+
+TEST_F(StoredRangesTest, KeptMappingScalesAreForTheirMapping) {
+  const LayerResolver columnwise =
+      changed(plain, [](LayerParameters& l) { l.rpu.mapping.weight_scaling_columnwise = true; });
+  const NetworkCalibration known = with_scales(executor_, calibrated(executor_, data_, columnwise), 0.5F);
+  EXPECT_EQ(refusal(executor_, known, columnwise), "");
+  EXPECT_THAT(refusal(executor_, known, plain), AllOf(HasSubstr("rpu_config.mapping.weight_scaling_columnwise"),
+                                                      HasSubstr("'fc1'"), HasSubstr("use_calibration: false")));
+  EXPECT_THAT(refusal(executor_, known, changed(columnwise, [](auto& l) { l.rpu.mapping.weight_scaling_omega = 0.6; })),
+              AllOf(HasSubstr("weight_scaling_omega"), HasSubstr("0.6"), HasSubstr("'fc2'")));
 }
 
 /// A calibration of all layers says which of the configuration's wishes it stands in for.

@@ -338,6 +338,37 @@ TEST(AnalogLayer, CountsWhatIsClippedAndSaturated) {
   EXPECT_DOUBLE_EQ(s.input_clip_fraction(), 2.0 / 6.0);
 }
 
+// Scales that training kept do not follow from the weights: the tiles hold W / m, also of several tiles.
+TEST(AnalogLayer, KeepsTheMappingScalesOfAState) {
+  const Matrix w = normals(4, 6, 1), x = normals(5, 6, 2);
+  RpuParameters p = perfect();
+  p.mapping.weight_scaling_omega = 1.0;
+  p.mapping.max_input_size = 3;
+  LayerState state = AnalogLayer(p, w.view(), {}, {}).state();
+  state.tiles[0].mapping_scale = {3.0F};
+  state.tiles[1].mapping_scale = {1.0F, 2.0F, 0.5F, -4.0F};
+  const AnalogLayer layer(p, w.view(), {}, {}, {}, &state);
+  for (std::int64_t i = 0; i < 4; ++i)
+    for (std::int64_t k = 0; k < 3; ++k) {
+      EXPECT_EQ(layer.tile_weights(0)(i, k), w(i, k) / 3.0F);
+      EXPECT_EQ(layer.tile_weights(1)(i, k), w(i, k + 3) / state.tiles[1].mapping_scale[static_cast<std::size_t>(i)]);
+    }
+  EXPECT_EQ(layer.tile_report(1).mapping_scale, state.tiles[1].mapping_scale);
+  EXPECT_EQ(layer.state(), state);
+  const Matrix y = run(layer, x), plain = run(AnalogLayer(p, w.view(), {}, {}), x);
+  for (std::size_t i = 0; i < y.values().size(); ++i) EXPECT_NEAR(y.values()[i], plain.values()[i], 1e-5F);
+
+  AnalogLayer mapped(p, w.view(), {}, {});
+  EXPECT_THROW(mapped.set_state(state), InputError) << "its weights are mapped already";
+  AnalogLayer copy = layer;
+  copy.set_state(layer.state());
+  for (const std::vector<float>& bad :
+       std::vector<std::vector<float>>{{1.0F, 2.0F}, {0.0F}, {std::numeric_limits<float>::infinity()}}) {
+    state.tiles[1].mapping_scale = bad;
+    EXPECT_THROW(AnalogLayer(p, w.view(), {}, {}, {}, &state), InputError);
+  }
+}
+
 TEST(AnalogLayer, RefusesWhatDoesNotFit) {
   const Matrix w = normals(4, 3, 1);
   EXPECT_THROW(AnalogLayer(perfect(), w.view(), std::vector<float>(3), {}), InputError);

@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -7,6 +8,7 @@
 #include "tessera/config/node.hpp"
 #include "tessera/core/messages.hpp"
 #include "tessera/io/dataset.hpp"
+#include "tessera/io/model_file.hpp"
 #include "tessera/nn/executor.hpp"
 #include "tessera/sim/evaluate.hpp"
 #include "tessera/spec/run_config.hpp"
@@ -24,7 +26,9 @@ struct Source {
 /// A network and data in memory, instead of those that a configuration names.
 struct Given {
   std::shared_ptr<const nn::Graph> network = {};  ///< null: model.file
-  std::optional<io::DataSet> data = {};           ///< none: `data`
+  /// What calibration or training found about `network`, as a model file has it (model.use_calibration).
+  std::map<std::string, io::LayerNumbers> calibration = {};
+  std::optional<io::DataSet> data = {};  ///< none: `data`
 };
 
 /// Model and data of a configuration, opened, and what is asked of them.

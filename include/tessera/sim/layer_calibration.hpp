@@ -34,6 +34,12 @@ struct PeripheryLaw {
   bool weight_scaling_columnwise = false;
 };
 
+/// What gave the mapping scales that a training kept.
+struct MappingLaw {
+  double weight_scaling_omega = 0.0;
+  bool weight_scaling_columnwise = false;
+};
+
 /// Under what settings of crossbar converters were found: values of the keys below `rpu_config.crossbar` that decide
 /// which currents they see (enumerators by number), and the bits of what is for one width only: optimal levels and ranges
 /// of least error; 0 for others.
@@ -52,6 +58,7 @@ struct LayerCalibration {
   std::vector<PartCalibration> parts;
   std::optional<RangeLaw> activation;      ///< of the activation ranges; none: there are none, or the file is older
   std::optional<PeripheryLaw> periphery;   ///< of learned ranges of the periphery; none: as above
+  std::optional<MappingLaw> mapping = {};  ///< of kept mapping scales; none: there are none
   std::vector<double> converter_law = {};  ///< of settings of crossbar converters; empty: there are none
   bool input_range_found = true;           ///< false: training only passed the initial value on
 

@@ -104,10 +104,11 @@ class AnalogLayer {
   AnalogLayer& operator=(AnalogLayer&&) noexcept;
 
   /// `weight` is [outputs, inputs], `bias` is empty or [outputs]; `address.tile` is ignored (tiles number themselves).
-  /// `engine` makes what multiplies in every tile whose product is not perfect; none: the packed product.
+  /// `engine` makes what multiplies in every tile whose product is not perfect; none: the packed product. `state`: what
+  /// the layer has learned, as for set_state(); its mapping scales take the place of those of `parameters.mapping`.
   /// Throws ConfigError (see validate) and InputError for shapes that do not fit or weights that are not finite.
   AnalogLayer(const RpuParameters& parameters, ConstMatrixView weight, std::span<const float> bias,
-              random::Address address, EngineFactory engine = {});
+              random::Address address, EngineFactory engine = {}, const LayerState* state = nullptr);
 
   const RpuParameters& parameters() const;
   random::Address address() const;
@@ -224,7 +225,7 @@ class AnalogLayer {
   std::int64_t largest_input_code() const;
 
   const LayerState& state() const;
-  /// Restores what state() returned for a layer of the same shape; InputError otherwise.
+  /// Restores what state() returned for a layer of the same shape and mapping scales; InputError otherwise.
   void set_state(const LayerState& state);
 
   /// Bytes held: packed weights and frozen vectors.

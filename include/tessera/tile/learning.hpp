@@ -72,9 +72,10 @@ class LearningLayer {
   LearningLayer(const LearningLayer& other);
   LearningLayer& operator=(const LearningLayer& other);
 
-  /// As AnalogLayer: `weight` is [outputs, inputs], `bias` is empty or [outputs].
+  /// As AnalogLayer: `weight` is [outputs, inputs], `bias` is empty or [outputs]; `state`: as set_state().
   LearningLayer(const RpuParameters& parameters, ConstMatrixView weight, std::span<const float> bias,
-                random::Address address, LearningOptions options = {}, EngineFactory engine = {});
+                random::Address address, LearningOptions options = {}, EngineFactory engine = {},
+                const LayerState* state = nullptr);
 
   const RpuParameters& parameters() const;
   const LearningOptions& options() const;
@@ -111,7 +112,7 @@ class LearningLayer {
   /// W in network units without the learned output scale, and the bias.
   ConstMatrixView weight() const;
   std::span<const float> bias() const;
-  /// New target: maps as the constructor does (scales from omega), keeps the learned state. Learned output scales
+  /// New target: maps as the constructor does (scales from omega), keeps what else was learned. Learned output scales
   /// become 1.
   void set_weights(ConstMatrixView weight, std::span<const float> bias);
 

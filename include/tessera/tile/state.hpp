@@ -10,9 +10,10 @@
 namespace tessera::tile {
 
 struct TileState {
-  float input_range = 0.0F;                       ///< r > 0; meaningless while input ranges are off
-  std::int64_t input_range_updates = 0;           ///< batches that went into r (quantization reference D.3)
-  std::vector<float> output_scale;                ///< learned output scale s: empty, 1 value, or one per output
+  float input_range = 0.0F;              ///< r > 0; meaningless while input ranges are off
+  std::int64_t input_range_updates = 0;  ///< batches that went into r (quantization reference D.3)
+  std::vector<float> mapping_scale;      ///< m, kept while weights were trained; empty: follows from the weights
+  std::vector<float> output_scale;       ///< learned output scale s: empty, 1 value, or one per output
   quant::UniformQuantizerState scale_quantizer;   ///< of the merged scale; empty: follows the current values
   quant::UniformQuantizerState output_quantizer;  ///< activation quantizer of the tile; empty: no range yet
   float noise_management_average = 0.0F;          ///< AVERAGE_ABS_MAX; 0: no vector was averaged
