@@ -7,6 +7,7 @@
 #include "tessera/config/emit.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/parallel.hpp"
+#include "tessera/kernels/transpose.hpp"
 #include "tessera/nn/executor.hpp"
 #include "tessera/sim/analog_network.hpp"
 #include "tessera/spec/rpu_config.hpp"
@@ -38,19 +39,6 @@ nn::Graph linear_graph(const FloatArray& weight, const std::optional<FloatArray>
   graph.nodes.push_back(std::move(node));
   nn::validate(graph);
   return graph;
-}
-
-/// [columns, rows] from [rows, columns], in squares that stay in the cache.
-void transpose(ConstMatrixView from, float* to, Parallel parallel) {
-  constexpr std::int64_t side = 32;
-  parallel_for(parallel, (from.cols + side - 1) / side, [&](std::int64_t strip) {
-    const std::int64_t first = strip * side, last = std::min(from.cols, first + side);
-    for (std::int64_t r = 0; r < from.rows; r += side)
-      for (std::int64_t c = first; c < last; ++c) {
-        float* const out = to + c * from.rows;
-        for (std::int64_t i = r; i < std::min(from.rows, r + side); ++i) out[i] = from.row(i)[c];
-      }
-  });
 }
 
 /// A programmed chip, and how it is found at one moment.
@@ -115,10 +103,16 @@ class Tile {
     require<InputError>(x.ndim() == 2 && static_cast<std::int64_t>(x.shape(0)) == layer.inputs(),
                         "x has shape {}; tile @ x takes [{}, vectors]", to_string(shape_of(x)), layer.inputs());
     const ConstMatrixView columns = matrix_of(x, "x");
+    // Vectors that a thread takes up stay in its cache; rows a little apart do not fall upon each other there.
+    const std::int64_t apart = columns.rows + 16, most = columns.cols < 60 * parallel_.threads ? columns.cols : 60;
     return computed(pool_, columns.cols, layer.outputs(), [&](MatrixView y) {
-      PooledBuffer rows(pool_, static_cast<std::size_t>(columns.rows * columns.cols));
-      transpose(columns, rows.data(), parallel_);
-      layer.forward({rows.data(), columns.cols, columns.rows}, y, {.parallel = parallel_});
+      parallel_for_blocks(parallel_, columns.cols, most, [&](std::int64_t, std::int64_t first, std::int64_t end) {
+        PooledBuffer rows(pool_, static_cast<std::size_t>(apart * most));
+        const MatrixView vectors(rows.data(), end - first, columns.rows, apart);
+        kernels::transpose(columns.cols_from(first, end - first), vectors);
+        layer.forward(vectors, y.rows_from(first, end - first),
+                      {.first_vector = static_cast<std::uint64_t>(first), .parallel = parallel_});
+      });
     });
   }
 

@@ -23,6 +23,8 @@ def _numbers(value: Any, name: str) -> NDArray[Any]:
 
 def float32(value: Any, name: str = "x") -> NDArray[np.float32]:
     """NumPy arrays, lists and torch tensors. No copy where the values already lie as they should."""
+    if type(value) is np.ndarray and value.dtype == np.float32 and value.flags.c_contiguous:
+        return value
     return np.require(_numbers(value, name), np.float32, ["C"])
 
 

@@ -46,13 +46,14 @@ class Tile:
     def __init__(self, weight: Any, bias: Any = None, *, rpu_config: Any = None, seed: int = 0, threads: int = 0) -> None:
         given = None if bias is None else float32(bias, "bias")
         self._core = _core.Tile(float32(weight, "weight"), given, rpu_config_text(rpu_config), seed, threads)
+        self._shape = (self._core.outputs, self._core.inputs)
         self.seed = seed
         self._state = "as programmed" if self._core.has_devices else "ideal weights"
 
     @property
     def shape(self) -> tuple[int, int]:
         """(outputs, inputs)."""
-        return self._core.outputs, self._core.inputs
+        return self._shape
 
     def program(self, chip: int = 0) -> Tile:
         """Programs another chip (``chip`` 0 is programmed at once). Without a ``noise_model``: frozen draws only."""
@@ -75,17 +76,20 @@ class Tile:
     def __call__(self, x: Any, *, first_vector: int = 0, event: int = 0) -> NDArray[np.float32]:
         """Vectors along the last axis: [..., inputs] -> [..., outputs]."""
         values = float32(x)
-        outputs, inputs = self.shape
+        outputs, inputs = self._shape
         if values.ndim == 0 or values.shape[-1] != inputs:
             raise InputError(f"x has shape {values.shape}; the tile takes [..., {inputs}]")
+        if values.ndim == 2:
+            return self._core.forward(values, first_vector, event)
         y = self._core.forward(values.reshape(-1, inputs), first_vector, event)
         return y.reshape(*values.shape[:-1], outputs)
 
     def __matmul__(self, x: Any) -> NDArray[np.float32]:
         """As NumPy: ``x`` is [inputs], or [inputs, n] with a vector in each column."""
         values = np.asarray(x) if not hasattr(x, "detach") else float32(x)
-        if values.ndim not in (1, 2) or values.shape[0] != self.shape[1]:
-            raise InputError(f"x has shape {values.shape}; tile @ x takes [{self.shape[1]}] or [{self.shape[1]}, n]")
+        inputs = self._shape[1]
+        if values.ndim not in (1, 2) or values.shape[0] != inputs:
+            raise InputError(f"x has shape {values.shape}; tile @ x takes [{inputs}] or [{inputs}, n]")
         if values.ndim == 2 and values.flags.c_contiguous:
             return self._core.forward_columns(float32(values)).T
         return self(values.T).T

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "tessera/kernels/transpose.hpp"
+
 namespace tessera::nn {
 
 Shape physical_shape(const Shape& shape, Layout layout) {
@@ -24,9 +26,11 @@ bool layouts_coincide(const Shape& shape) {
 
 namespace {
 
-/// to[c][r] = from[r][c] for one matrix, in square blocks that fit the first-level cache.
-template <class T>
-void transpose(const T* from, T* to, std::int64_t rows, std::int64_t cols) {
+void transpose(const float* from, float* to, std::int64_t rows, std::int64_t cols) {
+  kernels::transpose({from, rows, cols}, {to, cols, rows});
+}
+
+void transpose(const std::int64_t* from, std::int64_t* to, std::int64_t rows, std::int64_t cols) {
   constexpr std::int64_t block = 16;
   for (std::int64_t r0 = 0; r0 < rows; r0 += block)
     for (std::int64_t c0 = 0; c0 < cols; c0 += block) {

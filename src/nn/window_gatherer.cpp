@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "tessera/kernels/transpose.hpp"
+
 namespace tessera::nn {
 
 namespace {
@@ -102,8 +104,7 @@ const float* WindowGatherer::planes_of(std::int64_t image) {
   for (std::int64_t y = 0; y < lines; ++y) {
     const float* line = from + y * horizontal.in * channels;
     float* to = planes + (y + vertical.pad_begin) * width_ + horizontal.pad_begin;
-    for (std::int64_t c = 0; c < channels; ++c, to += height_ * width_)
-      for (std::int64_t x = 0; x < pixels; ++x) to[x] = line[x * channels + c];
+    kernels::transpose({line, pixels, channels}, {to, channels, pixels, height_ * width_});
   }
   return planes;
 }
