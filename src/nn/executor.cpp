@@ -378,6 +378,12 @@ void Executor::run_branched(const Tensor& batch, const BranchedRun& run) const {
   implementation_->run_branched(batch, run);
 }
 
+void Executor::forget_weights() const {
+  implementation_->forget_weights();
+}
+std::int64_t Executor::forgettable_bytes() const {
+  return implementation_->forgettable_bytes();
+}
 Activation Executor::apply_linear(std::size_t layer, std::span<const LinearOperator* const> operators,
                                   const Activation& input, std::uint64_t first_sample, Parallel parallel) const {
   const LayerBranch branch{operators, 0};

@@ -77,6 +77,8 @@ class Executor::Implementation {
   Shape layer_sample(std::size_t layer, bool input) const;
   SampleAxis samples_of(ValueId value) const;
   std::int64_t vectors_per_sample(std::size_t layer) const;
+  void forget_weights() const;
+  std::int64_t forgettable_bytes() const;
   std::vector<Shape> output_shapes(std::int64_t batch) const;
 
  private:

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "executor_implementation.hpp"
+#include "tessera/core/memory.hpp"
 
 /// One weighted layer alone.
 namespace tessera::nn {
@@ -133,6 +134,19 @@ Activation joined_samples(const std::vector<Activation>& parts) {
   return collected(parts, count, 0, -1);
 }
 
+void Executor::Implementation::forget_weights() const {
+  for (const CompiledLayer& layer : compiled_)
+    if (layer.weights != nullptr) layer.weights->forget();
+  give_back_freed();
+}
+
+std::int64_t Executor::Implementation::forgettable_bytes() const {
+  std::int64_t bytes = 0;
+  for (const CompiledLayer& layer : compiled_)
+    if (layer.weights != nullptr) bytes += layer.weights->forgettable_bytes();
+  return bytes;
+}
+
 std::vector<ValueInfo> Executor::Implementation::infos(std::int64_t batch) const {
   return infer_shapes(graph_, input_shapes(graph_, batch, options_.sample_shapes));
 }
@@ -235,6 +249,7 @@ std::vector<Activation> Executor::Implementation::apply_once(std::size_t layer, 
     in_infos[i] = &known[i];
     run.in[i] = operand.samples;
   }
+  const std::size_t last_weight = layers_[layer].kind == LinearKind::recurrent ? 3 : 2;
   for (std::size_t i = 1; i < node.inputs.size(); ++i) {
     const ValueId id = node.inputs[i];
     if (id == no_value || in_infos[i] != nullptr) continue;
@@ -248,7 +263,8 @@ std::vector<Activation> Executor::Implementation::apply_once(std::size_t layer, 
                         node.name, i);
     known[i].shape = shape_of(*known[i].known);
     in_infos[i] = &known[i];
-    in[i] = array_of(*known[i].known);
+    // Weights are packed; read where they lie in a file, they might be copied for good.
+    if (i > last_weight || !graph_.is_constant(id)) in[i] = array_of(*known[i].known);
   }
   const std::vector<ValueInfo> out_infos = infer_node(node, in_infos);
   // An output that is not there has no shape of its own; the first that is there is what an observer is shown.

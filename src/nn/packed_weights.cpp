@@ -83,20 +83,43 @@ PackedWeights::PackedWeights(const LinearLayer& layer)
 }
 
 const std::vector<kernels::PackedMatrix>& PackedWeights::parts() const {
-  std::call_once(packed_once_, [&] {
-    bool large = false;
-    for (const PartWeight& weight : weights_) {
-      large = large || weight.rows() * weight.cols() * static_cast<std::int64_t>(sizeof(float)) >= large_copy_bytes;
-      Matrix matrix = weight.matrix();
-      if (kind_ == LinearKind::convolution)
-        matrix = channels_innermost(matrix.view(), positions_);
-      else if (kind_ == LinearKind::transposed_convolution)
-        matrix = outputs_innermost(matrix.view(), positions_);
-      packed_.emplace_back(matrix.view());
-    }
-    if (large) give_back_freed();
-  });
-  return packed_;
+  if (const Parts* const ready = ready_.load(std::memory_order_acquire)) return *ready;
+  const std::lock_guard lock(mutex_);
+  if (packed_ != nullptr) return *packed_;
+  Parts parts;
+  bool large = false;
+  for (const PartWeight& weight : weights_) {
+    large = large || weight.rows() * weight.cols() * static_cast<std::int64_t>(sizeof(float)) >= large_copy_bytes;
+    Matrix matrix = weight.matrix();
+    if (kind_ == LinearKind::convolution)
+      matrix = channels_innermost(matrix.view(), positions_);
+    else if (kind_ == LinearKind::transposed_convolution)
+      matrix = outputs_innermost(matrix.view(), positions_);
+    parts.emplace_back(matrix.view());
+  }
+  if (large) give_back_freed();
+  packed_ = std::make_unique<const Parts>(std::move(parts));
+  ready_.store(packed_.get(), std::memory_order_release);
+  return *packed_;
+}
+
+const std::vector<kernels::PackedMatrix>& PackedWeights::keep() const {
+  only_copy_ = true;
+  return parts();
+}
+
+void PackedWeights::forget() const {
+  const std::lock_guard lock(mutex_);
+  if (only_copy_) return;
+  ready_ = nullptr;
+  packed_.reset();
+}
+
+std::int64_t PackedWeights::forgettable_bytes() const {
+  std::int64_t bytes = 0;
+  for (const PartWeight& weight : weights_)
+    bytes += weight.rows() * weight.cols() * static_cast<std::int64_t>(sizeof(float));
+  return only_copy_ ? 0 : bytes;
 }
 
 Matrix PackedWeights::matrix(std::size_t part) const {
@@ -110,7 +133,7 @@ void keep_packed_only(Graph& graph, LinearLayer& layer, const std::shared_ptr<co
                       const std::vector<std::vector<int>>& readers) {
   const Node& node = graph.nodes[static_cast<std::size_t>(layer.node)];
   if (!is_worth_keeping_packed(graph, layer, node, readers)) return;
-  packed->parts();
+  packed->keep();
   const bool as_is = layer.kind == LinearKind::convolution || (node.op == "Gemm" && node.integer("transB", 0) != 0);
   std::optional<Constant>& constant = graph.values[static_cast<std::size_t>(node.input(1))].constant;
   Shape shape = shape_of(*constant);

@@ -1,4 +1,6 @@
 #pragma once
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -15,8 +17,14 @@ class PackedWeights {
  public:
   explicit PackedWeights(const LinearLayer& layer);
 
-  /// One per part of the layer.
+  /// One per part of the layer; they stay where they are until forget().
   const std::vector<kernels::PackedMatrix>& parts() const;
+  /// The same, which from now on are the only copy of the weights.
+  const std::vector<kernels::PackedMatrix>& keep() const;
+  /// Gives back what can be packed again. Not while anybody uses parts().
+  void forget() const;
+  /// Bytes of the weights, packed or not, that forget() can give back.
+  std::int64_t forgettable_bytes() const;
   /// The part's weight as linear.hpp defines it, bit for bit.
   Matrix matrix(std::size_t part) const;
 
@@ -24,8 +32,11 @@ class PackedWeights {
   LinearKind kind_;
   std::int64_t positions_;
   std::vector<PartWeight> weights_;
-  mutable std::once_flag packed_once_;
-  mutable std::vector<kernels::PackedMatrix> packed_;
+  using Parts = std::vector<kernels::PackedMatrix>;
+  mutable std::mutex mutex_;
+  mutable std::unique_ptr<const Parts> packed_;
+  mutable std::atomic<const Parts*> ready_ = nullptr;
+  mutable std::atomic<bool> only_copy_ = false;
 };
 
 /// Packs the weights of a layer and drops the graph's own copy, if nothing else can need it: the constant, and the parts

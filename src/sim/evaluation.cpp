@@ -42,10 +42,13 @@ Evaluation::Evaluation(std::span<const EvaluationTask> tasks, Parallel parallel,
 
 std::vector<EvaluationResult> Evaluation::run() {
   total_ = common_.data.size() * std::ssize(schedule_.points());
-  bool complete = true;
+  reference_first_ = reference_goes_first();
+  bool complete = !reference_first_ || run_references();
   for (std::size_t next = 0; next < schedule_.points().size() && complete;) {
     const bool first_group = next == 0;
+    forget_weights();
     PointGroup group = open_group(next);
+    forget_weights();
     next += group.points.size();
     complete = run_group(group, first_group);
     if (complete) close_group(group, first_group);

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <span>
@@ -78,10 +79,18 @@ class Evaluation {
   // Batches through a group: evaluation_passes.cpp.
 
   Tensor read_batch(std::int64_t first, std::int64_t count) const;
+  /// Images of a batch.
+  std::int64_t batch_size() const { return std::max<std::int64_t>(1, common_.batch_size / networks_.steps()); }
   /// Number of a batch's first sample for the executor, where each time step of an image is a sample.
   std::uint64_t first_sample(std::int64_t first_image) const {
     return static_cast<std::uint64_t>(first_image * networks_.steps());
   }
+  /// Whether every batch goes through the float32 network before anything is programmed: large weights are then in
+  /// memory packed for it, or on tiles, and not both. Only where nothing of the two is compared.
+  bool reference_goes_first() const;
+  bool run_references();
+  /// Of all executors, where the reference went first.
+  void forget_weights() const;
   bool run_group(PointGroup& group, bool first_group);
   /// Networks that share a product, and all before it, have their counts from the first of them, which did the work.
   void collect_counts(PointGroup& group) const;
@@ -105,6 +114,7 @@ class Evaluation {
   SimulatedNetworks networks_;
   bool statistics_ = false;  ///< some request wants them
   bool activity_ = false;    ///< likewise
+  bool reference_first_ = false;
   std::vector<Job> tasks_;
   std::vector<nn::Activation> reference_outputs_;
   Tensor reference_output_;  ///< of the batch

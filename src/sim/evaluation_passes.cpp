@@ -57,15 +57,39 @@ void Evaluation::add_cumulative_error(ErrorMeasures& error, const nn::Activation
   add_error(error, mean_over_steps(reference, networks_.steps()), mean_over_steps(seen, networks_.steps()), parallel_);
 }
 
+bool Evaluation::reference_goes_first() const {
+  constexpr std::int64_t large = std::int64_t{32} << 20;
+  if (statistics_ || scoring_.compares_with_float32() || common_.executor.forgettable_bytes() < large) return false;
+  for (std::size_t t = 0; t < tasks_.size(); ++t)
+    for (std::size_t l = 0; l < layer_count_; ++l)
+      if (schedule_.classes().parameters(t, l).analog) return true;
+  return false;
+}
+
+void Evaluation::forget_weights() const {
+  if (!reference_first_) return;
+  networks_.reference().forget_weights();
+  for (std::size_t s = 0; s < networks_.count(); ++s) networks_.executor(s).forget_weights();
+}
+
+bool Evaluation::run_references() {
+  PointGroup none;
+  for (std::int64_t first = 0, count = 0; first < common_.data.size(); first += count) {
+    if (environment_.cancelled()) return false;
+    count = common_.data.batch_end(first, batch_size()) - first;
+    run_reference(none, read_batch(first, count), first, true);
+  }
+  return true;
+}
+
 bool Evaluation::run_group(PointGroup& group, bool first_group) {
   const std::int64_t samples = common_.data.size();
-  const std::int64_t batch_size = std::max<std::int64_t>(1, common_.batch_size / networks_.steps());
   for (std::int64_t first = 0, count = 0; first < samples; first += count) {
     if (environment_.cancelled()) return false;
-    count = common_.data.batch_end(first, batch_size) - first;
+    count = common_.data.batch_end(first, batch_size()) - first;
     if (group.watched && common_.data.sequence_starts() == nullptr) count = std::min(count, watched_samples - first);
     const Tensor batch = read_batch(first, count);
-    run_reference(group, batch, first, first_group);
+    run_reference(group, batch, first, first_group && !reference_first_);
     const auto alone = std::count_if(group.points.begin(), group.points.end(),
                                      [this](const Point& point) { return tasks_[point.task].request.isolated; });
     done_ += count * alone;

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "tessera/core/memory.hpp"
 #include "tessera/kernels/converter.hpp"
 #include "tessera/sim/cost_recording.hpp"
 #include "tessera/sim/layer_calibration.hpp"
@@ -289,6 +290,16 @@ void describe_run(results::Header& header, const EvaluationRequest& request, con
   }
 }
 
+namespace {
+
+std::int64_t weight_bytes(const nn::LinearLayer& layer) {
+  std::int64_t elements = 0;
+  for (const nn::LinearPart& part : layer.parts) elements += part.weight.rows() * part.weight.cols();
+  return elements * static_cast<std::int64_t>(sizeof(float));
+}
+
+}  // namespace
+
 EvaluationSink recording_sink(results::Writer& writer, const EvaluationRequest& request,
                               std::vector<std::int64_t> swept, Parallel parallel) {
   EvaluationSink sink;
@@ -316,6 +327,7 @@ EvaluationSink recording_sink(results::Writer& writer, const EvaluationRequest& 
         writer.write_hardware(swept, l, record);
       }
       if (writer.header().layers[l].devices) writer.write_weights(index_of(point), l, weights_record(network, l));
+      if (weight_bytes(request.executor.layers()[l]) >= large_copy_bytes) give_back_freed();  // copies of the weights
     }
   };
   if (writer.header().predictions) {

@@ -165,6 +165,11 @@ class Executor {
   /// the periphery only, its product. Operators of the first network of those that share do the work.
   void run_branched(const Tensor& batch, const BranchedRun& run) const;
 
+  /// Gives back the memory of weights packed for the float32 product, where they can be packed again from a file when
+  /// they are next used; forgettable_bytes(): how much that may be. Not while anything runs.
+  void forget_weights() const;
+  std::int64_t forgettable_bytes() const;
+
   /// One layer alone, e.g. an analog layer fed with the float32 input that an observer recorded. `operators`: one per
   /// part, or empty for float32.
   Activation apply_linear(std::size_t layer, std::span<const LinearOperator* const> operators, const Activation& input,
