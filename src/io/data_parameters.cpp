@@ -113,6 +113,10 @@ void validate(const DataParameters& p) {
                   p.sequence->length);
     check.require(p.sequence->length == 0 || p.sequence->lengths.empty(), "sequence",
                   "length and lengths are two ways to say the same; leave one of both out");
+    check.require(!p.sequence->stacked || p.sequence->length == 0, "sequence.length",
+                  "the files say it where they are stacked; leave it out");
+    check.require(!p.sequence->stacked || p.format == DataFormat::npy || p.format == DataFormat::hdf5,
+                  "sequence.stacked", "goes with the formats npy and hdf5");
   }
   check.throw_if_any();
 }

@@ -79,6 +79,8 @@ void normalize(std::span<float> values, std::int64_t sample_elements, std::int64
 
 DataSet::DataSet(const DataParameters& parameters) {
   RawData raw = open_raw(parameters, inputs_);
+  if (parameters.named_inputs.empty()) raw.inputs = steps_of(std::move(raw.inputs), parameters.sequence, raw.name);
+  if (raw.labels != nullptr) raw.labels = steps_of(std::move(raw.labels), parameters.sequence, raw.label_name);
   constants_ = constant_inputs(parameters);
   name_ = raw.name;
   element_type_ = raw.inputs->element_type();
@@ -91,7 +93,7 @@ DataSet::DataSet(const DataParameters& parameters) {
   if (parameters.limit > 0) size_ = std::min(size_, parameters.limit);
   if (parameters.sequence)
     sequence_starts_ = std::make_shared<const std::vector<std::int64_t>>(
-        io::sequence_starts(*parameters.sequence, name_, available, offset_, size_));
+        io::sequence_starts(*parameters.sequence, name_, *raw.inputs, offset_, size_));
 
   const Shape stored = raw.inputs->sample_shape();
   stored_shape_ = !parameters.sample_shape.empty() ? parameters.sample_shape : !stored.empty() ? stored : Shape{1};

@@ -7,7 +7,7 @@
 #include "io/sample_source.hpp"
 #include "tessera/h5/file.hpp"
 
-/// Several inputs of a network, as samples that hold them one after the other; and sequences of samples.
+/// Several inputs of a network, as samples that hold them one after the other.
 namespace tessera::io {
 
 namespace {
@@ -47,6 +47,7 @@ class NamedSource : public SampleSource {
     }
   }
   std::vector<std::int64_t> read_integers(std::int64_t /*first*/, std::int64_t /*count*/) const override { return {}; }
+  std::vector<std::int64_t> steps() const override { return parts_.front().samples->steps(); }
 
  private:
   static void check_integers(const NamedPart& part, const Tensor& values, std::int64_t first) {
@@ -78,6 +79,7 @@ RawData open_named_data(const DataParameters& parameters, std::vector<DataInput>
     part.samples = h5::is_hdf5(source.file)
                        ? open_hdf5_samples(source.file, source.dataset.empty() ? name : source.dataset)
                        : open_npy_samples(source.file);
+    part.samples = steps_of(std::move(part.samples), parameters.sequence, source.file);
     const Shape stored = part.samples->sample_shape();
     part.input.sample_shape = source.sample_shape.empty() ? stored : source.sample_shape;
     require<InputError>(element_count(part.input.sample_shape) == element_count(stored),
@@ -100,40 +102,6 @@ RawData open_named_data(const DataParameters& parameters, std::vector<DataInput>
                                                  : open_npy_samples(parameters.labels);
   }
   return data;
-}
-
-std::vector<std::int64_t> sequence_starts(const SequenceParameters& parameters, const std::string& name,
-                                          std::int64_t available, std::int64_t first, std::int64_t size) {
-  std::vector<std::int64_t> lengths;
-  if (!parameters.lengths.empty()) {
-    const ArrayFile file = open_npy(parameters.lengths);
-    require<InputError>(file.type.is_integer(), "{}: lengths of sequences are integers, not {}", parameters.lengths,
-                        file.type.name());
-    lengths.resize(static_cast<std::size_t>(file.samples() * file.sample_elements()));
-    file.read(0, file.samples(), lengths);
-  } else if (parameters.length > 0) {
-    require<InputError>(available % parameters.length == 0,
-                        "{}: its {} samples are no whole number of sequences of {} (data.sequence.length)", name,
-                        available, parameters.length);
-    lengths.assign(static_cast<std::size_t>(available / parameters.length), parameters.length);
-  } else {
-    lengths.push_back(available);
-  }
-  std::vector<std::int64_t> starts;
-  std::int64_t at = 0;
-  bool whole = false;
-  for (const std::int64_t length : lengths) {
-    require<InputError>(length >= 1 && length <= available - at,
-                        "{}: the sequence that begins with sample {} has a length of {}, and there are {} samples",
-                        parameters.lengths, at, length, available);
-    whole |= at == first;
-    if (at >= first && at < first + size) starts.push_back(at - first);
-    at += length;
-  }
-  require<InputError>(at == available, "{}: the lengths of its {} sequences sum to {}, but {} has {} samples",
-                      parameters.lengths, lengths.size(), at, name, available);
-  require<InputError>(whole, "data.first leaves out {} samples, which is in the middle of a sequence", first);
-  return starts;
 }
 
 }  // namespace tessera::io

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,6 +29,8 @@ class SampleSource {
   virtual void read(std::int64_t first, std::int64_t count, std::span<float> out, Parallel parallel) const = 0;
   /// The same for integer sources, as labels.
   virtual std::vector<std::int64_t> read_integers(std::int64_t first, std::int64_t count) const = 0;
+  /// Where samples are steps of sequences that the file keeps apart: how many each has. Else empty.
+  virtual std::vector<std::int64_t> steps() const { return {}; }
 };
 
 /// Inputs and labels as the files hold them; labels may be null.
@@ -47,9 +50,15 @@ std::shared_ptr<const SampleSource> open_npy_samples(const std::string& path);
 std::shared_ptr<const SampleSource> open_hdf5_samples(const std::string& path, const std::string& dataset);
 std::shared_ptr<const SampleSource> tensor_source(Tensor tensor);
 
+/// Steps of [sequences, steps, ...] as samples, sequence by sequence (SequenceParameters::stacked); the source itself
+/// where they are not stacked. `name`: of the file. InputError without an axis of steps, or for lengths that do not fit.
+std::shared_ptr<const SampleSource> steps_of(std::shared_ptr<const SampleSource> source,
+                                             const std::optional<SequenceParameters>& parameters,
+                                             const std::string& name);
+
 /// The first samples of the sequences among [first, first + size) of `available`, counted from `first`. InputError
-/// where the lengths do not fit.
+/// where the lengths do not fit. `samples`: of the inputs, as steps_of() gave them.
 std::vector<std::int64_t> sequence_starts(const SequenceParameters& parameters, const std::string& name,
-                                          std::int64_t available, std::int64_t first, std::int64_t size);
+                                          const SampleSource& samples, std::int64_t first, std::int64_t size);
 
 }  // namespace tessera::io

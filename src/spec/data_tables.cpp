@@ -88,7 +88,10 @@ Type<io::SequenceParameters> sequence_parameters() {
       .field("length", &P::length,
              {.unit = "samples", .range = Range::at_least(0.0), .help = "of each sequence; 0: all samples are one"})
       .field("lengths", &P::lengths, config::path_or_null(),
-             {.help = ".npy file of integers, samples of each sequence where they differ; null: length"});
+             {.help = ".npy file of integers, samples of each sequence where they differ; null: length"})
+      .field(
+          "stacked", &P::stacked,
+          {.help = "files are [sequences, steps, ...] (formats npy and hdf5); with lengths, steps beyond are padding"});
 }
 
 }  // namespace

@@ -124,6 +124,55 @@ TEST_F(NamedInputsTest, BatchesHoldWholeSequences) {
   EXPECT_EQ(DataSet(p).batch_end(3, 4), 7);
 }
 
+/// [sequences, steps, ...] is the same data as its steps one behind the other; of padded sequences, the steps that count.
+TEST_F(NamedInputsTest, StackedSequencesAreTheirSteps) {
+  DataParameters rows;
+  rows.format = DataFormat::npy;
+  rows.inputs = {floats("rows.npy", {12, 2})};
+  rows.labels = integers("row_labels.npy", {12}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+  rows.sequence = {.length = 4, .lengths = {}};
+  DataParameters p = rows;
+  p.inputs = {floats("stacked.npy", {3, 4, 2})};
+  p.labels = integers("stacked_labels.npy", {3, 4}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+  p.sequence = {.length = 0, .lengths = {}, .stacked = true};
+  const DataSet expected(rows), data(p);
+  EXPECT_EQ(data.size(), 12);
+  EXPECT_EQ(data.sample_shape(), (Shape{2}));
+  EXPECT_EQ(*data.sequence_starts(), *expected.sequence_starts());
+  EXPECT_TRUE(std::ranges::equal(data.labels(), expected.labels()));
+  for (std::int64_t first = 0; first < 12; ++first)
+    for (std::int64_t count = 0; first + count <= 12; ++count) {
+      const Tensor a = data.read(first, count), b = expected.read(first, count);
+      EXPECT_TRUE(std::ranges::equal(a.values(), b.values())) << first << " " << count;
+    }
+
+  p.sequence->lengths = integers("padded.npy", {3}, {2, 4, 1});
+  const DataSet padded(p);
+  EXPECT_EQ(padded.size(), 7);
+  EXPECT_THAT(*padded.sequence_starts(), ElementsAre(0, 2, 6));
+  EXPECT_THAT(padded.labels(), ElementsAre(0, 1, 4, 5, 6, 7, 8));
+  EXPECT_THAT(padded.read(1, 2).values(), ElementsAre(2, 3, 8, 9));
+  p.first = 2;
+  EXPECT_THAT(*DataSet(p).sequence_starts(), ElementsAre(0, 4));
+  p.first = 0;
+
+  DataParameters parts = named({{"a", from(p.inputs[0])}, {"b", from(floats("b.npy", {3, 4}))}});
+  parts.sequence = p.sequence;
+  const DataSet both(parts);
+  EXPECT_EQ(both.size(), 7);
+  EXPECT_THAT(both.read(6, 1).values(), ElementsAre(16, 17, 8));
+
+  p.sequence->lengths = integers("long.npy", {3}, {2, 5, 1});
+  EXPECT_THAT(refusal<InputError>(p), testing::AllOf(HasSubstr("sequence 1 is 5"), HasSubstr("4 steps")));
+  p.sequence->lengths = integers("few.npy", {2}, {2, 4});
+  EXPECT_THAT(refusal<InputError>(p), testing::AllOf(HasSubstr("2 lengths"), HasSubstr("3 sequences")));
+  p.sequence->lengths.clear();
+  p.labels = rows.labels;
+  EXPECT_THAT(refusal<InputError>(p), testing::AllOf(HasSubstr("row_labels.npy"), HasSubstr("[sequences, steps")));
+  p.sequence->length = 4;
+  EXPECT_THAT(refusal<ConfigError>(p), HasSubstr("sequence.length"));
+}
+
 TEST_F(NamedInputsTest, PositionsHaveLabelsOfTheirOwn) {
   DataParameters p;
   p.format = DataFormat::npy;

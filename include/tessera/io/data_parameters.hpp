@@ -59,6 +59,9 @@ struct InputSource {
 struct SequenceParameters {
   std::int64_t length = 0;  ///< samples of each sequence; 0: all samples are one
   std::string lengths;      ///< file of integers, one for each sequence: lengths that differ; empty: `length`
+  /// The files hold [sequences, steps, ...], each step a sample; with `lengths` as many of each sequence, the rest is
+  /// padding.
+  bool stacked = false;
 
   bool operator==(const SequenceParameters&) const = default;
 };
