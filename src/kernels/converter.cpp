@@ -354,18 +354,45 @@ std::int64_t convert_joined_rows(const AdcBlock& block) {
   return rows * joined;
 }
 
+// Some rows of a block.
+AdcBlock part_of(const AdcBlock& block, std::int64_t first, std::int64_t count) {
+  AdcBlock part = block;
+  part.v = block.v.rows_from(first, count);
+  part.y = block.y.rows_from(first, count);
+  for (const float** values : {&part.noise, &part.variance, &part.dither})
+    if (*values != nullptr) *values += first * block.v.cols;
+  return part;
+}
+
+// Short rows that lie apart at their destination, as those of a depthwise convolution do, are converted side by side
+// and then put there. Returns whether they were.
+bool convert_scattered_rows(const AdcBlock& block) {
+  constexpr std::int64_t longest = 8, piece = 512;
+  const std::int64_t cols = block.v.cols, rows = block.v.rows;
+  if (cols > longest || rows < widest_vector || block.v.stride != cols || block.y.stride == cols ||
+      block.above != nullptr || block.row_scale != nullptr)
+    return false;
+  std::array<float, longest * piece> together;
+  for (std::int64_t first = 0; first < rows; first += piece) {
+    AdcBlock part = part_of(block, first, std::min(piece, rows - first));
+    const MatrixView to = part.y;
+    part.y = {together.data(), to.rows, cols};
+    convert_outputs(part);
+    for (std::int64_t r = 0; r < to.rows; ++r)
+      for (std::int64_t c = 0; c < cols; ++c)
+        to.data[r * to.stride + c] = together[static_cast<std::size_t>(r * cols + c)];
+  }
+  return true;
+}
+
 }  // namespace
 
 void convert_outputs(const AdcBlock& block) {
+  if (convert_scattered_rows(block)) return;
   const std::int64_t done = convert_joined_rows(block), left = block.v.rows - done;
   if (done == 0) return HWY_DYNAMIC_DISPATCH(convert_outputs)(block);
   if (left == 0) return;
-  AdcBlock rest = block;
-  rest.v = block.v.rows_from(done, left);
-  rest.y = block.y.rows_from(done, left);
-  for (const float** values : {&rest.noise, &rest.variance, &rest.dither})
-    if (*values != nullptr) *values += done * block.v.cols;
-  HWY_DYNAMIC_DISPATCH(convert_outputs)(rest);
+  HWY_DYNAMIC_DISPATCH(convert_outputs)(part_of(block, done, left));
 }
 
 }  // namespace tessera::kernels

@@ -94,7 +94,8 @@ PointGroup Evaluation::open_group(std::size_t next) {
     group.results.push_back(std::move(result));
     group.points.push_back(point);
     bytes += more;
-    if (bytes + more > common_.memory_bytes) break;
+    // Chips of one configuration share no work: large ones are in memory one at a time.
+    if (bytes + more > common_.memory_bytes || (reference_first_ && tasks_.size() == 1)) break;
   }
   return group;
 }
