@@ -392,10 +392,4 @@ void AnalogLayer::set_state(const LayerState& state) {
   impl_->refresh_fixed_point();
 }
 
-std::int64_t AnalogLayer::bytes() const {
-  std::int64_t sum = 0;
-  for (const LayerTile& tile : impl_->tiles) sum += tile.product.bytes() + (tile.target ? tile.target->bytes() : 0);
-  return sum;
-}
-
 }  // namespace tessera::tile

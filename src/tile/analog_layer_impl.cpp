@@ -382,4 +382,10 @@ void quantize_rows(const quant::QuantizationManager& manager, MatrixView y) {
   for (std::int64_t r = 0; r < y.rows; ++r) quant::quantize_dequantize(grid, y.row_span(r), y.row_span(r));
 }
 
+std::int64_t AnalogLayer::bytes() const {
+  std::int64_t sum = 0;
+  for (const LayerTile& tile : impl_->tiles) sum += tile.product.bytes() + (tile.target ? tile.target->bytes() : 0);
+  return sum;
+}
+
 }  // namespace tessera::tile
