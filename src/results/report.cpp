@@ -134,8 +134,8 @@ ReportSection provenance_section(const ReportSource& source) {
   for (const AxisView& axis : views) {
     std::string values;
     for (const std::string& label : axis.labels) values += (values.empty() ? "" : ", ") + label;
-    axes.rows.push_back({text_cell(axis.name), count_cell(static_cast<std::int64_t>(axis.size())),
-                         text_cell(values), text_cell(axis.key)});
+    axes.rows.push_back({text_cell(axis.name), count_cell(static_cast<std::int64_t>(axis.size())), text_cell(values),
+                         text_cell(axis.key)});
   }
   axes.rows.push_back({text_cell("repeat"), count_cell(reader.axes().back().size()),
                        text_cell(fmt::format("{} {}", source.chips(), source.unit())),
