@@ -161,8 +161,10 @@ double scheduled_rate(const ScheduleParameters& p, double base_rate, std::int64_
   switch (p.type) {
     case ScheduleType::constant:
       return base_rate;
-    case ScheduleType::step:
-      return base_rate * std::pow(p.gamma, static_cast<double>(epoch / p.step_size));
+    case ScheduleType::step: {
+      const std::int64_t steps = epoch / p.step_size;
+      return base_rate * std::pow(p.gamma, static_cast<double>(steps));
+    }
     case ScheduleType::multi_step: {
       double passed = 0.0;
       for (const std::int64_t milestone : p.milestones) passed += epoch >= milestone ? 1.0 : 0.0;

@@ -102,7 +102,7 @@ Result resizing(const SampleContext& c) {
 }
 
 /// Axes that are reduced away shift the others.
-Result without_axes(const SampleContext& c, std::vector<std::int64_t> axes, bool keep, const char* what) {
+Result without_axes(const SampleContext& c, const std::vector<std::int64_t>& axes, bool keep, const char* what) {
   SampleAxis samples = c.samples(0);
   std::int64_t shift = 0;
   for (std::int64_t axis : axes) {
