@@ -72,6 +72,7 @@ void expect_equal(const nn::Constant& a, const nn::Constant& b) {
   const auto& x = std::get<Tensor>(a);
   const auto& y = std::get<Tensor>(b);
   ASSERT_EQ(x.shape(), y.shape());
+  if (x.values().empty()) return;
   EXPECT_EQ(std::memcmp(x.data(), y.data(), sizeof(float) * x.values().size()), 0);
 }
 
