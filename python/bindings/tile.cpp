@@ -104,7 +104,8 @@ class Tile {
                         "x has shape {}; tile @ x takes [{}, vectors]", to_string(shape_of(x)), layer.inputs());
     const ConstMatrixView columns = matrix_of(x, "x");
     // Vectors that a thread takes up stay in its cache; rows a little apart do not fall upon each other there.
-    const std::int64_t apart = columns.rows + 16, most = columns.cols < 60 * parallel_.threads ? columns.cols : 60;
+    const std::int64_t apart = columns.rows + 16, few = 60;
+    const std::int64_t most = columns.cols < few * parallel_.threads ? std::max<std::int64_t>(1, columns.cols) : few;
     return computed(pool_, columns.cols, layer.outputs(), [&](MatrixView y) {
       parallel_for_blocks(parallel_, columns.cols, most, [&](std::int64_t, std::int64_t first, std::int64_t end) {
         PooledBuffer rows(pool_, static_cast<std::size_t>(apart * most));

@@ -249,3 +249,8 @@ def test_layouts_and_read_only_arrays(weight: np.ndarray, x: np.ndarray) -> None
     with pytest.raises(tessera.RunError, match="finite"):
         tile(np.full((1, 20), np.nan))
     assert tile(np.zeros((0, 20))).shape == (0, 12)
+    assert (tile @ np.zeros((20, 0), np.float32)).shape == (12, 0)
+    columns = np.ascontiguousarray(np.tile(x, (9, 1)).T)  # 270 vectors: several blocks, whatever the threads
+    for threads in (1, 2):
+        several = tessera.Tile(weight, rpu_config=RPU, threads=threads)
+        np.testing.assert_array_equal(several @ columns, several(columns.T).T)

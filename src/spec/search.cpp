@@ -14,9 +14,24 @@
 
 namespace tessera::spec {
 
-namespace {
-
 using config::Node;
+
+Node rung_node(const std::string& key, double value, const config::Position& position) {
+  Node node = value == std::round(value) ? Node::integer(static_cast<std::int64_t>(value)) : Node::real(value);
+  node.position = position;
+  Node root = Node::map();
+  config::set_path(root, key.substr(rpu_prefix.size()), std::move(node));
+  return root;
+}
+
+std::string exact_pattern(const std::string& name) {
+  std::string pattern;
+  for (const char c : name)
+    pattern += c == '*' || c == '?' || c == '[' ? std::string("[") + c + "]" : std::string(1, c);
+  return pattern;
+}
+
+namespace {
 
 /// Bits behind the point, of which there may be none; for other keys 0 is "off".
 bool counts_fraction(const std::string& key) {
