@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tessera/core/error.hpp"
+#include "tessera/random/columns.hpp"
 #include "tessera/random/stream.hpp"
 
 namespace tessera::random {
@@ -90,6 +91,33 @@ TEST_F(EveryTarget, MillionsOfNormalsEqualTheScalarDefinition) {
     fill_normal(test_stream, 1, 12345, normals);
     EXPECT_EQ(std::memcmp(normals.data(), expected.data(), count * sizeof(float)), 0);
   });
+}
+
+TEST_F(EveryTarget, ColumnsEqualTheFillsOfTheirStreams) {
+  for_every_target([] {
+    for (const std::size_t count : {1, 3, 8, 16, 21})
+      for (const std::uint64_t first : {0ULL, 1ULL, 60ULL, 1000ULL, (1ULL << 34) - 70})
+        for (const std::int64_t rows : {0, 1, 15, 64, 130}) {
+          SCOPED_TRACE(fmt::format("{} streams, first {}, {} rows", count, first, rows));
+          std::vector<Stream> streams;
+          for (std::uint32_t s = 0; s < count; ++s) streams.emplace_back(Address{.seed = 5, .layer = s}, Purpose::test);
+          const auto size = static_cast<std::size_t>(rows) * count;
+          std::vector<float> uniforms(size + 1, -7.0F), normals(size + 1, -77.0F);
+          const auto cols = static_cast<std::int64_t>(count);
+          fill_uniform(streams, 3, first, {uniforms.data(), rows, cols});
+          fill_normal(streams, 3, first, {normals.data(), rows, cols});
+          for (std::size_t i = 0; i < size; ++i) {
+            const std::uint64_t element = first + i / count;
+            ASSERT_EQ(uniforms[i], uniform(streams[i % count], 3, element));
+            ASSERT_EQ(std::bit_cast<std::uint32_t>(normals[i]),
+                      std::bit_cast<std::uint32_t>(normal(streams[i % count], 3, element)));
+          }
+          EXPECT_EQ(uniforms.back(), -7.0F);
+          EXPECT_EQ(normals.back(), -77.0F);
+        }
+  });
+  float value = 0.0F;
+  EXPECT_THROW(fill_normal(std::vector<Stream>(2), 0, 0, {&value, 1, 1}), InputError);
 }
 
 TEST_F(EveryTarget, AnySplitOfARangeGivesTheSameBits) {
