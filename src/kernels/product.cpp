@@ -1,4 +1,4 @@
-#include "tessera/kernels/product.hpp"
+#include "tessera/kernels/limited_product.hpp"
 
 #include <algorithm>
 
@@ -39,17 +39,19 @@ detail::PanelProduct panel_of(const PackedMatrix& weight, std::int64_t p, ConstM
 }
 
 void multiply_block(const PackedMatrix& weight, ConstMatrixView x, MatrixView y, std::span<const float> bias,
-                    bool magnitudes, std::int64_t first_panel, std::int64_t last_panel, detail::PanelFunction run) {
+                    bool magnitudes, const Limits* limits, std::int64_t first_panel, std::int64_t last_panel,
+                    detail::PanelFunction run) {
   for (std::int64_t p = first_panel; p < last_panel; ++p) {
     detail::PanelProduct product = panel_of(weight, p, x, y);
     product.bias = bias.empty() ? nullptr : bias.data() + p * PackedMatrix::panel_outputs;
     product.magnitudes = magnitudes;
+    product.limits = limits;
     run(product);
   }
 }
 
 void multiply_all(const PackedMatrix& weight, ConstMatrixView x, MatrixView y, Parallel parallel,
-                  std::span<const float> bias, bool magnitudes) {
+                  std::span<const float> bias, bool magnitudes, const Limits* limits = nullptr) {
   check_shapes(weight, x, y, bias);
   if (x.rows == 0 || weight.outputs() == 0) return;
   const auto run = detail::panel_function();
@@ -65,7 +67,7 @@ void multiply_all(const PackedMatrix& weight, ConstMatrixView x, MatrixView y, P
     const std::int64_t part = task % panel_parts;
     const std::int64_t row = block * block_rows;
     const std::int64_t rows = std::min(block_rows, x.rows - row);
-    multiply_block(weight, x.rows_from(row, rows), y.rows_from(row, rows), bias, magnitudes,
+    multiply_block(weight, x.rows_from(row, rows), y.rows_from(row, rows), bias, magnitudes, limits,
                    part * panels / panel_parts, (part + 1) * panels / panel_parts, run);
   });
 }
@@ -105,6 +107,11 @@ Matrix PackedMatrix::unpacked() const {
 void multiply(const PackedMatrix& weight, ConstMatrixView x, MatrixView y, Parallel parallel,
               std::span<const float> bias) {
   multiply_all(weight, x, y, parallel, bias, false);
+}
+
+void multiply(const PackedMatrix& weight, ConstMatrixView x, MatrixView y, Parallel parallel,
+              std::span<const float> bias, const Limits& limits) {
+  multiply_all(weight, x, y, parallel, bias, false, limits.any() ? &limits : nullptr);
 }
 
 void multiply_magnitudes(const PackedMatrix& weight, ConstMatrixView x, MatrixView y, Parallel parallel) {

@@ -18,6 +18,30 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_NATIVE_FMA
 
+template <int kRows, int kVectors, class D, class V>
+HWY_INLINE void store_limited(D d, const PanelProduct& p, const V (&sum)[kRows][kVectors], const float* bias,
+                              float* HWY_RESTRICT y, std::int64_t outputs) {
+  constexpr std::int64_t lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
+  const V low = hn::Set(d, p.limits->low), high = hn::Set(d, p.limits->high);
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    const std::int64_t left = outputs - v * lanes;
+    if (left <= 0) return;
+    const auto mask = hn::FirstN(d, static_cast<std::size_t>(left));  // all lanes if there are more
+    const V b = bias == nullptr ? hn::Zero(d) : hn::MaskedLoad(mask, d, bias + v * lanes);
+#pragma GCC unroll 32
+    for (int r = 0; r < kRows; ++r) {
+      V value = bias == nullptr ? sum[r][v] : hn::Add(sum[r][v], b);
+      value = hn::IfThenElse(hn::Lt(value, low), low, value);
+      value = hn::IfThenElse(hn::Gt(value, high), high, value);
+      if (left >= lanes)
+        hn::StoreU(value, d, y + r * p.y_stride + v * lanes);
+      else
+        hn::BlendedStore(value, mask, d, y + r * p.y_stride + v * lanes);
+    }
+  }
+}
+
 // kRows vectors times kVectors SIMD vectors of outputs, all accumulators in registers, k in order.
 template <int kRows, int kVectors, int kWidth, bool kMagnitudes, class D>
 HWY_INLINE void micro_kernel(D d, const PanelProduct& p, std::int64_t row, std::int64_t first) {
@@ -56,6 +80,10 @@ HWY_INLINE void micro_kernel(D d, const PanelProduct& p, std::int64_t row, std::
     for (int t = 0; t < kTriples; ++t) ++x[t];
   }
 
+  if (p.limits != nullptr) {
+    const float* bias = p.bias == nullptr ? nullptr : p.bias + first;
+    return store_limited<kRows, kVectors>(d, p, sum, bias, p.y + row * p.y_stride + first, p.outputs - first);
+  }
   float* HWY_RESTRICT y = p.y + row * p.y_stride + first;
   const float* bias = p.bias == nullptr ? nullptr : p.bias + first;
 #pragma GCC unroll 4
@@ -241,7 +269,8 @@ void panel_product(const PanelProduct& p) {
         const float w = p.panel[k * p.width + i];
         sum = std::fma(p.x[r * p.x_stride + k], p.magnitudes ? std::fabs(w) : w, sum);
       }
-      p.y[r * p.y_stride + i] = p.bias == nullptr ? sum : sum + p.bias[i];
+      const float y = p.bias == nullptr ? sum : sum + p.bias[i];
+      p.y[r * p.y_stride + i] = p.limits == nullptr ? y : (*p.limits)(y);
     }
   }
 }

@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
 
+#include "tessera/kernels/limits.hpp"
+
 /// Private: the vectorised inner loops of the product, one panel at a time.
 namespace tessera::kernels::detail {
 
@@ -17,6 +19,7 @@ struct PanelProduct {
   std::int64_t rows = 0;
   const float* bias = nullptr;  ///< `outputs` values or null
   bool magnitudes = false;
+  const Limits* limits = nullptr;  ///< of what is stored, or null
 };
 
 /// A panel product with its companions (kernels/product.hpp, multiply_with): `x` as above, the others of its shape.

@@ -102,7 +102,7 @@ void evaluate_product(const LinearCall& call) {
       }
     }
   }
-  if (call.relu) rectify(y.floats(), y.size());
+  limit(call.limits, y.floats(), y.size());
 }
 
 }  // namespace tessera::nn

@@ -40,7 +40,7 @@ class TrainedConvolution final : public TrainedLayer {
       forward_depthwise(c);
     else
       forward_float(c);
-    if (!is_float() && c.relu) rectify(c.out[0].floats(), c.out[0].size());
+    if (!is_float() && c.relu) limit(kernels::rectifier, c.out[0].floats(), c.out[0].size());
   }
 
   void backward(const BackwardContext& c, bool relu) override {
@@ -141,7 +141,7 @@ class TrainedConvolution final : public TrainedLayer {
           kernels::multiply(packed_[p], row_view(g, direct, rows.data(), group, begin, end),
                             y.cols_from(group * g.group_outputs(), g.group_outputs()), {}, float_part(p).bias());
         }
-        if (c.relu) rectify(y.data, y.rows * y.cols);
+        if (c.relu) limit(kernels::rectifier, y.data, y.rows * y.cols);
       }
     });
   }
@@ -263,7 +263,7 @@ class TrainedConvolution final : public TrainedLayer {
           const std::vector<float>& bias = float_part(static_cast<std::size_t>(ch)).bias();
           y[i * channels + ch] += bias.empty() ? 0.0F : bias[0];
         }
-      if (c.relu) rectify(y, positions * channels);
+      if (c.relu) limit(kernels::rectifier, y, positions * channels);
     });
   }
 

@@ -3,6 +3,7 @@
 #include "im2col.hpp"
 #include "linear_call.hpp"
 #include "tessera/kernels/depthwise.hpp"
+#include "tessera/kernels/limited_product.hpp"
 #include "window_gatherer.hpp"
 
 /// Convolutions on channels-last images: blocks of im2col rows that stay in cache, then the product.
@@ -63,7 +64,7 @@ void convolve_depthwise(const LinearCall& call, const ConvGeometry& g) {
         const std::int64_t count = ox == inside[0] && inside[1] > ox ? inside[1] - ox : 1;
         find_taps(call, g, image, top, horizontal.origin(ox), taps);
         kernels::depthwise_pixels(taps, horizontal.stride * channels, channels, count, call.compiled.depthwise_bias,
-                                  call.relu, y + ox * channels);
+                                  call.limits, y + ox * channels);
         ox += count;
       }
     }
@@ -110,7 +111,7 @@ std::int64_t operator_rows(std::int64_t vector_size) {
 }
 
 /// The results of operators that wait for all positions of all images.
-void finish_convolution(const LinearBranch& branch, const ConvGeometry& g, bool relu) {
+void finish_convolution(const LinearBranch& branch, const ConvGeometry& g, const kernels::Limits& limits) {
   const MatrixView y(branch.out[0].floats(), g.images * g.positions(), g.out_channels);
   bool finished = false;
   for (std::int64_t group = 0; group < g.groups; ++group) {
@@ -119,7 +120,7 @@ void finish_convolution(const LinearBranch& branch, const ConvGeometry& g, bool 
     collected->finish(y.cols_from(group * g.group_outputs(), g.group_outputs()));
     finished = true;
   }
-  if (finished && relu) rectify(y.data, y.rows * y.cols);
+  if (finished) limit(limits, y.data, y.rows * y.cols);
 }
 
 void convolve_by_operators(const LinearCall& call, const ConvGeometry& g, std::span<const LinearBranch> branches) {
@@ -155,10 +156,10 @@ void convolve_by_operators(const LinearCall& call, const ConvGeometry& g, std::s
                         return out(branch).cols_from(group * g.group_outputs(), g.group_outputs());
                       });
       }
-    for (std::size_t branch = 0; branch < branches.size() && call.relu; ++branch)
-      rectify(out(branch).data, (end - begin) * g.out_channels);
+    for (std::size_t branch = 0; branch < branches.size(); ++branch)
+      limit(call.limits, out(branch).data, (end - begin) * g.out_channels);
   });
-  for (const LinearBranch& branch : branches) finish_convolution(branch, g, call.relu);
+  for (const LinearBranch& branch : branches) finish_convolution(branch, g, call.limits);
 }
 
 void convolve_float(const LinearCall& call, ConvGeometry g) {
@@ -184,9 +185,8 @@ void convolve_float(const LinearCall& call, ConvGeometry g) {
                          const float* x = direct ? in + begin * g.in_channels : rows.data();
                          kernels::multiply(call.compiled.packed(p), ConstMatrixView(x, end - begin, g.vector_size()),
                                            y.cols_from(group * g.group_outputs(), g.group_outputs()), {},
-                                           call.compiled.layer.parts[p].bias);
+                                           call.compiled.layer.parts[p].bias, call.limits);
                        }
-                       if (call.relu) rectify(y.data, y.rows * y.cols);
                      });
 }
 
@@ -271,7 +271,7 @@ void evaluate_transposed_convolution(const LinearCall& call) {
           }
         }
       }
-    if (call.relu) rectify(image, vertical.out * horizontal.out * outputs);
+    limit(call.limits, image, vertical.out * horizontal.out * outputs);
   });
 }
 

@@ -234,7 +234,7 @@ void Executor::Implementation::part(BranchWalk& walk, std::size_t i, std::unique
   LayerRun layer_now = layer_run(layer, *walk.axes);
   layer_now.first_sample = walk.run.first_sample;
   layer_now.samples = graph_.batch == BatchMode::any ? walk.samples : 1;
-  layer_now.relu = step.relu;
+  layer_now.limits = step.limits;
   layer_now.parallel = walk.run.parallel;
   run_layer(layer_now, in, branches);
   std::optional<Activation> input;

@@ -91,7 +91,7 @@ class Executor::Implementation {
     std::uint64_t first_sample = 0;
     std::int64_t samples = 1;  ///< that count
     bool filled_up = false;    ///< the arrays hold more
-    bool relu = false;
+    kernels::Limits limits = {};
     Parallel parallel = {};
   };
 

@@ -247,7 +247,7 @@ void Executor::Implementation::run_step(const Step& step, const std::vector<Arra
   run.first_sample = state.first_sample;
   run.samples = state.samples;
   run.filled_up = state.filled_up;
-  run.relu = step.relu;
+  run.limits = step.limits;
   run.parallel = options.parallel;
   const auto seen_input = [&] {
     Activation input = input_of(layer, in, state.axes);
@@ -300,7 +300,7 @@ void Executor::Implementation::run_layer(const LayerRun& run, std::span<const Ar
                     .in = inputs,
                     .out = of.front().out,
                     .operators = of.front().operators,
-                    .relu = run.relu,
+                    .limits = run.limits,
                     .first_sample = seen_again(run, run.first_sample) ? run.first_sample : 0,
                     .order = vector_order(seen, inputs[0], of.front().out[0]),
                     .parallel = run.parallel};

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tessera/kernels/limited_product.hpp"
+
 namespace tessera::nn {
 
 CompiledLayer compile_layer(const Graph& graph, const LinearLayer& layer) {
@@ -34,8 +36,10 @@ std::int64_t rows_per_block(std::int64_t vector_size) {
          std::clamp<std::int64_t>(budget / (kernel_block * std::max<std::int64_t>(1, vector_size)), 1, 8);
 }
 
-void rectify(float* y, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) y[i] = y[i] < 0.0F ? 0.0F : y[i];
+void limit(const kernels::Limits& limits, float* y, std::int64_t count) {
+  if (!limits.any()) return;
+  const kernels::Limits own = limits;  // y cannot change it
+  for (std::int64_t i = 0; i < count; ++i) y[i] = own(y[i]);
 }
 
 void evaluate_dense(const LinearCall& call) {
@@ -52,14 +56,12 @@ void evaluate_dense(const LinearCall& call) {
   }
   const std::int64_t block = rows_per_block(inputs);
   if (rows <= block * call.parallel.threads) {
-    kernels::multiply(call.compiled.packed(0), x, y, call.parallel, part.bias);
-    if (call.relu) rectify(y.data, rows * outputs);
+    kernels::multiply(call.compiled.packed(0), x, y, call.parallel, part.bias, call.limits);
     return;
   }
   parallel_for_blocks(call.parallel, rows, block, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
     kernels::multiply(call.compiled.packed(0), x.rows_from(begin, end - begin), y.rows_from(begin, end - begin), {},
-                      part.bias);
-    if (call.relu) rectify(y.row(begin), (end - begin) * outputs);
+                      part.bias, call.limits);
   });
 }
 
@@ -85,7 +87,7 @@ void evaluate_dense(const LinearCall& call, std::span<const LinearBranch> branch
   for (const LinearBranch& branch : branches) {
     if (const Collects* collected = branch.operators[0]->collects())
       collected->finish({branch.out[0].floats(), rows, outputs});
-    if (call.relu) rectify(branch.out[0].floats(), rows * outputs);
+    limit(call.limits, branch.out[0].floats(), rows * outputs);
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "array.hpp"
 #include "packed_weights.hpp"
+#include "tessera/kernels/limits.hpp"
 #include "tessera/nn/linear.hpp"
 
 /// Evaluation of weighted layers: by the packed float32 product or by operators that replace it.
@@ -38,7 +39,7 @@ struct LinearCall {
   std::span<const Array> in;                         ///< of the node; weights and constant biases are absent
   std::span<const Array> out;                        ///< of the node
   std::span<const LinearOperator* const> operators;  ///< per part; empty: float32
-  bool relu = false;
+  kernels::Limits limits = {};                       ///< of the outputs
   std::uint64_t first_sample = 0;
   VectorOrder order;
   Parallel parallel;
@@ -95,8 +96,8 @@ void evaluate_recurrent(const LinearCall& call);
 /// The product of two activations, sample by sample.
 void evaluate_product(const LinearCall& call);
 
-/// y = max(y, 0), keeping NaN.
-void rectify(float* y, std::int64_t count);
+/// y = limits(y), in place.
+void limit(const kernels::Limits& limits, float* y, std::int64_t count);
 
 /// Rows of a product that are worked on at a time: whole blocks of the kernel, and vectors of at most about 128 KiB.
 std::int64_t rows_per_block(std::int64_t vector_size);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <numeric>
+#include <optional>
+#include <variant>
 
 namespace tessera::nn {
 
@@ -175,14 +177,15 @@ class Planner {
                         node.op);
     const Layout layout = choose_layout(node, op);
     Step step{.node = static_cast<int>(n), .op = &op, .in = {}, .out = {}, .layer = layer};
+    const bool recurrent = node.op == "LSTM" || node.op == "GRU" || node.op == "RNN";
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-      const std::size_t last_weight = node.op == "LSTM" || node.op == "GRU" || node.op == "RNN" ? 3 : 2;
+      const std::size_t last_weight = recurrent ? 3 : 2;
       const bool weight =
           layer >= 0 && i > 0 && i <= last_weight && (node.inputs[i] == no_value || graph_.is_constant(node.inputs[i]));
       step.in.push_back(weight ? -1 : operand(node, op, i, layout));
     }
     std::vector<ValueId> outputs = node.outputs;
-    if (layer >= 0 && !observed_) step.relu = fuse_relu(outputs);
+    if (layer >= 0 && !recurrent && !observed_) step.limits = fuse_limits(outputs);
     for (const ValueId id : outputs) {
       const Layout out_layout = op.layout == LayoutRule::reduce ? Layout::natural : layout;
       step.out.push_back(id == no_value ? -1 : new_slot(id, out_layout));
@@ -191,16 +194,32 @@ class Planner {
     if (!op.view) plan_.steps.push_back(std::move(step));
   }
 
-  /// If the only reader of a layer's only output is a Relu, the layer writes that node's output instead.
-  bool fuse_relu(std::vector<ValueId>& outputs) {
-    if (outputs.size() != 1 || is_output_[static_cast<std::size_t>(outputs[0])]) return false;
+  /// If the only reader of a layer's only output is a Relu, or a Clip with constant bounds, the layer writes that node's
+  /// output instead.
+  kernels::Limits fuse_limits(std::vector<ValueId>& outputs) {
+    if (outputs.size() != 1 || is_output_[static_cast<std::size_t>(outputs[0])]) return {};
     const std::vector<int>& readers = readers_[static_cast<std::size_t>(outputs[0])];
-    if (readers.size() != 1) return false;
-    const Node& relu = graph_.nodes[static_cast<std::size_t>(readers[0])];
-    if (relu.op != "Relu") return false;
+    if (readers.size() != 1) return {};
+    const Node& reader = graph_.nodes[static_cast<std::size_t>(readers[0])];
+    const std::optional<kernels::Limits> limits = limits_of(reader);
+    if (!limits || reader.input(0) != outputs[0]) return {};
     skip_[static_cast<std::size_t>(readers[0])] = true;
-    outputs[0] = relu.outputs[0];
-    return true;
+    outputs[0] = reader.outputs[0];
+    return *limits;
+  }
+
+  std::optional<kernels::Limits> limits_of(const Node& node) const {
+    if (node.op == "Relu") return kernels::rectifier;
+    if (node.op != "Clip" || use_ == BufferUse::kept) return std::nullopt;
+    kernels::Limits limits;
+    for (std::size_t i = 1; i < 3; ++i) {
+      const ValueId id = node.input(i);
+      if (id == no_value) continue;
+      const Tensor* bound = info(id).known == nullptr ? nullptr : std::get_if<Tensor>(info(id).known.get());
+      if (bound == nullptr) return std::nullopt;
+      (i == 1 ? limits.low : limits.high) = bound->data()[0];
+    }
+    return limits;
   }
 
   void assign_buffers() {

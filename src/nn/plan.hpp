@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "operator.hpp"
+#include "tessera/kernels/limits.hpp"
 #include "tessera/nn/linear.hpp"
 
 /// A schedule for one set of input shapes: which operators run in which order, in which memory layout, in which
@@ -21,9 +22,9 @@ struct Slot {
 struct Step {
   int node = -1;  ///< -1: copies slot in[0] to another layout
   const Operator* op = nullptr;
-  std::vector<int> in, out;  ///< slots; -1 where absent
-  int layer = -1;            ///< weighted layers
-  bool relu = false;         ///< a Relu after the layer is applied by it
+  std::vector<int> in, out;     ///< slots; -1 where absent
+  int layer = -1;               ///< weighted layers
+  kernels::Limits limits = {};  ///< a Relu or Clip after the layer is applied by it
 };
 
 struct Plan {
@@ -40,7 +41,7 @@ struct Plan {
 enum class BufferUse { reused, kept };
 
 /// Plans a run. `layer_of_node` is -1 for nodes without weights. `observed`: outputs of layers must exist before any
-/// activation function, so Relu is not fused.
+/// activation function, so none is fused; nor is Clip for a backward pass.
 Plan make_plan(const Graph& graph, const std::vector<Shape>& input_shapes, const std::vector<int>& layer_of_node,
                bool observed, BufferUse use = BufferUse::reused);
 

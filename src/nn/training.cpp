@@ -92,7 +92,8 @@ class TrainingNetwork::Implementation {
       }
       const Node& node = graph_.nodes[static_cast<std::size_t>(s.node)];
       if (TrainedNode* trained = nodes_[static_cast<std::size_t>(s.node)].get())
-        trained->forward({.node = node, .in = in_, .out = out_, .relu = s.relu, .step = step, .parallel = parallel});
+        trained->forward(
+            {.node = node, .in = in_, .out = out_, .relu = s.limits.any(), .step = step, .parallel = parallel});
       else
         s.op->compute({.node = node, .in = in_, .out = out_, .parallel = parallel});
     }
@@ -276,7 +277,7 @@ class TrainingNetwork::Implementation {
     if (trained == nullptr && std::ranges::all_of(d_in_, [](const Array& array) { return array.data == nullptr; }))
       return;
     if (trained != nullptr)
-      trained->backward(context, step.relu);
+      trained->backward(context, step.limits.any());
     else if (const Backward function = find_backward(node.op))
       function(context);
     else

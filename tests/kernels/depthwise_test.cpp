@@ -28,7 +28,7 @@ TEST(DepthwisePixels, EqualTheScalarDefinitionOnEveryInstructionSet) {
     for (const std::int64_t channels : {1, 7, 16, 33})
       for (const std::int64_t pixels : {0, 1, 4, 7})
         for (const std::size_t taps : {std::size_t{0}, std::size_t{3}, std::size_t{9}})
-          for (const bool relu : {false, true}) {
+          for (const Limits limits : {Limits{}, rectifier, Limits{-0.25F, 0.5F}}) {
             const std::int64_t step = 2 * channels;
             const Matrix image = draws(20, channels, 1), weight = draws(9, channels, 2), bias = draws(1, channels, 3);
             std::vector<DepthwiseTap> list;
@@ -37,14 +37,14 @@ TEST(DepthwisePixels, EqualTheScalarDefinitionOnEveryInstructionSet) {
                               weight.data() + static_cast<std::int64_t>(k) * channels});
             const std::span<const float> shift = taps == 3 ? std::span<const float>() : bias.values();
             std::vector<float> y(static_cast<std::size_t>(pixels * channels) + 1, 77.0F);
-            depthwise_pixels(list, step, channels, pixels, shift, relu, y.data());
+            depthwise_pixels(list, step, channels, pixels, shift, limits, y.data());
             for (std::int64_t p = 0; p < pixels; ++p)
               for (std::int64_t c = 0; c < channels; ++c) {
                 float expected = 0.0F;
                 for (const DepthwiseTap& tap : list)
                   expected = std::fma(tap.pixel[p * step + c], tap.weight[c], expected);
                 if (!shift.empty()) expected += shift[static_cast<std::size_t>(c)];
-                if (relu && expected < 0.0F) expected = 0.0F;
+                expected = limits(expected);
                 ASSERT_EQ(y[static_cast<std::size_t>(p * channels + c)], expected)
                     << hwy::TargetName(target) << " " << channels << " channels, " << taps << " taps";
               }

@@ -1,6 +1,6 @@
 // Does the packed product keep its definition: fma over k in order, for every shape, batch, thread count and
 // instruction set?
-#include "tessera/kernels/product.hpp"
+#include "tessera/kernels/limited_product.hpp"
 
 #include <gtest/gtest.h>
 
@@ -63,6 +63,13 @@ TEST(Product, EqualsTheScalarDefinitionOnEveryInstructionSet) {
           multiply(packed, x.view(), y.view(), {}, bias.values());
           reference::multiply(w.view(), x.view(), expected.view(), bias.values());
           expect_same_bits(y.view(), expected.view());
+          const Limits limits{-0.3F, 1.5F};
+          for (float& v : expected.values()) v = limits(v);
+          Matrix wider(rows, outputs + 1);
+          wider(rows - 1, outputs) = 77.0F;
+          multiply(packed, x.view(), wider.view().cols_from(0, outputs), {}, bias.values(), limits);
+          expect_same_bits(Matrix(wider.view().cols_from(0, outputs)).view(), expected.view());
+          EXPECT_EQ(wider(rows - 1, outputs), 77.0F);
           multiply_magnitudes(packed, x.view(), y.view());
           reference::multiply(w.view(), x.view(), expected.view(), {}, true);
           expect_same_bits(y.view(), expected.view());
