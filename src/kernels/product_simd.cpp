@@ -251,12 +251,15 @@ HWY_INLINE void companion_product_of(const CompanionProduct& c) {
 }
 
 void companion_product(const CompanionProduct& c) {
-  if (!c.ir_drop)
-    companion_product_of<false, true>(c);
-  else if (c.variance == nullptr)
-    companion_product_of<true, false>(c);
-  else
-    companion_product_of<true, true>(c);
+  if (!c.ir_drop) return companion_product_of<false, true>(c);
+  if (c.variance == nullptr) return companion_product_of<true, false>(c);
+  if constexpr (HWY_TARGET <= HWY_AVX3) return companion_product_of<true, true>(c);
+  // Five sums of two rows fill sixteen registers, and wait for each other: apart, three and twelve rows do not.
+  companion_product_of<true, false>(c);
+  PanelProduct variance = c.product;
+  variance.x = c.square;
+  variance.y = c.variance;
+  panel_product_of<true>(variance);
 }
 
 #else  // no fused multiply-add: exact by the C library's, one output at a time
