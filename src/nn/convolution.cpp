@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "channel_convolution.hpp"
 #include "im2col.hpp"
 #include "linear_call.hpp"
 #include "tessera/kernels/depthwise.hpp"
@@ -123,7 +124,11 @@ void finish_convolution(const LinearBranch& branch, const ConvGeometry& g, const
   if (finished) limit(limits, y.data, y.rows * y.cols);
 }
 
-void convolve_by_operators(const LinearCall& call, const ConvGeometry& g, std::span<const LinearBranch> branches) {
+void convolve_by_operators(const LinearCall& call, const ConvGeometry& g, std::span<const LinearBranch> all) {
+  std::vector<LinearBranch> branches;
+  for (const LinearBranch& branch : all)
+    if (!convolve_side_by_side(call, g, branch)) branches.push_back(branch);
+  if (branches.empty()) return;
   const std::uint64_t first = call.first_sample * static_cast<std::uint64_t>(call.order.inner * g.positions());
   const bool pointwise = is_pointwise(g);
   const std::vector<SameInputs> inputs = by_inputs(branches, branches_by_product(branches), pointwise);

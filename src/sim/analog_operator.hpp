@@ -37,6 +37,8 @@ class AnalogOperator final : public nn::LinearOperator,
     return !count_ && layer_->input_conversion() ? this : nullptr;
   }
   const nn::TakesWeights* takes_weights() const override { return this; }
+  std::unique_ptr<const nn::SideBySide> side_by_side(
+      std::span<const nn::LinearOperator* const> operators) const override;
 
   const std::string& name() const { return name_; }
   const tile::AnalogLayer& layer() const { return *layer_; }
@@ -52,6 +54,8 @@ class AnalogOperator final : public nn::LinearOperator,
   }
 
  private:
+  class Columns;
+
   std::int64_t product_columns() const override { return layer_->product_columns(); }
   void product(ConstMatrixView x, MatrixView v, std::uint64_t first_vector, Parallel parallel,
                const std::optional<kernels::CodeSums>& converted) const override {

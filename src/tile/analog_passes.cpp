@@ -2,10 +2,12 @@
 #include <cmath>
 #include <utility>
 
+#include "tessera/random/columns.hpp"
 #include "tile/analog_product.hpp"
 #include "tile/blocks.hpp"
 #include "tile/effects/law.hpp"
 #include "tile/effects/read_noise.hpp"
+#include "tile/packed_engine.hpp"
 
 // One round of a block, from the converted inputs to the scaled outputs. A block that is recorded (Block::record) goes
 // the same way; what changes values then leaves its derivative: rounding counts as the identity, a clipped value has
@@ -53,15 +55,20 @@ void clip_recorded(MatrixView y, float bound, Matrix& slope, std::span<std::int6
   }
 }
 
+template <class Fill>
 const float* draws(const Stage& stage, random::Purpose purpose, std::int64_t width, AlignedVector<float>& out,
-                   void (*fill)(const random::Stream&, std::uint32_t, std::uint64_t, std::span<float>)) {
+                   const Fill& fill) {
   const Block& block = stage.block;
-  const random::Stream stream(stage.address, purpose);
   const MatrixView values = view(out, block.pending, width);
+  if (block.call.columns != nullptr) {  // tiles of one output: a vector has one element
+    fill(block.call.columns->at(purpose), stage.event, block.call.first_vector, values);
+    return values.data;
+  }
+  const random::Stream stream(stage.address, purpose);
   const auto first = [&](std::uint64_t vector) { return vector * static_cast<std::uint64_t>(width); };
   if (block.contiguous) {
     fill(stream, stage.event, first(block.call.first_vector),
-         {values.data, static_cast<std::size_t>(block.pending * width)});
+         std::span<float>(values.data, static_cast<std::size_t>(block.pending * width)));
     return values.data;
   }
   for (std::int64_t i = 0; i < block.pending; ++i) {
@@ -74,10 +81,10 @@ const float* draws(const Stage& stage, random::Purpose purpose, std::int64_t wid
 }  // namespace
 
 const float* Stage::normals(random::Purpose purpose, std::int64_t width, AlignedVector<float>& out) const {
-  return draws(*this, purpose, width, out, random::fill_normal);
+  return draws(*this, purpose, width, out, [](const auto&... call) { random::fill_normal(call...); });
 }
 const float* Stage::uniforms(random::Purpose purpose, std::int64_t width, AlignedVector<float>& out) const {
-  return draws(*this, purpose, width, out, random::fill_uniform);
+  return draws(*this, purpose, width, out, [](const auto&... call) { random::fill_uniform(call...); });
 }
 
 /// Column values on their way through the ADC: the last of a vector applies the scales too.
@@ -102,6 +109,25 @@ void AnalogProduct::one_pass(const Block& block, MatrixView y, std::uint32_t eve
   change_lines(here, {s.converted.data(), block.pending, inputs()}, record);
   analog_chain(here, *engine_, block.z, v, record);
   output_stage(here, {v, y, true, has_read_noise(io_), phases});
+}
+
+bool AnalogProduct::columns_apart() const {
+  return !perfect_ && input_conversion() && io_.mv_type == AnalogMVType::ONE_PASS && !changes_lines_ &&
+         !changes_columns_ && !frozen_.saturates() && io_.own_effects.empty() &&
+         !(has_read_noise(io_) && io_.w_noise_type != WeightNoiseType::PCM_READ) &&
+         dynamic_cast<const PackedEngine*>(engine_.get()) != nullptr;
+}
+
+void AnalogProduct::run_columns(const kernels::ChannelWindows& z, std::int64_t first_channel, const ProductCall& call,
+                                ProductScratch& s) const {
+  Block block{.call = call, .x = {}, .z = {}};
+  block.counting = call.statistics != nullptr;
+  s.pending.resize(static_cast<std::size_t>(call.y.rows));
+  scale_pending(block, s);
+  const MatrixView v = view(s.product, call.y.rows, outputs());
+  const MatrixView variance = has_read_noise(io_) ? view(s.variance, v.rows, v.cols) : MatrixView();
+  static_cast<const PackedEngine&>(*engine_).run_columns(z, first_channel, v, variance);
+  output_stage(stage(block, call.event << 16U, s), {v, call.y, true, has_read_noise(io_), {}});
 }
 
 void AnalogProduct::pos_neg(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const {

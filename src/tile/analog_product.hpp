@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "tessera/kernels/channel_product.hpp"
 #include "tessera/tile/effects.hpp"
 #include "tile/product_block.hpp"
 
@@ -20,6 +21,13 @@ class AnalogProduct {
   AnalogProduct(const IOParameters& io, std::shared_ptr<const Engine> engine, const random::Address& address);
 
   void run(const ProductCall& call, ProductScratch& scratch) const;
+
+  /// Whether run_columns() can give what run() would: nothing but a packed product and what follows it, column by column.
+  bool columns_apart() const;
+  /// run() where every output has windows of its own, of converted inputs, and draws of its own (call.columns, call.x is
+  /// not used): tiles of one output each, side by side. Of the counts only those of the ADC are made.
+  void run_columns(const kernels::ChannelWindows& z, std::int64_t first_channel, const ProductCall& call,
+                   ProductScratch& s) const;
 
   /// The pass that run() makes, with everything backward needs of it: rows [first_row, first_row + call.x.rows) of
   /// `trace`, which prepare_trace has sized. call.y is not used, nor are scale and bias.

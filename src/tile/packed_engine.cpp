@@ -169,7 +169,7 @@ void PackedEngine::run(const EngineCall& call, EngineScratch& s) const {
   }
   if (ir_drop_ > 0.0F) {
     companions.ir_drop = true;
-    companions.n_over_g = static_cast<float>(static_cast<double>(z.cols) / g_ratio_);
+    companions.n_over_g = n_over_g(z.cols);
     companions.ir_drop_scale = ir_drop_;
     companions.magnitude = z;
     if (some_negative) {
@@ -180,6 +180,16 @@ void PackedEngine::run(const EngineCall& call, EngineScratch& s) const {
     if (!call.record.empty()) record_drop(z, call.record);
   }
   kernels::multiply_with(companions, packed_, z, call.v);
+}
+
+void PackedEngine::run_columns(const kernels::ChannelWindows& z, std::int64_t first_channel, MatrixView v,
+                               MatrixView variance) const {
+  kernels::Companions companions;
+  companions.variance = variance;
+  companions.ir_drop = ir_drop_ > 0.0F;
+  companions.n_over_g = n_over_g(inputs());
+  companions.ir_drop_scale = ir_drop_;
+  kernels::multiply_channels(companions, packed_, z, first_channel, v);
 }
 
 void PackedEngine::record_drop(ConstMatrixView z, std::span<Matrix> record) const {
@@ -193,12 +203,12 @@ void PackedEngine::record_drop(ConstMatrixView z, std::span<Matrix> record) cons
   for (std::int64_t r = 0; r < z.rows; ++r)
     for (std::int64_t k = 0; k < z.cols; ++k) work(r, k) = z(r, k) * position[static_cast<std::size_t>(k)];
   kernels::multiply(packed_, work.view(), far.view());
-  const auto n_over_g = static_cast<float>(static_cast<double>(z.cols) / g_ratio_);
+  const float by_current = n_over_g(z.cols);
   for (std::size_t i = 0; i < straight.values().size(); ++i) {
     float& current = record[1].values()[i];
-    const float a = n_over_g * current;
+    const float a = by_current * current;
     record[0].values()[i] = ir_drop_ * kernels::reference::ir_drop(a);
-    current = -ir_drop_ * kernels::reference::ir_drop_slope(a) * n_over_g * (straight.values()[i] - far.values()[i]);
+    current = -ir_drop_ * kernels::reference::ir_drop_slope(a) * by_current * (straight.values()[i] - far.values()[i]);
   }
 }
 

@@ -2,7 +2,7 @@
 #include <memory>
 #include <vector>
 
-#include "tessera/kernels/product.hpp"
+#include "tessera/kernels/channel_product.hpp"
 #include "tessera/tile/engine.hpp"
 #include "tessera/tile/parameters.hpp"
 
@@ -20,6 +20,9 @@ class PackedEngine final : public Engine {
   Matrix weights() const override { return packed_.unpacked(); }
   std::shared_ptr<const Engine> with_weights(ConstMatrixView weights) const override;
   void run(const EngineCall& call, EngineScratch& scratch) const override;
+  /// run() where output i has windows of its own, of channel first_channel + i. `variance` may have no rows.
+  void run_columns(const kernels::ChannelWindows& z, std::int64_t first_channel, MatrixView v,
+                   MatrixView variance) const;
   std::size_t recorded() const override { return ir_drop_ > 0.0F ? 2 : 0; }
   std::unique_ptr<EngineBackward> backward() const override;
 
@@ -27,6 +30,7 @@ class PackedEngine final : public Engine {
 
  private:
   void record_drop(ConstMatrixView z, std::span<Matrix> record) const;
+  float n_over_g(std::int64_t lines) const { return static_cast<float>(static_cast<double>(lines) / g_ratio_); }
 
   kernels::PackedMatrix packed_;
   float ir_drop_ = 0.0F;  // 0: none

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "tessera/core/tensor.hpp"
@@ -72,6 +73,9 @@ struct ProductScratch {
   std::vector<float> phase_peaks;
 };
 
+/// The streams of tiles of one output each that pass side by side, by purpose.
+using ColumnStreams = std::map<random::Purpose, std::vector<random::Stream>>;
+
 /// A block of vectors through one tile.
 struct ProductCall {
   ConstMatrixView x;  ///< the tile's slice of the input, without the line of an analog bias
@@ -86,6 +90,7 @@ struct ProductCall {
   bool bias_line_clips = false;  ///< the line is clipped at the bound of the DAC like an input
   bool converted = false;        ///< x has been through the input range and input_conversion()
   LayerStatistics* statistics = nullptr;
+  const ColumnStreams* columns = nullptr;  ///< every output is a tile of its own, with draws of its own
 };
 
 /// Such a block on its way.

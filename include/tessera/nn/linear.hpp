@@ -2,6 +2,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/channel_product.hpp"
 #include "tessera/kernels/code_sums.hpp"
 #include "tessera/kernels/converter.hpp"
 #include "tessera/nn/graph.hpp"
@@ -65,6 +67,21 @@ class Collects {
   virtual void finish(MatrixView y) const = 0;
 };
 
+/// Operators of one output each that take their vectors side by side, every operator from a channel of its own: the groups
+/// of a depthwise convolution. The bits of each operator's forward().
+class SideBySide {
+ public:
+  virtual ~SideBySide() = default;
+  /// z: x, pixels of all channels, as the operators convert their inputs before they are gathered; zeros stay zeros.
+  virtual void convert(std::span<const float> x, std::span<float> z) const = 0;
+  /// Whether count_inputs() is to be told what windows see, besides forward_converted().
+  virtual bool counts_inputs() const = 0;
+  /// x: pixels of all channels, each seen by `times` windows. Called from several threads at once, in any order.
+  virtual void count_inputs(std::span<const float> x, std::int64_t times) const = 0;
+  /// y: windows x operators. Windows are numbered from `first_vector` on.
+  virtual void forward_converted(const kernels::ChannelWindows& z, MatrixView y, std::uint64_t first_vector) const = 0;
+};
+
 /// A matrix-vector product that may stand in for the float32 one: y_v = W x_v + b for vectors v = 0..rows-1.
 /// `first_vector` is the number of row 0 among the vectors of the whole data set, so that noise does not depend on how
 /// the work is cut. forward() is called from several threads at once, for disjoint vectors, in any order.
@@ -79,6 +96,10 @@ class LinearOperator {
   virtual const ConvertsInputs* converts_inputs() const { return nullptr; }
   virtual const TakesWeights* takes_weights() const { return nullptr; }
   virtual const Collects* collects() const { return nullptr; }
+  /// All operators of a layer, of which this is the first, as one; null: they have to be called one by one.
+  virtual std::unique_ptr<const SideBySide> side_by_side(std::span<const LinearOperator* const>) const {
+    return nullptr;
+  }
 };
 
 /// Stands in for a node that adds two values, e.g. one that adds integer codes. Called from several threads at once, for

@@ -233,6 +233,7 @@ class AnalogLayer {
 
  private:
   friend class LearningLayer;
+  friend class AnalogColumns;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
