@@ -9,7 +9,8 @@ namespace tessera::nn {
 
 namespace {
 
-constexpr std::int64_t fewest_together = 8;  // samples
+// Samples in a block: small products are dear for very few, unless these are large.
+constexpr std::int64_t fewest_together = 8, large_bytes = std::int64_t{24} << 20;
 
 /// To the networks that have not been shown this layer on a way that was given up for lack of memory.
 void show(BranchWalk& walk, const std::vector<std::size_t>& networks, const LinearRecord& record, std::size_t node) {
@@ -81,9 +82,10 @@ void Executor::Implementation::run_branched(const Tensor& batch, const BranchedR
   if (samples == 0) return run_apart(batch, run);
   const bool watched = run.observer || run.transform_observer;
   if (graph_.batch == BatchMode::any && !watched) {
-    // Room for what the networks hold apart from each other; small products are dear for very few samples.
+    // Room for what the networks hold apart from each other.
     const std::int64_t budget = cache_budget * 4, per_sample = std::max<std::int64_t>(1, bytes_per_sample(bound));
-    const std::int64_t fitting = std::max<std::int64_t>(fewest_together, budget / per_sample);
+    const std::int64_t few = std::clamp<std::int64_t>(large_bytes / per_sample, 1, fewest_together);
+    const std::int64_t fitting = std::max(few, budget / per_sample);
     const std::int64_t threads = std::max(1, run.parallel.threads);
     const std::int64_t block = std::min(fitting, (samples + threads - 1) / threads);
     if (block < samples) return run_branched_blocks(batch, run, block);

@@ -82,33 +82,48 @@ struct LaneRows {
   HWY_ATTR HWY_INLINE void store(V values, std::uint64_t element) const {
     if (element < first || element >= end) return;
     const hn::DFromV<V> d;
-    Value* to = out + (element - first) * width;
-    if (lanes == hn::Lanes(d)) return hn::StoreU(values, d, to);
     alignas(64) Value lane[hn::MaxLanes(d)];
     hn::Store(values, d, lane);
-    std::memcpy(to, lane, lanes * sizeof(Value));
+    std::memcpy(out + (element - first) * width, lane, lanes * sizeof(Value));
+  }
+  /// Where all of it is wanted.
+  template <class V>
+  HWY_ATTR HWY_INLINE void store_whole(V values, std::uint64_t element) const {
+    hn::StoreU(values, hn::DFromV<V>(), out + (element - first) * width);
   }
 };
 
+/// All elements of group q; kWhole: all of them, and of all lanes, are wanted.
+template <class Kind, bool kWhole>
+HWY_ATTR HWY_INLINE void fill_group(const PhiloxLanes& philox, std::uint64_t q,
+                                    const LaneRows<typename Kind::Value>& rows) {
+  constexpr std::size_t together = 2;
+  for (std::uint64_t l = 0; l < blocks_per_group; l += together) {
+    Words words[together];
+    philox.words(q * blocks_per_group + l, words);
+    for (std::size_t b = 0; b < together; ++b)
+      for (int half = 0; half < 2; ++half) {
+        const auto values =
+            half == 0 ? Kind::vectors(words[b].w0, words[b].w1) : Kind::vectors(words[b].w2, words[b].w3);
+        const std::uint64_t element = q * group_size + l + b + (half == 0 ? 0 : 2 * blocks_per_group);
+        if constexpr (kWhole) {
+          rows.store_whole(values.first, element);
+          rows.store_whole(values.second, element + blocks_per_group);
+        } else {
+          rows.store(values.first, element);
+          rows.store(values.second, element + blocks_per_group);
+        }
+      }
+  }
+}
+
 template <class Kind>
 HWY_ATTR void fill_lanes(const PhiloxLanes& philox, const LaneRows<typename Kind::Value>& rows) {
-  constexpr std::size_t together = 2;
-  for (std::uint64_t q = rows.first / group_size; q * group_size < rows.end; ++q)
-    for (std::uint64_t l = 0; l < blocks_per_group; l += together) {
-      Words words[together];
-      philox.words(q * blocks_per_group + l, words);
-      for (std::size_t b = 0; b < together; ++b) {
-        const std::uint64_t element = q * group_size + l + b;
-        Kind::vectors(words[b].w0, words[b].w1, [&](auto low, auto high) HWY_ATTR {
-          rows.store(low, element);
-          rows.store(high, element + blocks_per_group);
-        });
-        Kind::vectors(words[b].w2, words[b].w3, [&](auto low, auto high) HWY_ATTR {
-          rows.store(low, element + 2 * blocks_per_group);
-          rows.store(high, element + 3 * blocks_per_group);
-        });
-      }
-    }
+  for (std::uint64_t q = rows.first / group_size; q * group_size < rows.end; ++q) {
+    const bool whole = q * group_size >= rows.first && (q + 1) * group_size <= rows.end;
+    whole&& rows.lanes == hn::Lanes(DU32()) ? fill_group<Kind, true>(philox, q, rows)
+                                            : fill_group<Kind, false>(philox, q, rows);
+  }
 }
 
 template <class Kind>

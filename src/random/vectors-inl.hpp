@@ -76,11 +76,11 @@ HWY_ATTR HWY_INLINE VF32 radius(VU32 word) {
   return hn::Sqrt(hn::Add(hn::Mul(octaves, hn::Set(d, p::per_octave)), hn::Mul(q, y)));
 }
 
-struct NormalVectors {
+struct FloatVectors {
   VF32 first, second;
 };
 
-HWY_ATTR HWY_INLINE NormalVectors normal_vectors(VU32 radius_word, VU32 angle_word) {
+HWY_ATTR HWY_INLINE FloatVectors normal_vectors(VU32 radius_word, VU32 angle_word) {
   namespace p = octant;
   const DF32 d;
   const DI32 di;
@@ -125,9 +125,8 @@ struct UniformKind {
     hn::StoreU(uniform_vector(half == Half::lower ? w.w0 : w.w2), d, out);
     hn::StoreU(uniform_vector(half == Half::lower ? w.w1 : w.w3), d, out + blocks_per_group);
   }
-  template <class Use>
-  static HWY_ATTR HWY_INLINE void vectors(VU32 first, VU32 second, const Use& use) {
-    use(uniform_vector(first), uniform_vector(second));
+  static HWY_ATTR HWY_INLINE FloatVectors vectors(VU32 first, VU32 second) {
+    return {uniform_vector(first), uniform_vector(second)};
   }
 
  private:
@@ -143,15 +142,11 @@ struct NormalKind {
   using Value = float;
   static HWY_ATTR HWY_INLINE void store(Half half, const Words& w, float* out) {
     const DF32 d;
-    const NormalVectors z = half == Half::lower ? normal_vectors(w.w0, w.w1) : normal_vectors(w.w2, w.w3);
+    const FloatVectors z = half == Half::lower ? normal_vectors(w.w0, w.w1) : normal_vectors(w.w2, w.w3);
     hn::StoreU(z.first, d, out);
     hn::StoreU(z.second, d, out + blocks_per_group);
   }
-  template <class Use>
-  static HWY_ATTR HWY_INLINE void vectors(VU32 first, VU32 second, const Use& use) {
-    const NormalVectors z = normal_vectors(first, second);
-    use(z.first, z.second);
-  }
+  static HWY_ATTR HWY_INLINE FloatVectors vectors(VU32 first, VU32 second) { return normal_vectors(first, second); }
 };
 
 }  // namespace
