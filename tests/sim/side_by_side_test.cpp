@@ -75,10 +75,14 @@ Tensor some(const Tensor& images, std::int64_t first, std::int64_t count) {
 }
 
 TEST(SideBySide, GroupsOfADepthwiseConvolutionGiveTheirBitsAndCounts) {
-  const std::vector<Windows> cases{
-      {70, 9, 11, {3, 3}, {1, 1}, {1, 1, 1, 1}, {1, 1}}, {7, 10, 9, {3, 3}, {2, 2}, {1, 1, 1, 1}, {1, 1}},
-      {24, 8, 8, {3, 3}, {2, 1}, {0, 1, 1, 0}, {1, 1}},  {16, 9, 12, {3, 2}, {1, 2}, {2, 0, 2, 1}, {2, 3}},
-      {9, 5, 6, {1, 1}, {2, 2}, {0, 0, 0, 0}, {1, 1}},   {33, 4, 3, {5, 5}, {1, 1}, {2, 2, 2, 2}, {1, 1}}};
+  const std::vector<Windows> cases{{70, 9, 11, {3, 3}, {1, 1}, {1, 1, 1, 1}, {1, 1}},
+                                   {7, 10, 9, {3, 3}, {2, 2}, {1, 1, 1, 1}, {1, 1}},
+                                   {24, 8, 8, {3, 3}, {2, 1}, {0, 1, 1, 0}, {1, 1}},
+                                   {16, 9, 12, {3, 2}, {1, 2}, {2, 0, 2, 1}, {2, 3}},
+                                   {9, 5, 6, {1, 1}, {2, 2}, {0, 0, 0, 0}, {1, 1}},
+                                   {33, 4, 3, {5, 5}, {1, 1}, {2, 2, 2, 2}, {1, 1}},
+                                   // More lines than are held at a time.
+                                   {40, 40, 130, {3, 3}, {1, 2}, {1, 1, 1, 1}, {1, 1}}};
   for (const Windows& windows : cases) {
     SCOPED_TRACE(fmt::format("{} channels", windows.channels));
     const nn::Executor executor(network(windows));
