@@ -30,7 +30,7 @@ std::vector<Shape> sample_shapes(const nn::Graph& graph, const std::vector<Input
   for (const nn::GraphInput& input : graph.inputs) {
     std::vector<std::string> extents;
     for (const std::int64_t extent : input.shape) extents.push_back(extent < 0 ? "N" : std::to_string(extent));
-    names.push_back(fmt::format("{} ({})", graph.values[static_cast<std::size_t>(input.value)].name,
+    names.push_back(fmt::format("{} ({})", graph.name_of(input.value),
                                 extents.empty() ? "scalar" : fmt::format("{}", fmt::join(extents, "x"))));
   }
   for (const InputShape& shape : shapes) {
@@ -38,7 +38,7 @@ std::vector<Shape> sample_shapes(const nn::Graph& graph, const std::vector<Input
     if (shape.name.empty())
       while (i < given.size() && given[i]) ++i;
     else
-      while (i < given.size() && graph.values[static_cast<std::size_t>(graph.inputs[i].value)].name != shape.name) ++i;
+      while (i < given.size() && graph.name_of(graph.inputs[i].value) != shape.name) ++i;
     require<UsageError>(i < given.size(), "--shape {}{}: the network's inputs are {}", shape.name,
                         shape.name.empty() ? to_string(shape.shape) : "", fmt::join(names, ", "));
     require<UsageError>(!given[i], "--shape: the shape of input {} is given twice", names[i]);

@@ -34,7 +34,7 @@ namespace {
 
 std::vector<std::string> names_of(const nn::Graph& graph, const std::vector<nn::ValueId>& ids) {
   std::vector<std::string> names;
-  for (const nn::ValueId id : ids) names.push_back(graph.values[static_cast<std::size_t>(id)].name);
+  for (const nn::ValueId id : ids) names.push_back(graph.name_of(id));
   return names;
 }
 

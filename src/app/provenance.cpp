@@ -99,7 +99,7 @@ sim::EvaluationRequest make_request(const spec::RunConfig& config, const nn::Exe
     const std::vector<std::string>& asked = config.model.outputs;
     const nn::Graph& graph = executor.graph();
     for (std::size_t o = 0; o < graph.outputs.size(); ++o) {
-      const std::string& name = graph.values[static_cast<std::size_t>(graph.outputs[o])].name;
+      const std::string& name = graph.name_of(graph.outputs[o]);
       if (o == 0 || std::ranges::find(asked, name) != asked.end() || std::ranges::find(asked, "*") != asked.end())
         request.record_network_outputs.push_back(o);
     }

@@ -36,7 +36,7 @@ class GraphBuilder {
   /// The value with this ONNX name; a new one if there is none. "" is no_value.
   nn::ValueId value(const std::string& name);
   bool has_value(const std::string& name) const { return by_name_.contains(name); }
-  const std::string& name(nn::ValueId id) const { return graph_.values[static_cast<std::size_t>(id)].name; }
+  const std::string& name(nn::ValueId id) const { return graph_.name_of(id); }
   /// A value of the importer's own.
   nn::ValueId fresh(const std::string& hint);
   nn::ValueId constant(const std::string& hint, nn::Constant values);

@@ -66,7 +66,7 @@ void hard_sigmoid(const BackwardContext& c) {
 void hard_swish(const BackwardContext& c) {
   unary(c, [](float x, float) { return x <= -3.0F ? 0.0F : x >= 3.0F ? 1.0F : x / 3.0F + 0.5F; });
 }
-void gelu(const BackwardContext& c) {
+void gelu_slope(const BackwardContext& c) {
   if (c.node.text("approximate", "none") == "tanh") {
     constexpr float a = 0.7978845608028654F, b = 0.044715F;
     return unary(c, [=](float x, float) {
@@ -90,7 +90,7 @@ void tanh(const BackwardContext& c) {
 void erf(const BackwardContext& c) {
   unary(c, [](float x, float) { return 1.1283791670955126F * std::exp(-x * x); });
 }
-void softplus(const BackwardContext& c) {
+void softplus_slope(const BackwardContext& c) {
   unary(c, [](float x, float) { return logistic(x); });
 }
 void softsign(const BackwardContext& c) {
@@ -263,11 +263,11 @@ Backward find_backward(const std::string& op) {
       {"Sigmoid", sigmoid},
       {"HardSigmoid", hard_sigmoid},
       {"HardSwish", hard_swish},
-      {"Gelu", gelu},
+      {"Gelu", gelu_slope},
       {"Mish", mish},
       {"Tanh", tanh},
       {"Erf", erf},
-      {"Softplus", softplus},
+      {"Softplus", softplus_slope},
       {"Softsign", softsign},
       {"Exp", exp},
       {"Log", log},

@@ -13,10 +13,6 @@ namespace tessera::nn {
 
 namespace {
 
-std::string name_of(const Graph& graph, ValueId id) {
-  return graph.values[static_cast<std::size_t>(id)].name;
-}
-
 /// Values that depend on a batched input.
 std::vector<bool> fed_values(const Graph& graph) {
   std::vector<bool> fed(graph.values.size());
@@ -82,7 +78,7 @@ void free_reshapes(Graph& graph) {
     if (!copies && std::ranges::any_of(target->values, is_special)) continue;
     IntTensor changed = *target;
     changed.values[0] = copies ? 0 : -1;
-    const ValueId id = graph.add_value(name_of(graph, node.input(1)), std::move(changed));
+    const ValueId id = graph.add_value(graph.name_of(node.input(1)), std::move(changed));
     graph.nodes[n].inputs[1] = id;
   }
 }
@@ -90,7 +86,7 @@ void free_reshapes(Graph& graph) {
 /// Puts a node between an input, which gets another shape, and all that reads it.
 void feed_through(Graph& graph, GraphInput& input, Shape shape, const std::string& suffix, Node node) {
   const ValueId read = input.value;
-  const std::string name = name_of(graph, read);
+  const std::string name = graph.name_of(read);
   graph.values[static_cast<std::size_t>(read)].name = name + suffix;
   input.value = graph.add_value(name);
   input.shape = std::move(shape);
@@ -170,7 +166,7 @@ std::optional<Graph> with_another_axis(const Graph& graph, const Environment& en
     move_batch_to_front(moved, 0, axis);
     moved = freed(std::move(moved));
     if (judge(moved).verdict != Verdict::proven) continue;
-    note_axis(environment, name_of(graph, graph.inputs[0].value), axis);
+    note_axis(environment, graph.name_of(graph.inputs[0].value), axis);
     return moved;
   }
   return std::nullopt;
@@ -183,7 +179,7 @@ std::int64_t fixed_batch(const Graph& graph) {
     if (!input.batched || input.shape[0] < 0) continue;
     require<InputError>(batch <= 1 || input.shape[0] <= 1 || batch == input.shape[0],
                         "input '{}' has a first extent of {}, another input {}; all must hold as many samples",
-                        name_of(graph, input.value), input.shape[0], batch);
+                        graph.name_of(input.value), input.shape[0], batch);
     batch = std::max(batch, input.shape[0]);
   }
   return batch;
@@ -204,7 +200,7 @@ void add_batch_axis(Graph& graph, std::size_t i) {
   Shape shape = graph.inputs[i].shape;
   shape.insert(shape.begin(), 1);
   graph.inputs[i].axes.clear();
-  const ValueId axes = graph.add_value(name_of(graph, graph.inputs[i].value) + ".axes", IntTensor{{1}, {0}});
+  const ValueId axes = graph.add_value(graph.name_of(graph.inputs[i].value) + ".axes", IntTensor{{1}, {0}});
   feed_through(graph, graph.inputs[i], std::move(shape), ".sample",
                {.name = "", .op = "Squeeze", .inputs = {axes}, .outputs = {}, .attributes = {}});
 }
@@ -214,7 +210,7 @@ void make_batchable(Graph& graph, const Environment& environment) {
     if (input.batched && input.shape.empty()) input.batched = false;
   for (std::size_t i = 0; i < graph.inputs.size(); ++i)
     if (const std::int64_t axis = only_free_axis(graph.inputs[i]); axis > 0) {
-      note_axis(environment, name_of(graph, graph.inputs[i].value), axis);
+      note_axis(environment, graph.name_of(graph.inputs[i].value), axis);
       move_batch_to_front(graph, i, axis);
     }
   const std::int64_t fixed = fixed_batch(graph);

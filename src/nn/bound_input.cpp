@@ -50,7 +50,7 @@ std::vector<BoundInput> bind_inputs(const Graph& graph, std::span<const Tensor> 
   std::vector<BoundInput> bound(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const GraphInput& input = graph.inputs[i];
-    const std::string& name = graph.values[static_cast<std::size_t>(input.value)].name;
+    const std::string& name = graph.name_of(input.value);
     BoundInput& b = bound[i];
     b.batched = graph.batch != BatchMode::none && input.batched;
     b.shape = bound_shape(graph, i, inputs[i].shape(), b.batched, name);

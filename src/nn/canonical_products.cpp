@@ -61,7 +61,7 @@ class Rewriting {
     const auto rank = rank_of(node.inputs[0]);
     if (!matrix || !rank || *rank < graph_.tensor(node.inputs[1])->shape().size()) return false;
     Node changed = node;
-    changed.inputs[1] = graph_.add_value(name_of(node.inputs[1]), *matrix);
+    changed.inputs[1] = graph_.add_value(graph_.name_of(node.inputs[1]), *matrix);
     nodes.push_back(std::move(changed));
     return true;
   }
@@ -77,13 +77,13 @@ class Rewriting {
     if (before != nodes.end() && before->op == "Transpose" && before->integers("perm") == exchange) {
       x = before->inputs[0];
     } else {
-      const ValueId turned = graph_.add_value(name_of(x) + "_transposed");
+      const ValueId turned = graph_.add_value(graph_.name_of(x) + "_transposed");
       nodes.push_back(exchange_node(node.name + ".input_transposed", x, turned, exchange));
       x = turned;
     }
-    const ValueId y = graph_.add_value(name_of(node.outputs[0]) + "_transposed");
+    const ValueId y = graph_.add_value(graph_.name_of(node.outputs[0]) + "_transposed");
     Node product = node;
-    product.inputs = {x, graph_.add_value(name_of(node.inputs[0]), transposed(*matrix))};
+    product.inputs = {x, graph_.add_value(graph_.name_of(node.inputs[0]), transposed(*matrix))};
     product.outputs = {y};
     nodes.push_back(std::move(product));
     nodes.push_back(exchange_node(node.name + ".output_transposed", y, node.outputs[0], exchange));
@@ -96,7 +96,6 @@ class Rewriting {
   }
 
   std::optional<std::size_t> rank_of(ValueId id) const { return ranks_[static_cast<std::size_t>(id)]; }
-  std::string name_of(ValueId id) const { return graph_.values[static_cast<std::size_t>(id)].name; }
 
   Graph& graph_;
   std::vector<std::optional<std::size_t>> ranks_;

@@ -356,7 +356,7 @@ void Executor::Implementation::name_the_culprit(const std::vector<BoundInput>& b
     for (std::int64_t e = 0; e < count; ++e)
       require<InputError>(
           !std::isnan(bound[i].floats[e]), "input '{}', sample {}, holds a value that is not a number",
-          graph_.values[static_cast<std::size_t>(graph_.inputs[i].value)].name,
+          graph_.name_of(graph_.inputs[i].value),
           options.first_sample +
               static_cast<std::uint64_t>(bound[i].batched ? e / std::max<std::int64_t>(1, bound[i].sample_size) : 0));
   }

@@ -119,7 +119,7 @@ void validate(const Graph& graph) {
     }
     if (defined[static_cast<std::size_t>(input.value)])
       problem("graph input '{}' is also a constant or given twice",
-              graph.values[static_cast<std::size_t>(input.value)].name);
+              graph.name_of(input.value));
     defined[static_cast<std::size_t>(input.value)] = true;
   }
   names.clear();
@@ -134,7 +134,7 @@ void validate(const Graph& graph) {
         problem("node {} '{}' ({}) reads value {} of {}", n, node.name, node.op, id, count);
       else if (!defined[static_cast<std::size_t>(id)])
         problem("node {} '{}' ({}) reads '{}' before anything writes it", n, node.name, node.op,
-                graph.values[static_cast<std::size_t>(id)].name);
+                graph.name_of(id));
     }
     for (const ValueId id : node.outputs) {
       if (id == no_value) continue;
@@ -144,7 +144,7 @@ void validate(const Graph& graph) {
       }
       if (defined[static_cast<std::size_t>(id)])
         problem("node {} '{}' ({}) writes '{}', which is already defined", n, node.name, node.op,
-                graph.values[static_cast<std::size_t>(id)].name);
+                graph.name_of(id));
       defined[static_cast<std::size_t>(id)] = true;
     }
   }
@@ -152,7 +152,7 @@ void validate(const Graph& graph) {
   for (const ValueId id : graph.outputs)
     if (id < 0 || id >= count || !defined[static_cast<std::size_t>(id)])
       problem("graph output '{}' is never written",
-              id >= 0 && id < count ? graph.values[static_cast<std::size_t>(id)].name : fmt::format("#{}", id));
+              id >= 0 && id < count ? graph.name_of(id) : fmt::format("#{}", id));
   require<InputError>(problems.empty(), "{}", problems);
 }
 
@@ -218,7 +218,7 @@ std::string replaced_slashes(std::string text) {
 std::string module_name_of_weight(const Graph& graph, const Node& node) {
   const ValueId weight = node.input(1);
   if (!graph.is_constant(weight)) return {};
-  const std::string& name = graph.values[static_cast<std::size_t>(weight)].name;
+  const std::string& name = graph.name_of(weight);
   const std::size_t at = name.rfind(".weight");
   if (at == std::string::npos || at == 0) return {};
   const std::string_view rest = std::string_view(name).substr(at + 7);

@@ -17,7 +17,7 @@ std::vector<Shape> input_shapes(const Graph& graph, std::int64_t batch, const st
   std::vector<Shape> shapes;
   for (std::size_t i = 0; i < graph.inputs.size(); ++i) {
     const GraphInput& input = graph.inputs[i];
-    const std::string& name = graph.values[static_cast<std::size_t>(input.value)].name;
+    const std::string& name = graph.name_of(input.value);
     Shape shape = input.shape;
     const std::size_t first = input.batched && !shape.empty() ? 1 : 0;
     if (!sample_shapes.empty() && !sample_shapes[i].empty()) {

@@ -10,10 +10,6 @@ namespace tessera::nn {
 
 namespace {
 
-const std::string& value_name(const Graph& graph, ValueId id) {
-  return graph.values[static_cast<std::size_t>(id)].name;
-}
-
 /// Nodes that make the former inputs of the packed one, to be put in front of all others.
 class Unpacking {
  public:
@@ -47,7 +43,7 @@ class Unpacking {
   ValueId constant(std::int64_t value) { return graph_.add_value("index", IntTensor{{1}, {value}}); }
 
   Node node(const std::string& op, std::vector<ValueId> inputs, ValueId output, std::size_t input) {
-    std::string name = value_name(graph_, graph_.inputs[input].value) + ".unpack";
+    std::string name = graph_.name_of(graph_.inputs[input].value) + ".unpack";
     std::ranges::replace(name, '/', '.');
     const auto taken = [&](const std::string& candidate) {
       const auto called = [&](const Node& other) { return other.name == candidate; };
@@ -59,7 +55,7 @@ class Unpacking {
   }
 
   ValueId emit(const std::string& op, std::vector<ValueId> inputs, std::size_t input) {
-    const ValueId output = graph_.add_value(value_name(graph_, graph_.inputs[input].value) + ".unpacked");
+    const ValueId output = graph_.add_value(graph_.name_of(graph_.inputs[input].value) + ".unpacked");
     nodes_.push_back(node(op, std::move(inputs), output, input));
     return output;
   }
@@ -110,7 +106,7 @@ void pack_inputs(Graph& graph, const std::vector<PackedInput>& packed, const std
 
 void fill_input(Graph& graph, std::size_t input, double value) {
   const GraphInput given = graph.inputs[input];
-  const std::string& name = value_name(graph, given.value);
+  const std::string& name = graph.name_of(given.value);
   require<InputError>(std::ranges::find(given.shape, -1) == given.shape.end(),
                       "input '{}' has a free extent; give its sample_shape", name);
   const auto count = static_cast<std::size_t>(element_count(given.shape));

@@ -112,7 +112,7 @@ class Proof {
       SampleContext::Input& input = inputs.emplace_back();
       if (id == no_value) continue;
       input.samples = axes_[static_cast<std::size_t>(id)];
-      input.name = graph_.values[static_cast<std::size_t>(id)].name;
+      input.name = graph_.name_of(id);
       for (std::size_t b = 0; b < batches_.size(); ++b) input.info[b] = &info(id, b);
     }
     std::vector<const Shape*> outputs;

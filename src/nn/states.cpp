@@ -12,10 +12,6 @@ namespace tessera::nn {
 
 namespace {
 
-std::string name_of(const Graph& graph, ValueId id) {
-  return graph.values[static_cast<std::size_t>(id)].name;
-}
-
 std::string open_shape(const Shape& shape) {
   std::vector<std::string> extents;
   for (const std::int64_t extent : shape) extents.push_back(extent < 0 ? "N" : std::to_string(extent));
@@ -29,7 +25,7 @@ std::string open_shape(const Shape& shape) {
 std::size_t find_output(const Graph& graph, const std::string& name) {
   std::vector<std::string> names;
   for (std::size_t o = 0; o < graph.outputs.size(); ++o) {
-    names.push_back(name_of(graph, graph.outputs[o]));
+    names.push_back(graph.name_of(graph.outputs[o]));
     if (names.back() == name) return o;
   }
   const std::string near = nearest_word(name, names);
@@ -40,7 +36,7 @@ std::size_t find_output(const Graph& graph, const std::string& name) {
 std::size_t find_input(const Graph& graph, const std::string& name) {
   std::vector<std::string> names, shapes;
   for (std::size_t i = 0; i < graph.inputs.size(); ++i) {
-    names.push_back(name_of(graph, graph.inputs[i].value));
+    names.push_back(graph.name_of(graph.inputs[i].value));
     if (names.back() == name) return i;
     shapes.push_back(fmt::format("{} ({})", names.back(), open_shape(graph.inputs[i].shape)));
   }
@@ -115,7 +111,7 @@ void check_states(const Graph& graph, const std::vector<ValueInfo>& infos) {
     const Shape &from = infos[static_cast<std::size_t>(output)].shape, &to = graph.inputs[state.input].shape;
     require<InputError>(shapes_agree(from, to),
                         "model.state feeds output '{}' of shape {} back to input '{}', which takes {}",
-                        name_of(graph, output), to_string(from), name_of(graph, input), to_string(to));
+                        graph.name_of(output), to_string(from), graph.name_of(input), to_string(to));
   }
 }
 

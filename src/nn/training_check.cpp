@@ -36,7 +36,7 @@ void check_trainable(const Graph& graph, const std::vector<int>& layer_of_node) 
       const auto [at, added] = owner.emplace(node.inputs[i], node.name);
       if (!added && at->second != node.name)
         problems.push_back(fmt::format("nodes '{}' and '{}' share the weight '{}'; give each its own", at->second,
-                                       node.name, graph.values[static_cast<std::size_t>(node.inputs[i])].name));
+                                       node.name, graph.name_of(node.inputs[i])));
     }
     for (const ValueId id : node.inputs) learns = learns || (id != no_value && learned[static_cast<std::size_t>(id)]);
     if (stops_gradients(node.op)) continue;

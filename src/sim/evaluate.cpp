@@ -23,7 +23,7 @@ Shape output_of_sample(const EvaluationRequest& request) {
 }
 
 const std::string& output_name(const nn::Graph& graph) {
-  return graph.values[static_cast<std::size_t>(graph.outputs.at(0))].name;
+  return graph.name_of(graph.outputs.at(0));
 }
 
 /// The axis of classes in an output of this shape, for labels of shape `labels` (both without extents of 1).

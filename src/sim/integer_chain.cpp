@@ -67,7 +67,7 @@ class Tracer {
     const int at = value == nn::no_value ? -1 : producer_[static_cast<std::size_t>(value)];
     if (at < 0) {
       link.broken = value != nn::no_value && graph_.is_constant(value)
-                        ? fmt::format("constant '{}' is float32", graph_.values[static_cast<std::size_t>(value)].name)
+                        ? fmt::format("constant '{}' is float32", graph_.name_of(value))
                         : "its input is the network's";
       return {};
     }

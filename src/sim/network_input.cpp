@@ -127,7 +127,7 @@ namespace {
 std::string inputs_of(const nn::Graph& graph) {
   std::vector<std::string> texts;
   for (const nn::GraphInput& input : graph.inputs)
-    texts.push_back(fmt::format("{} ({})", graph.values[static_cast<std::size_t>(input.value)].name,
+    texts.push_back(fmt::format("{} ({})", graph.name_of(input.value),
                                 input.shape.empty() ? "scalar" : text_of(input.shape)));
   return fmt::format("{}", fmt::join(texts, ", "));
 }
@@ -239,7 +239,7 @@ void pack_inputs(nn::Graph& graph, const io::DataSet& data) {
     if (!given[i] && !is_state(i))
       problems.push_back(fmt::format(
           "input '{}' ({}) of the network is given neither data nor a constant, nor fed back by model.state",
-          graph.values[static_cast<std::size_t>(graph.inputs[i].value)].name, text_of(graph.inputs[i].shape)));
+          graph.name_of(graph.inputs[i].value), text_of(graph.inputs[i].shape)));
   require<InputError>(problems.empty(), "{}", fmt::join(problems, "\n"));
   std::ranges::sort(whole, std::greater{});
   for (const auto& [input, value] : whole) {

@@ -258,7 +258,7 @@ void describe_run(results::Header& header, const EvaluationRequest& request, con
     const nn::Graph& graph = request.executor.graph();
     for (const std::size_t o : request.record_network_outputs) {
       const nn::ValueId output = graph.outputs.at(o);
-      const std::string& name = graph.values[static_cast<std::size_t>(output)].name;
+      const std::string& name = graph.name_of(output);
       require<InputError>(graph.batch == nn::BatchMode::none || request.executor.samples_of(output).any(),
                           "output.record.outputs: output '{}' does not depend on the samples", name);
       Shape shape = shapes[o];

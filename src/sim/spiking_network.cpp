@@ -92,7 +92,7 @@ void check_unrollable(const nn::Executor& network, const std::vector<nn::ValueId
     check(node.inputs[0], layer.name);
     check(node.outputs[0], layer.name);
   }
-  for (const nn::ValueId id : values) check(id, graph.values[static_cast<std::size_t>(id)].name);
+  for (const nn::ValueId id : values) check(id, graph.name_of(id));
 }
 
 /// The k largest of a stream of values.

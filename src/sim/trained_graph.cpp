@@ -20,7 +20,7 @@ nn::Graph with_weights_of(const nn::Graph& graph, const nn::Graph& trained) {
       if (node.inputs[i] == id)
         result.values[static_cast<std::size_t>(id)].constant = *weight;
       else
-        node.inputs[i] = result.add_value(trained.values[static_cast<std::size_t>(id)].name, *weight);
+        node.inputs[i] = result.add_value(trained.name_of(id), *weight);
     }
   }
   return result;

@@ -205,7 +205,7 @@ FixedPointParameter fp16() {
   return p;
 }
 
-const std::map<std::string, FixedPointParameter (*)()> presets = {
+const std::map<std::string, FixedPointParameter (*)()> layouts = {
     {"nmpu_ferro2024", nmpu_ferro2024}, {"int8_int32", int8_int32}, {"fp16", fp16}};
 
 }  // namespace
@@ -213,15 +213,15 @@ const std::map<std::string, FixedPointParameter (*)()> presets = {
 const std::vector<std::string>& fixed_point_presets() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> all;
-    for (const auto& [name, make] : presets) all.push_back(name);
+    for (const auto& [name, make] : layouts) all.push_back(name);
     return all;
   }();
   return names;
 }
 
 FixedPointParameter fixed_point_preset(const std::string& name) {
-  const auto found = presets.find(name);
-  if (found == presets.end())
+  const auto found = layouts.find(name);
+  if (found == layouts.end())
     throw ConfigError("pre_post.fixed_point.preset", fmt::format("no fixed-point format is called '{}'; there are {}",
                                                                  name, fmt::join(fixed_point_presets(), ", ")));
   return found->second();

@@ -104,6 +104,7 @@ struct Graph {
   ValueId add_value(const std::string& value_name, std::optional<Constant> constant = std::nullopt);
   /// Value with this name, or no_value.
   ValueId find_value(const std::string& value_name) const;
+  const std::string& name_of(ValueId id) const { return values[static_cast<std::size_t>(id)].name; }
   bool is_constant(ValueId id) const {
     return id != no_value && values[static_cast<std::size_t>(id)].constant.has_value();
   }
