@@ -118,8 +118,7 @@ void validate(const Graph& graph) {
       continue;
     }
     if (defined[static_cast<std::size_t>(input.value)])
-      problem("graph input '{}' is also a constant or given twice",
-              graph.name_of(input.value));
+      problem("graph input '{}' is also a constant or given twice", graph.name_of(input.value));
     defined[static_cast<std::size_t>(input.value)] = true;
   }
   names.clear();
@@ -133,8 +132,7 @@ void validate(const Graph& graph) {
       if (id < 0 || id >= count)
         problem("node {} '{}' ({}) reads value {} of {}", n, node.name, node.op, id, count);
       else if (!defined[static_cast<std::size_t>(id)])
-        problem("node {} '{}' ({}) reads '{}' before anything writes it", n, node.name, node.op,
-                graph.name_of(id));
+        problem("node {} '{}' ({}) reads '{}' before anything writes it", n, node.name, node.op, graph.name_of(id));
     }
     for (const ValueId id : node.outputs) {
       if (id == no_value) continue;
@@ -143,16 +141,14 @@ void validate(const Graph& graph) {
         continue;
       }
       if (defined[static_cast<std::size_t>(id)])
-        problem("node {} '{}' ({}) writes '{}', which is already defined", n, node.name, node.op,
-                graph.name_of(id));
+        problem("node {} '{}' ({}) writes '{}', which is already defined", n, node.name, node.op, graph.name_of(id));
       defined[static_cast<std::size_t>(id)] = true;
     }
   }
   if (graph.outputs.empty()) problem("the graph has no output");
   for (const ValueId id : graph.outputs)
     if (id < 0 || id >= count || !defined[static_cast<std::size_t>(id)])
-      problem("graph output '{}' is never written",
-              id >= 0 && id < count ? graph.name_of(id) : fmt::format("#{}", id));
+      problem("graph output '{}' is never written", id >= 0 && id < count ? graph.name_of(id) : fmt::format("#{}", id));
   require<InputError>(problems.empty(), "{}", problems);
 }
 

@@ -127,8 +127,8 @@ namespace {
 std::string inputs_of(const nn::Graph& graph) {
   std::vector<std::string> texts;
   for (const nn::GraphInput& input : graph.inputs)
-    texts.push_back(fmt::format("{} ({})", graph.name_of(input.value),
-                                input.shape.empty() ? "scalar" : text_of(input.shape)));
+    texts.push_back(
+        fmt::format("{} ({})", graph.name_of(input.value), input.shape.empty() ? "scalar" : text_of(input.shape)));
   return fmt::format("{}", fmt::join(texts, ", "));
 }
 

@@ -217,8 +217,8 @@ class QuantizedNetwork::Builder {
 
   /// Puts a constant of its own in place of a weight, which other nodes may share.
   void replace_weight(std::size_t n, std::size_t input, Tensor weight) {
-    const nn::ValueId id = graph_.add_value(
-        graph_.name_of(graph_.nodes[n].inputs[input]) + "_quantized", std::move(weight));
+    const nn::ValueId id =
+        graph_.add_value(graph_.name_of(graph_.nodes[n].inputs[input]) + "_quantized", std::move(weight));
     graph_.nodes[n].inputs[input] = id;
   }
 
