@@ -126,12 +126,10 @@ void inspect_model(const std::string& path, const std::vector<app::InputShape>& 
       << (graph.batch == nn::BatchMode::any ? "any batch size" : fmt::format("{} at a time", graph.samples_at_a_time))
       << "\n";
   for (const nn::GraphInput& input : graph.inputs)
-    out << "  input '" << graph.name_of(input.value) << "' " << without_batch(input.shape)
-        << " per sample\n";
+    out << "  input '" << graph.name_of(input.value) << "' " << without_batch(input.shape) << " per sample\n";
   const std::vector<Shape> outputs = executor.output_shapes(1);
   for (std::size_t o = 0; o < outputs.size(); ++o)
-    out << "  output '" << graph.name_of(graph.outputs[o]) << "' "
-        << without_batch(outputs[o]) << " per sample\n";
+    out << "  output '" << graph.name_of(graph.outputs[o]) << "' " << without_batch(outputs[o]) << " per sample\n";
   out << "\nWeighted layers, on tiles of at most 512x512:\n\n";
   print_layers(executor, model.sizes, out);
   if (!model.products.empty())

@@ -37,7 +37,7 @@ void decode_as(std::span<const std::uint8_t> raw, bool swap, std::span<Out> out)
     if constexpr (std::is_same_v<Out, std::int64_t> && std::is_same_v<Value, std::uint64_t>) {
       out[i] = static_cast<Out>(std::min<std::uint64_t>(word, std::numeric_limits<std::int64_t>::max()));
     } else {
-      out[i] = static_cast<Out>(std::bit_cast<Value>(word));
+      out[i] = static_cast<Out>(std::bit_cast<Value>(word));  // NOLINT(bugprone-signed-char-misuse): a number
     }
   }
 }

@@ -57,7 +57,7 @@ std::vector<T> read_devices(const h5::Group& group, const char* name, const Shap
 /// "key: value" in lines.
 std::string text_of(const std::map<std::string, std::string>& entries) {
   std::string text;
-  for (const auto& [key, value] : entries) text += key + ": " + value + "\n";
+  for (const auto& [key, value] : entries) text += fmt::format("{}: {}\n", key, value);
   return text;
 }
 std::map<std::string, std::string> entries_of(const std::string& text) {

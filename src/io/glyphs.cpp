@@ -325,12 +325,13 @@ void GlyphPainter::draw(std::int64_t index, std::span<std::uint8_t> pixels) cons
   const float grain = noise * (15.0F + 75.0F * unit(words[grain_word]));
   for (int y = 0; y < size; ++y) {
     for (int x = 0; x < size; ++x) {
-      const auto i = static_cast<std::size_t>(y * size + x);
+      const std::size_t i = static_cast<std::size_t>(y) * static_cast<std::size_t>(size) + static_cast<std::size_t>(x);
       const float shade = shade_x * (static_cast<float>(x) - center) + shade_y * (static_cast<float>(y) - center);
       float value = paper + shade + ink[i] * (level - paper) + grain * bell(words[pixel_words + i]);
       value = value < 0.0F ? 0.0F : value;
       value = value > 255.0F ? 255.0F : value;
-      pixels[i] = static_cast<std::uint8_t>(value + 0.5F);
+      pixels[i] =
+          static_cast<std::uint8_t>(value + 0.5F);  // NOLINT(bugprone-incorrect-roundings): what defines the pixels
     }
   }
 }

@@ -219,7 +219,7 @@ void evaluate_transposed_convolution(const LinearCall& call) {
   const LinearLayer& layer = call.compiled.layer;
   const Array& in = call.in[0];
   const auto axes = resolve_transposed_window(call.node, layer.window, spatial_extents(in.shape));
-  const auto& [vertical, horizontal] = axes;
+  const WindowAxis &vertical = axes[0], &horizontal = axes[1];
   const std::int64_t channels = in.dim(1), outputs = call.out[0].dim(1), positions = vertical.in * horizontal.in;
   const std::int64_t group_inputs = channels / layer.groups, group_outputs = outputs / layer.groups;
   const std::int64_t kernel = vertical.kernel * horizontal.kernel;

@@ -257,7 +257,8 @@ void Executor::Implementation::part(BranchWalk& walk, std::size_t i, std::unique
       copy->fit(plan);
       for (std::size_t buffer = 0; buffer < live.size(); ++buffer)
         if (live[buffer])
-          std::memcpy(copy->buffers[buffer].data(), workspace->buffers[buffer].data(),
+          std::memcpy(copy->buffers[buffer].data(),
+                      workspace->buffers[buffer].data(),  // NOLINT(bugprone-use-after-move)
                       static_cast<std::size_t>(plan.buffer_bytes[buffer]));
     }
     for (std::size_t o = 0, m = 0; o < out.size(); ++o) {

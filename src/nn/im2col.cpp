@@ -161,7 +161,7 @@ void gather_rows(const ConvGeometry& g, const float* in, std::int64_t group, std
 
 void gather_rows_channel_major(const ConvGeometry& g, const float* in, std::int64_t group, std::int64_t begin,
                                std::int64_t end, float* rows) {
-  const auto& [vertical, horizontal] = g.axes;
+  const WindowAxis &vertical = g.axes[0], &horizontal = g.axes[1];
   const std::int64_t channels = g.group_inputs(), size = g.kernel_size();
   for_each_position(g, in, begin, end, rows, [&](float* row, const float* image, std::int64_t top, std::int64_t left) {
     const auto ky = kernel_inside(vertical, top), kx = kernel_inside(horizontal, left);
@@ -185,7 +185,7 @@ bool is_pointwise(const ConvGeometry& g) {
 }
 
 void pad_images(ConvGeometry& g, const float* in, AlignedVector<float>& padded, Parallel parallel) {
-  auto& [vertical, horizontal] = g.axes;
+  WindowAxis &vertical = g.axes[0], &horizontal = g.axes[1];
   const std::int64_t height = vertical.in + vertical.pad_begin + vertical.pad_end,
                      width = horizontal.in + horizontal.pad_begin + horizontal.pad_end, channels = g.in_channels;
   padded.resize(static_cast<std::size_t>(g.images * height * width * channels));
@@ -245,7 +245,7 @@ void scatter_rows(const ConvGeometry& g, const float* rows, std::int64_t group, 
 
 void scatter_rows_channel_major(const ConvGeometry& g, const float* rows, std::int64_t group, std::int64_t begin,
                                 std::int64_t end, float* images) {
-  const auto& [vertical, horizontal] = g.axes;
+  const WindowAxis &vertical = g.axes[0], &horizontal = g.axes[1];
   const std::int64_t channels = g.group_inputs(), size = g.kernel_size();
   for_each_position(
       g, images, begin, end, rows, [&](const float* row, float* image, std::int64_t top, std::int64_t left) {

@@ -56,7 +56,7 @@ class StepFinder {
   ReachedCodes joined(const CodeJoin& join) {
     std::vector<float> steps;
     for (const CodeSource& operand : join.operands) {
-      const ReachedCodes reached = step_of(operand);
+      ReachedCodes reached = step_of(operand);
       if (!reached.broken.empty()) return reached;
       steps.push_back(reached.step);
     }

@@ -301,7 +301,7 @@ std::int64_t weight_bytes(const nn::LinearLayer& layer) {
 }  // namespace
 
 EvaluationSink recording_sink(results::Writer& writer, const EvaluationRequest& request,
-                              std::vector<std::int64_t> swept, Parallel parallel) {
+                              const std::vector<std::int64_t>& swept, Parallel parallel) {
   EvaluationSink sink;
   const auto index_of = [swept](const PointIndex& point) {
     return results::PointIndex{swept, point.time, point.repeat};

@@ -1,5 +1,6 @@
 #include "sim/training_state.hpp"
 
+#include <fmt/format.h>
 #include "tessera/core/error.hpp"
 
 namespace tessera::sim {
@@ -103,7 +104,7 @@ io::LayerNumbers to_numbers(const TrainingState& state) {
     if (const Tensor* tensor = state.best->graph.tensor(static_cast<nn::ValueId>(id)))
       numbers[best_constant + std::to_string(id)] = as_numbers(tensor->values());
   for (const auto& [layer, found] : state.best->calibration)
-    for (const auto& [name, values] : found) numbers[best_calibration + layer + "|" + name] = values;
+    for (const auto& [name, values] : found) numbers[fmt::format("{}{}|{}", best_calibration, layer, name)] = values;
   return numbers;
 }
 

@@ -23,7 +23,7 @@ tile::AnalogLayer written_layer(const tile::AnalogLayer& layer, ConstMatrixView 
                                 const device::DeviceParameters* device, std::uint64_t written) {
   random::Address chip = layer.address();
   tile::AnalogLayer result(layer.parameters(), weight, {}, chip);
-  const tile::LayerState known = layer.state();
+  const tile::LayerState& known = layer.state();
   tile::LayerState state = result.state();
   for (std::size_t t = 0; t < state.tiles.size(); ++t) {
     const tile::TileState& tile = known.tiles[t];

@@ -44,7 +44,7 @@ std::optional<double> number_of(const std::string& text) {
 }
 
 /// A row of CSV as the YAML entry that means the same, so that one reader checks both.
-void add_row(const std::vector<Field>& fields, Position position, config::Node& map, Report& report) {
+void add_row(const std::vector<Field>& fields, const Position& position, config::Node& map, Report& report) {
   if (fields.size() < 4) {
     report.problem(position, fields.front().text, "a row is key,low,nominal,high[,source]");
     return;

@@ -52,7 +52,7 @@ std::vector<Node> range_values(const Node& node, const std::string& key) {
   const double steps = std::floor((ends[1] - ends[0]) / step * (1.0 + 1e-12) + 1e-9);
   check_count(node, key, steps + 1.0);
   std::vector<Node> values;
-  for (double i = 0.0; i <= steps; i += 1.0) values.push_back(number_node(ends[0] + i * step));
+  for (int i = 0; i <= static_cast<int>(steps); ++i) values.push_back(number_node(ends[0] + i * step));
   return values;
 }
 
@@ -62,9 +62,10 @@ std::vector<Node> spaced_values(const Node& node, const std::string& key, bool l
   if (ends[2] != std::floor(ends[2])) fail(node, key, "the count is a whole number");
   if (logarithmic && !(ends[0] > 0.0 && ends[1] > 0.0)) fail(node, key, "logspace needs ends above 0");
   std::vector<Node> values;
-  for (double i = 0.0; i < ends[2]; i += 1.0) {
-    const double share = ends[2] > 1.0 ? i / (ends[2] - 1.0) : 0.0;
-    const bool last = i + 1.0 == ends[2] && ends[2] > 1.0;
+  const int count = static_cast<int>(ends[2]);
+  for (int i = 0; i < count; ++i) {
+    const double share = count > 1 ? i / (ends[2] - 1.0) : 0.0;
+    const bool last = i + 1 == count && count > 1;
     const double value =
         logarithmic ? ends[0] * std::pow(ends[1] / ends[0], share) : ends[0] + share * (ends[1] - ends[0]);
     values.push_back(number_node(last ? ends[1] : value));

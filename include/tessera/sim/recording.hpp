@@ -37,6 +37,6 @@ void describe_run(results::Header& header, const EvaluationRequest& request, con
 /// A sink that writes everything evaluate() yields to `writer`, at `swept` on the swept axes. `writer` and `request`
 /// must outlive it; `parallel` is for statistics of weights.
 EvaluationSink recording_sink(results::Writer& writer, const EvaluationRequest& request,
-                              std::vector<std::int64_t> swept = {}, Parallel parallel = {});
+                              const std::vector<std::int64_t>& swept = {}, Parallel parallel = {});
 
 }  // namespace tessera::sim
