@@ -7,6 +7,7 @@
 #include <sstream>
 #include <tuple>
 
+#include <fmt/format.h>
 #include "io/model_contents.hpp"
 
 namespace tessera::io {

@@ -169,6 +169,10 @@ HWY_AFTER_NAMESPACE();
 namespace tessera::kernels {
 namespace detail {
 HWY_EXPORT(channel_panel);
+
+void multiply_panel(const ChannelPanel& panel) {
+  HWY_DYNAMIC_DISPATCH(channel_panel)(panel);
+}
 }  // namespace detail
 
 void multiply_channels(const Companions& companions, const PackedMatrix& weight, const ChannelWindows& x,
@@ -183,17 +187,17 @@ void multiply_channels(const Companions& companions, const PackedMatrix& weight,
   for (std::int64_t p = 0; p < weight.panel_count(); ++p) {
     const std::int64_t first = p * PackedMatrix::panel_outputs;
     const std::int64_t channels = std::min(PackedMatrix::panel_outputs, weight.outputs() - first);
-    detail::ChannelPanel panel{.panel = weight.panel(p),
-                               .width = weight.panel_width(p),
-                               .channels = channels,
-                               .x = &x,
-                               .first_channel = first_channel + first,
-                               .y = y.cols_from(first, channels),
-                               .variance = variance.rows > 0 ? variance.cols_from(first, channels) : variance,
-                               .ir_drop = companions.ir_drop,
-                               .n_over_g = companions.n_over_g,
-                               .ir_drop_scale = companions.ir_drop_scale};
-    HWY_DYNAMIC_DISPATCH(detail::channel_panel)(panel);
+    const detail::ChannelPanel panel{.panel = weight.panel(p),
+                                     .width = weight.panel_width(p),
+                                     .channels = channels,
+                                     .x = &x,
+                                     .first_channel = first_channel + first,
+                                     .y = y.cols_from(first, channels),
+                                     .variance = variance.rows > 0 ? variance.cols_from(first, channels) : variance,
+                                     .ir_drop = companions.ir_drop,
+                                     .n_over_g = companions.n_over_g,
+                                     .ir_drop_scale = companions.ir_drop_scale};
+    detail::multiply_panel(panel);
   }
 }
 
