@@ -11,6 +11,8 @@
 #include "hwy/foreach_target.h"
 // after foreach_target.h
 #include "hwy/highway.h"
+// after highway.h
+#include "kernels/ir_drop-inl.hpp"
 
 #ifndef TESSERA_KERNELS_CHANNEL_PRODUCT
 #define TESSERA_KERNELS_CHANNEL_PRODUCT
@@ -83,14 +85,8 @@ HWY_INLINE void windows_of(D d, M mask, const ChannelPanel& p, const float* HWY_
 #pragma GCC unroll 8
   for (int i = 0; i < kPixels; ++i) {
     V v = sum[i];
-    if constexpr (kIrDrop) {
-      const V far = hn::Mul(hn::Sub(hn::Add(second[i], second[i]), prefix[i]), inverse);
-      const V a = hn::Mul(hn::Set(d, p.n_over_g), current[i]);
-      V drop = hn::Sub(hn::Mul(hn::Set(d, 0.05F), a), hn::Set(d, 0.2F));
-      drop = hn::Add(hn::Mul(a, drop), hn::Set(d, 0.5F));
-      drop = hn::Mul(hn::Set(d, p.ir_drop_scale), hn::Mul(a, drop));
-      v = hn::Sub(v, hn::Mul(drop, hn::Sub(v, far)));
-    }
+    if constexpr (kIrDrop)
+      v = after_ir_drop(d, v, prefix[i], second[i], current[i], inverse, p.n_over_g, p.ir_drop_scale);
     store(v, p.y.data + (row + i) * p.y.stride + c);
     if constexpr (kVariance) store(variance[i], p.variance.data + (row + i) * p.variance.stride + c);
   }

@@ -10,6 +10,8 @@
 #include "hwy/foreach_target.h"
 // after foreach_target.h
 #include "hwy/highway.h"
+// after highway.h
+#include "kernels/ir_drop-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::kernels::detail {
@@ -208,14 +210,8 @@ HWY_NOINLINE void companion_rows(D d, const CompanionProduct& c, std::int64_t ro
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     V v = sum[r];
-    if constexpr (kIrDrop) {
-      const V far = hn::Mul(hn::Sub(hn::Add(second[r], second[r]), prefix[r]), inverse);  // sum w x (1 - j/n)^2
-      const V a = hn::Mul(hn::Set(d, c.n_over_g), current[r]);
-      V drop = hn::Sub(hn::Mul(hn::Set(d, 0.05F), a), hn::Set(d, 0.2F));
-      drop = hn::Add(hn::Mul(a, drop), hn::Set(d, 0.5F));
-      drop = hn::Mul(hn::Set(d, c.ir_drop_scale), hn::Mul(a, drop));
-      v = hn::Sub(v, hn::Mul(drop, hn::Sub(v, far)));
-    }
+    if constexpr (kIrDrop)
+      v = after_ir_drop(d, v, prefix[r], second[r], current[r], inverse, c.n_over_g, c.ir_drop_scale);
     const std::int64_t at = (row + r) * p.y_stride + first;
     hn::BlendedStore(v, mask, d, p.y + at);
     if constexpr (kVariance) hn::BlendedStore(variance[r], mask, d, c.variance + at);

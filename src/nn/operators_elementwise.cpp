@@ -3,6 +3,7 @@
 
 #include "broadcast.hpp"
 #include "operator_list.hpp"
+#include "tessera/kernels/limits.hpp"
 
 /// Shapes of elementwise operators; arithmetic, comparison, logic, conversion.
 namespace tessera::nn {
@@ -184,12 +185,10 @@ void compute_cast(const ComputeContext& c) {
 
 void compute_clip(const ComputeContext& c) {
   if (c.in[0].is_float()) {
-    const float low = c.has(1) ? c.in[1].floats()[0] : -std::numeric_limits<float>::infinity();
-    const float high = c.has(2) ? c.in[2].floats()[0] : std::numeric_limits<float>::infinity();
-    float_unary(c, [=](float x) {
-      const float raised = x < low ? low : x;
-      return raised > high ? high : raised;
-    });
+    kernels::Limits limits;
+    if (c.has(1)) limits.low = c.in[1].floats()[0];
+    if (c.has(2)) limits.high = c.in[2].floats()[0];
+    float_unary(c, limits);
   } else {
     const std::int64_t low = c.has(1) ? c.in[1].integers()[0] : std::numeric_limits<std::int64_t>::min();
     const std::int64_t high = c.has(2) ? c.in[2].integers()[0] : std::numeric_limits<std::int64_t>::max();

@@ -159,9 +159,7 @@ Shape filled_sample(const nn::GraphInput& input, const Shape& given, const std::
 
 void pack_inputs(nn::Graph& graph, const io::DataSet& data) {
   const auto index_of = [&](const std::string& name) {
-    const auto called = [&](const nn::GraphInput& input) {
-      return graph.values[static_cast<std::size_t>(input.value)].name == name;
-    };
+    const auto called = [&](const nn::GraphInput& input) { return graph.name_of(input.value) == name; };
     return static_cast<std::size_t>(std::ranges::find_if(graph.inputs, called) - graph.inputs.begin());
   };
   const auto is_state = [&](std::size_t i) {

@@ -1,4 +1,4 @@
-// Is an activation function that a layer applies itself the node's, bit for bit, also of NaN? An observer is shown what is
+// Is an activation function that a layer applies itself the node's, bit for bit? An observer is shown what is
 // in front of it, so with one nothing is fused.
 #include <gtest/gtest.h>
 

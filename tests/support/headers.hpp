@@ -1,4 +1,5 @@
 #pragma once
+/// What most tests include, compiled once for all of them (a preset that compiles file by file does without).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -21,5 +22,3 @@
 #include "tessera/nn/executor.hpp"
 #include "tessera/sim/evaluate.hpp"
 #include "tessera/tile/effects.hpp"
-
-/// What most tests include, compiled once for all of them (a preset that compiles file by file does without).
