@@ -34,16 +34,44 @@ std::string unknown_key(const std::string& key, const std::vector<detail::Row>& 
   return fmt::format("unknown key '{}'; the keys here are {}", key, fmt::join(legal, ", "));
 }
 
+Node write_row(const detail::Row& row, const void* value) {
+  return row.type.write_any(row.type.how.get(), static_cast<const char*>(value) + row.offset);
+}
+
 }  // namespace
 
-KeyInfo detail::describe_row(std::string_view name, std::shared_ptr<const TypeInfo> type, const Key& key) {
-  return {.name = std::string(name),
-          .type = std::move(type),
-          .unit = std::string(key.unit),
-          .help = std::string(key.help),
-          .default_value = std::nullopt,
-          .required = key.required,
-          .unused_because = {}};
+void detail::Rows::add(std::string_view name, const AnyType& type, std::size_t offset, const Key& key, bool written) {
+  rows.push_back({.info = {.name = std::string(name),
+                           .type = type.info,
+                           .unit = std::string(key.unit),
+                           .help = std::string(key.help),
+                           .default_value = std::nullopt,
+                           .required = key.required,
+                           .unused_because = {}},
+                  .type = type,
+                  .offset = offset,
+                  .written = written});
+}
+
+void detail::Rows::add_unused(std::string_view name, const std::string& why) {
+  const auto read = [](const void* how, const Node&, const std::string& path, void*, Report& report) {
+    report.unused(path, *static_cast<const std::string*>(how));
+  };
+  add(name, {std::make_shared<TypeInfo>(), std::make_shared<const std::string>(why), read, nullptr}, 0, {}, false);
+  rows.back().info.unused_because = why;
+}
+
+void detail::Rows::add_group(std::string_view name, const AnyType& inner, const Key& key, bool nullable) {
+  if (!nullable) return add(name, inner, 0, key);
+  const auto read = [](const void* how, const Node& node, const std::string& path, void* value, Report& report) {
+    const auto& type = *static_cast<const AnyType*>(how);
+    if (!node.is_null()) type.read_any(type.how.get(), node, path, value, report);
+  };
+  const auto write = [](const void* how, const void* value) {
+    const auto& type = *static_cast<const AnyType*>(how);
+    return type.write_any(type.how.get(), value);
+  };
+  add(name, {detail::nullable(*inner.info), shared(inner), read, write}, 0, key);
 }
 
 void detail::Rows::read(const Node& node, const std::string& key, void* value, Report& report) const {
@@ -74,19 +102,19 @@ void detail::Rows::read(const Node& node, const std::string& key, void* value, R
       report.problem(node.position, key, fmt::format("missing key '{}' ({})", rows[i].info.name, rows[i].info.help));
   for (std::size_t i = 0; i < rows.size(); ++i)
     if (entries[i] != nullptr)
-      rows[i].read(rows[i].how.get(), entries[i]->value, child_key(key, rows[i].info.name), value, report);
+      rows[i].type.read_any(rows[i].type.how.get(), entries[i]->value, child_key(key, rows[i].info.name),
+                            static_cast<char*>(value) + rows[i].offset, report);
   if (check && report.problems().size() == before) run_check(node, key, report, [&] { check(value); });
 }
 
 Node detail::Rows::write(const void* value) const {
   Node node = Node::map();
   for (const Row& row : rows)
-    if (row.write != nullptr) node.entries.push_back({row.info.name, row.write(row.how.get(), value), {}});
+    if (row.written) node.entries.push_back({row.info.name, write_row(row, value), {}});
   return node;
 }
 
-std::shared_ptr<const TypeInfo> detail::Rows::describe(const std::string& name, const std::string& help,
-                                                       const void* example) const {
+detail::AnyType detail::Rows::type(const std::string& name, const std::string& help, const void* example) const {
   auto info = std::make_shared<TypeInfo>();
   info->kind = TypeInfo::Kind::section;
   info->name = name;
@@ -94,10 +122,14 @@ std::shared_ptr<const TypeInfo> detail::Rows::describe(const std::string& name, 
   for (const Row& row : rows) {
     KeyInfo key = row.info;
     const bool shows_own = key.type->kind == TypeInfo::Kind::section && !key.type->nullable;
-    if (row.write != nullptr && !shows_own && !key.required) key.default_value = row.write(row.how.get(), example);
+    if (row.written && !shows_own && !key.required) key.default_value = write_row(row, example);
     info->keys.push_back(std::move(key));
   }
-  return info;
+  return {std::move(info), std::make_shared<const Rows>(*this),
+          [](const void* how, const Node& node, const std::string& key, void* value, Report& report) {
+            static_cast<const Rows*>(how)->read(node, key, value, report);
+          },
+          [](const void* how, const void* value) { return static_cast<const Rows*>(how)->write(value); }};
 }
 
 std::string detail::child_key(const std::string& key, const std::string& name) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 
 #include "scalars.hpp"
@@ -187,9 +188,7 @@ Type<std::string> path() {
 
 Type<std::string> path_or_null() {
   const Type<std::string> given = path();
-  auto info = std::make_shared<TypeInfo>(*given.info);
-  info->nullable = true;
-  return {info,
+  return {detail::nullable(*given.info),
           [given](const Node& node, const std::string& key, std::string& value, Report& report) {
             if (node.is_null())
               value.clear();
@@ -202,6 +201,31 @@ Type<std::string> path_or_null() {
 Type<Node> anything(std::shared_ptr<const TypeInfo> info) {
   return {std::move(info), [](const Node& node, const std::string&, Node& value, Report&) { value = node; },
           [](const Node& value) { return value; }};
+}
+
+std::shared_ptr<const detail::AnyType> detail::shared(const AnyType& type) {
+  return std::make_shared<const AnyType>(type);
+}
+
+std::shared_ptr<const TypeInfo> detail::nullable(const TypeInfo& info) {
+  auto changed = std::make_shared<TypeInfo>(info);
+  changed->nullable = true;
+  return changed;
+}
+
+std::shared_ptr<const TypeInfo> detail::list_of(const AnyType& element, std::size_t min_size) {
+  auto info = std::make_shared<TypeInfo>();
+  info->kind = TypeInfo::Kind::list;
+  info->element = element.info;
+  info->min_size = min_size;
+  return info;
+}
+
+std::shared_ptr<const TypeInfo> detail::map_of(const AnyType& element) {
+  auto info = std::make_shared<TypeInfo>();
+  info->kind = TypeInfo::Kind::map;
+  info->element = element.info;
+  return info;
 }
 
 Type<std::int64_t> detail::signed_integer(Range range, Range storage) {
@@ -219,33 +243,46 @@ Type<std::uint64_t> detail::unsigned_integer(Range range, Range storage) {
   });
 }
 
-Type<std::size_t> detail::choice_of_words(const std::vector<Word>& words) {
+void detail::Words::add(const std::string& name, const std::vector<std::string>& further, const void* value) {
+  const auto* bytes = static_cast<const unsigned char*>(value);
+  names.push_back(name);
+  also.push_back(further);
+  values.emplace_back(bytes, bytes + size);
+}
+
+detail::AnyType detail::choice_of_words(Words words) {
   auto info = std::make_shared<TypeInfo>();
   info->kind = TypeInfo::Kind::choice;
-  for (const Word& word : words) {
-    info->words.push_back(word.name);
-    info->other_words.insert(info->other_words.end(), word.also.begin(), word.also.end());
-  }
-  return {info,
-          [words, info](const Node& node, const std::string& key, std::size_t& value, Report& report) {
+  info->words = words.names;
+  for (const std::vector<std::string>& further : words.also)
+    info->other_words.insert(info->other_words.end(), further.begin(), further.end());
+  return {info, std::make_shared<const Words>(std::move(words)),
+          [](const void* how, const Node& node, const std::string& key, void* value, Report& report) {
+            const auto& known = *static_cast<const Words*>(how);
             if (!node.is_scalar()) {
               report.problem(node.position, key,
-                             fmt::format("expected one of {}, got {}", list_words(info->words), describe(node)));
+                             fmt::format("expected one of {}, got {}", list_words(known.names), describe(node)));
               return;
             }
             const std::string folded = folded_word(node.scalar);
             const auto is_meant = [&](const std::string& word) { return folded_word(word) == folded; };
-            for (std::size_t i = 0; i < words.size(); ++i) {
-              if (!is_meant(words[i].name) && std::none_of(words[i].also.begin(), words[i].also.end(), is_meant))
+            for (std::size_t i = 0; i < known.names.size(); ++i) {
+              if (!is_meant(known.names[i]) && std::none_of(known.also[i].begin(), known.also[i].end(), is_meant))
                 continue;
-              value = i;
+              std::memcpy(value, known.values[i].data(), known.size);
               return;
             }
             report.problem(
                 node.position, key,
-                fmt::format("unknown word '{}'; {}", node.scalar, with_suggestion(node.scalar, info->words)));
+                fmt::format("unknown word '{}'; {}", node.scalar, with_suggestion(node.scalar, known.names)));
           },
-          [words](const std::size_t& value) { return Node::plain(words.at(value).name); }};
+          [](const void* how, const void* value) {
+            const auto& known = *static_cast<const Words*>(how);
+            std::size_t chosen = 0;
+            while (chosen + 1 < known.values.size() && std::memcmp(known.values[chosen].data(), value, known.size) != 0)
+              ++chosen;
+            return Node::plain(known.names.at(chosen));
+          }};
 }
 
 void detail::expect_list(const Node& node, const std::string& key, const TypeInfo& info, Report& report, bool& ok) {

@@ -111,7 +111,7 @@ Type<std::optional<double>> number_or_auto(const Range& range) {
             else
               number.read(node, key, value, report);
           },
-          number.write};
+          number};
 }
 
 Type<InterconnectParameters> network_parameters() {
@@ -207,7 +207,7 @@ Type<ComponentRows> component_rows_type() {
             }
             map.read(node, key, value, report);
           },
-          map.write};
+          map};
 }
 
 namespace {
@@ -287,7 +287,7 @@ Type<CostParameters> cost_parameters() {
               value.file_rows =
                   read_component_file(value.component_table, config::locate(node, "component_table"), report);
           },
-          type.write};
+          type};
 }
 
 const Type<HardwareParameters>& hardware_keys() {

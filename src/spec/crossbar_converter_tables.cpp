@@ -33,7 +33,7 @@ Type<T> per_operation(const std::string& name, const std::string& help, const Ty
             const bool pairs = node.find("mvm") != nullptr || node.find("vmm") != nullptr;
             (pairs ? pair : mvm).read(node, key, value, report);
           },
-          pair.write};
+          pair};
 }
 
 void read_range(const Node& node, const std::string& key, AdcRange& range, Report& report) {

@@ -258,7 +258,7 @@ Type<std::optional<CrossbarParameters>> crossbar_parameters() {
           report.problem(node.position, key, error.what());
         }
       },
-      keys.write};
+      keys};
 }
 
 }  // namespace tessera::spec

@@ -59,7 +59,7 @@ Type<io::InputSource> input_source() {
             else
               file.read(node, key, value.file, report);
           },
-          table.write};
+          table};
 }
 
 /// One file or several, or a map from the names of inputs to where they come from.

@@ -109,7 +109,7 @@ Type<std::vector<double>> time_major_values() {
               value.insert(value.end(), read[i].begin(), read[i].end());
             }
           },
-          row.write};
+          row};
 }
 
 }  // namespace

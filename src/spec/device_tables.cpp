@@ -71,7 +71,7 @@ Type<M> checked_range(Section<M> section) {
                                fmt::format("{} contradicts g_converter.{}: {}; give one of them", a, end, b));
             }
           },
-          table.write};
+          table};
 }
 
 const char* const coefficients_help = "c_q of the programming error sum_q c_q (g / g_max)^q";
@@ -214,7 +214,7 @@ Type<double> number_or_list_of_one() {
           [number](const Node& node, const std::string& key, double& value, Report& report) {
             number.read(node.is_list() && node.items.size() == 1 ? node.items[0] : node, key, value, report);
           },
-          number.write};
+          number};
 }
 
 Type<device::ReRamCMONoiseModel> cmo() {
@@ -254,7 +254,7 @@ Type<device::ReRamCMONoiseModel> cmo() {
                 key + ".acceptance_range",
                 fmt::format("0.02 is not in coeff_dict; {} is used, as the peer does", value.acceptance_range));
           },
-          strict.write};
+          strict};
 }
 
 Type<device::HermesNoiseModel> hermes() {

@@ -30,7 +30,7 @@ Type<sim::StateParameters> state_parameters() {
               table.read(node, key, value, report);
             }
           },
-          table.write};
+          table};
 }
 
 Type<sim::RecordParameters> record_parameters() {
@@ -63,7 +63,7 @@ Type<sim::EvaluationParameters> repeat_counts() {
             chips.read(node, key, value.repeats, report);
             value.read_repeats = 1;
           },
-          table.write};
+          table};
 }
 
 }  // namespace
@@ -206,7 +206,7 @@ Type<double> percentage(const Range& range) {
             }
             number.read(plain, key, value, report);
           },
-          number.write};
+          number};
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tessera/config/type.hpp"
+#include "tessera/core/error.hpp"
 
 namespace tessera::config {
 
@@ -48,43 +49,29 @@ std::string child_key(const std::string& key, const std::string& name);
 /// Adds the problems that `check` throws, with the positions of the keys they name.
 void run_check(const Node& node, const std::string& key, Report& report, const std::function<void()>& check);
 
-/// One row of a table. Structs and members are seen without their types, so that the code of a table, of which there is
-/// one for every struct, is small; the functions of a row know them.
+/// One row of a table: a member by its place in the struct, or the struct itself (offset 0) for what is not simply one.
 struct Row {
   KeyInfo info;
-  std::shared_ptr<const void> how;
-  void (*read)(const void* how, const Node& node, const std::string& key, void* value, Report& report) = nullptr;
-  Node (*write)(const void* how, const void* value) = nullptr;  ///< null: not written
+  AnyType type;
+  std::size_t offset = 0;  ///< bytes
+  bool written = true;
 };
 
-/// What the documentation says of a row.
-KeyInfo describe_row(std::string_view name, std::shared_ptr<const TypeInfo> type, const Key& key);
-
+/// Rows and what they say together, seen without the type of the struct: compiled once for all tables.
 struct Rows {
   std::vector<Row> rows;
   std::function<void(const void*)> check;
 
+  void add(std::string_view name, const AnyType& type, std::size_t offset, const Key& key, bool written = true);
+  void add_unused(std::string_view name, const std::string& why);
+  /// The struct itself, as a type whose keys stand below `name`.
+  void add_group(std::string_view name, const AnyType& inner, const Key& key, bool nullable);
   /// For every row the entry of the node that belongs to it; unknown keys, keys given twice (with and without
   /// underscore) and required keys that are missing become problems. The check runs if there are none.
   void read(const Node& node, const std::string& key, void* value, Report& report) const;
   Node write(const void* value) const;
-  /// With the defaults of `example`.
-  std::shared_ptr<const TypeInfo> describe(const std::string& name, const std::string& help, const void* example) const;
-};
-
-struct AnyStruct;
-/// How a member is read and written, whatever struct it is of.
-template <class M>
-struct Member {
-  Type<M> type;
-  M AnyStruct::*member;
-};
-
-/// A row of functions.
-template <class T>
-struct Functions {
-  std::function<void(const Node&, const std::string&, T&, Report&)> read;
-  std::function<Node(const T&)> write;
+  /// The finished type. With the defaults of `example`.
+  AnyType type(const std::string& name, const std::string& help, const void* example) const;
 };
 
 }  // namespace detail
@@ -105,75 +92,57 @@ class Section {
   Section(std::string name, std::string help) : name_(std::move(name)), help_(std::move(help)) {}
 
   template <class M>
-  Section& field(std::string_view name, M T::*member, Type<std::type_identity_t<M>> type, const Key& key = {}) {
-    using Member = detail::Member<M>;
-    rows_->rows.push_back(
-        {detail::describe_row(name, type.info, key),
-         std::make_shared<const Member>(Member{type, reinterpret_cast<M detail::AnyStruct::*>(member)}),
-         [](const void* how, const Node& node, const std::string& path, void* value, Report& report) {
-           const Member& of = *static_cast<const Member*>(how);
-           of.type.read(node, path, static_cast<T*>(value)->*reinterpret_cast<M T::*>(of.member), report);
-         },
-         [](const void* how, const void* value) {
-           const Member& of = *static_cast<const Member*>(how);
-           return of.type.write(static_cast<const T*>(value)->*reinterpret_cast<M T::*>(of.member));
-         }});
+  Section& field(std::string_view name, M T::*member, const Type<std::type_identity_t<M>>& type, const Key& key = {}) {
+    rows_->add(name, type, offset_of(defaults_.*member), key);
     return *this;
   }
   template <class M>
   Section& field(std::string_view name, M T::*member, const Key& key = {}) {
-    Type<M> type = default_type<M>(key.range);
-    return field(name, member, std::move(type), key);
+    return field(name, member, default_type<M>(key.range), key);
   }
-  /// For a value inside a member: `access` is a generic lambda, [](auto& p) -> auto& { return p.tile.forward; }.
+  /// For a value inside a member, at the same place in every struct: `access` is a generic lambda,
+  /// [](auto& p) -> auto& { return p.tile.forward; }.
   template <class Access>
   requires std::invocable<Access, T&> Section& field(
-      std::string_view name, Access access, Type<std::remove_reference_t<std::invoke_result_t<Access, T&>>> type,
+      std::string_view name, Access access, const Type<std::remove_reference_t<std::invoke_result_t<Access, T&>>>& type,
       const Key& key = {}) {
-    return add(detail::describe_row(name, type.info, key),
-               {[access, read = type.read](const Node& node, const std::string& path, T& value, Report& report) {
-                  read(node, path, access(value), report);
-                },
-                [access, write = type.write](const T& value) { return write(access(value)); }});
+    rows_->add(name, type, offset_of(access(defaults_)), key);
+    return *this;
   }
   /// For a value behind functions.
   template <class V>
   Section& property(std::string_view name, std::function<V(const T&)> get, std::function<void(T&, V)> set, Type<V> type,
                     const Key& key = {}) {
-    return add(detail::describe_row(name, type.info, key),
-               {[get, set, read = type.read](const Node& node, const std::string& path, T& value, Report& report) {
-                  V inner = get(value);
-                  read(node, path, inner, report);
-                  set(value, std::move(inner));
-                },
-                [get, write = type.write](const T& value) { return write(get(value)); }});
+    const Type<T> whole(
+        type.info,
+        [get, set, type](const Node& node, const std::string& path, T& value, Report& report) {
+          V inner = get(value);
+          type.read(node, path, inner, report);
+          set(value, std::move(inner));
+        },
+        [get, type](const T& value) { return type.write(get(value)); });
+    rows_->add(name, whole, 0, key);
+    return *this;
   }
   /// A key that changes the struct in its own way and is not written: "start from this preset". Rows act in the order
   /// of the table, so it comes first.
-  Section& action(std::string_view name, std::shared_ptr<const TypeInfo> info, const Key& key,
-                  std::function<void(const Node&, const std::string&, T&, Report&)> act) {
-    return add(detail::describe_row(name, std::move(info), key), {std::move(act), nullptr});
+  template <class Act>
+  Section& action(std::string_view name, std::shared_ptr<const TypeInfo> info, const Key& key, Act act) {
+    rows_->add(name, Type<T>(std::move(info), std::move(act), [](const T&) { return Node::null(); }), 0, key, false);
+    return *this;
   }
   /// A key whose map holds further members of the same struct.
   Section& group(std::string_view name, const Type<T>& inner, bool nullable = false) {
     return group(name, inner, Key{}, nullable);
   }
   Section& group(std::string_view name, const Type<T>& inner, const Key& key, bool nullable = false) {
-    auto info = std::make_shared<TypeInfo>(*inner.info);
-    info->nullable = nullable;
-    return add(detail::describe_row(name, info, key),
-               {[inner, nullable](const Node& node, const std::string& path, T& value, Report& report) {
-                  if (!(nullable && node.is_null())) inner.read(node, path, value, report);
-                },
-                inner.write});
+    rows_->add_group(name, inner, key, nullable);
+    return *this;
   }
   /// A key that is accepted with any value and has no effect; it is reported as unused.
   Section& unused(std::string_view name, const std::string& why) {
-    KeyInfo info = detail::describe_row(name, std::make_shared<TypeInfo>(), {});
-    info.unused_because = why;
-    return add(
-        std::move(info),
-        {[why](const Node&, const std::string& path, T&, Report& report) { report.unused(path, why); }, nullptr});
+    rows_->add_unused(name, why);
+    return *this;
   }
   /// Runs after all keys were read without problems; throws ConfigError with keys relative to this section.
   Section& check(std::function<void(const T&)> function) {
@@ -182,34 +151,23 @@ class Section {
   }
 
   /// The finished type. `example` supplies the defaults that the documentation shows.
-  Type<T> type(const T& example = T{}) const {
-    auto rows = std::make_shared<const detail::Rows>(*rows_);
-    return {rows->describe(name_, help_, &example),
-            [rows](const Node& node, const std::string& key, T& value, Report& report) {
-              rows->read(node, key, &value, report);
-            },
-            [rows](const T& value) { return rows->write(&value); }};
-  }
+  Type<T> type(const T& example) const { return Type<T>(rows_->type(name_, help_, &example)); }
+  Type<T> type() const { return type(defaults_); }
   operator Type<T>() const { return type(); }  // NOLINT(google-explicit-constructor): a table is a type
 
  private:
-  using Functions = detail::Functions<T>;
-
-  Section& add(KeyInfo info, Functions functions) {
-    const bool written = functions.write != nullptr;
-    rows_->rows.push_back({std::move(info), std::make_shared<const Functions>(std::move(functions)), &read_row,
-                           written ? &write_row : nullptr});
-    return *this;
-  }
-  static void read_row(const void* how, const Node& node, const std::string& path, void* value, Report& report) {
-    static_cast<const Functions*>(how)->read(node, path, *static_cast<T*>(value), report);
-  }
-  static Node write_row(const void* how, const void* value) {
-    return static_cast<const Functions*>(how)->write(*static_cast<const T*>(value));
+  /// Bytes.
+  template <class V>
+  std::size_t offset_of(const V& value) const {
+    const auto* start = reinterpret_cast<const char*>(&defaults_);
+    const auto* at = reinterpret_cast<const char*>(&value);
+    TESSERA_EXPECT(at >= start && at + sizeof(V) <= start + sizeof(T));
+    return static_cast<std::size_t>(at - start);
   }
 
   std::string name_;
   std::string help_;
+  T defaults_{};
   std::shared_ptr<detail::Rows> rows_ = std::make_shared<detail::Rows>();
 };
 

@@ -55,13 +55,50 @@ struct KeyInfo {
 /// "number > 0", "one of NONE, ABS_MAX", "list of IOParameters", ...
 std::string type_text(const TypeInfo& info);
 
-/// A type as three plain functions. read() overwrites what the node mentions and leaves the rest of `value` as it is,
-/// so a preset, a base or a default shows through; on a problem it reports and leaves `value` alone.
-template <class T>
-struct Type {
+namespace detail {
+/// A type as it is described, read and written, for values that are seen without their C++ type: what holds for all types
+/// is compiled once. `how` is what the two functions need to know.
+struct AnyType {
   std::shared_ptr<const TypeInfo> info;
-  std::function<void(const Node& node, const std::string& key, T& value, Report& report)> read;
-  std::function<Node(const T& value)> write;
+  std::shared_ptr<const void> how;
+  void (*read_any)(const void* how, const Node& node, const std::string& key, void* value, Report& report) = nullptr;
+  Node (*write_any)(const void* how, const void* value) = nullptr;
+};
+}  // namespace detail
+
+/// A type as it is described, read and written.
+template <class T>
+struct Type : detail::AnyType {
+  Type() = default;
+  explicit Type(detail::AnyType any) : AnyType(std::move(any)) {}
+  /// From functions (const Node&, const std::string& key, T&, Report&) and (const T&) -> Node.
+  template <class Read, class Write>
+  requires std::invocable<const Write&, const T&> Type(std::shared_ptr<const TypeInfo> described, Read read,
+                                                       Write write) {
+    struct Functions {
+      Read read;
+      Write write;
+    };
+    info = std::move(described);
+    how = std::make_shared<const Functions>(Functions{std::move(read), std::move(write)});
+    read_any = [](const void* functions, const Node& node, const std::string& key, void* value, Report& report) {
+      static_cast<const Functions*>(functions)->read(node, key, *static_cast<T*>(value), report);
+    };
+    write_any = [](const void* functions, const void* value) {
+      return static_cast<const Functions*>(functions)->write(*static_cast<const T*>(value));
+    };
+  }
+  /// Written as another type of the same values is.
+  template <class Read>
+  Type(std::shared_ptr<const TypeInfo> described, Read read, const Type& written)
+      : Type(std::move(described), std::move(read), [written](const T& value) { return written.write(value); }) {}
+
+  /// Overwrites what the node mentions and leaves the rest of `value` as it is, so a preset, a base or a default shows
+  /// through; on a problem it reports and leaves `value` alone.
+  void read(const Node& node, const std::string& key, T& value, Report& report) const {
+    read_any(how.get(), node, key, &value, report);
+  }
+  Node write(const T& value) const { return write_any(how.get(), &value); }
 };
 
 Type<bool> boolean();
@@ -76,14 +113,24 @@ Type<std::string> path_or_null();
 Type<Node> anything(std::shared_ptr<const TypeInfo> info = std::make_shared<const TypeInfo>());
 
 namespace detail {
+std::shared_ptr<const AnyType> shared(const AnyType& type);
+std::shared_ptr<const TypeInfo> nullable(const TypeInfo& info);
+std::shared_ptr<const TypeInfo> list_of(const AnyType& element, std::size_t min_size);
+std::shared_ptr<const TypeInfo> map_of(const AnyType& element);
+
 Type<std::int64_t> signed_integer(Range range, Range storage);
 Type<std::uint64_t> unsigned_integer(Range range, Range storage);
 
-struct Word {
-  std::string name;
-  std::vector<std::string> also;
+/// Words for values that are seen as bytes.
+struct Words {
+  std::size_t size;  ///< bytes of a value
+  std::vector<std::string> names = {};
+  std::vector<std::vector<std::string>> also = {};
+  std::vector<std::vector<unsigned char>> values = {};
+
+  void add(const std::string& name, const std::vector<std::string>& further, const void* value);
 };
-Type<std::size_t> choice_of_words(const std::vector<Word>& words);
+AnyType choice_of_words(Words words);
 void expect_list(const Node& node, const std::string& key, const TypeInfo& info, Report& report, bool& ok);
 void read_map_entries(const Node& node, const std::string& key, Report& report,
                       const std::function<void(const Node::Entry&, const std::string&)>& read_entry);
@@ -105,13 +152,17 @@ requires(!std::same_as<I, bool>) Type<I> integer(Range range = {}) {
     wide = detail::signed_integer(range, storage);
   else
     wide = detail::unsigned_integer(range, storage);
-  return {wide.info,
-          [wide](const Node& node, const std::string& key, I& value, Report& report) {
-            Wide read = static_cast<Wide>(value);
-            wide.read(node, key, read, report);
-            value = static_cast<I>(read);
-          },
-          [wide](const I& value) { return wide.write(static_cast<Wide>(value)); }};
+  if constexpr (std::same_as<I, Wide>) {
+    return wide;
+  } else {
+    return {wide.info,
+            [wide](const Node& node, const std::string& key, I& value, Report& report) {
+              Wide read = static_cast<Wide>(value);
+              wide.read(node, key, read, report);
+              value = static_cast<I>(read);
+            },
+            [wide](const I& value) { return wide.write(static_cast<Wide>(value)); }};
+  }
 }
 
 /// A word for one of several values of T. Words match in any case and with or without underscores (ABS_MAX, AbsMax),
@@ -123,52 +174,39 @@ struct Choice {
   std::vector<std::string> also = {};
 };
 template <class T>
-Type<T> choice(std::vector<Choice<T>> choices) {
-  std::vector<detail::Word> words;
-  std::vector<T> values;
-  for (Choice<T>& c : choices) {
-    words.push_back({c.word, c.also});
-    values.push_back(c.value);
-  }
-  const Type<std::size_t> index = detail::choice_of_words(words);
-  return {index.info,
-          [index, values](const Node& node, const std::string& key, T& value, Report& report) {
-            std::size_t chosen = values.size();
-            index.read(node, key, chosen, report);
-            if (chosen < values.size()) value = values[chosen];
-          },
-          [index, values](const T& value) {
-            std::size_t chosen = 0;
-            while (chosen + 1 < values.size() && !(values[chosen] == value)) ++chosen;
-            return index.write(chosen);
-          }};
+requires std::has_unique_object_representations_v<T> Type<T> choice(const std::vector<Choice<T>>& choices) {
+  detail::Words words{.size = sizeof(T)};
+  for (const Choice<T>& c : choices) words.add(c.word, c.also, &c.value);
+  return Type<T>(detail::choice_of_words(std::move(words)));
 }
 
 /// Null turns the value off. A value that is on again after being off starts from its default.
 template <class T>
-Type<std::optional<T>> optional(Type<T> type) {
-  auto info = std::make_shared<TypeInfo>(*type.info);
-  info->nullable = true;
-  return {info,
-          [type](const Node& node, const std::string& key, std::optional<T>& value, Report& report) {
-            if (node.is_null()) {
-              value.reset();
-              return;
-            }
-            if (!value && !detail::chooses_alternative(node, key, *type.info, report)) return;
-            if (!value) value.emplace();
-            type.read(node, key, *value, report);
-          },
-          [type](const std::optional<T>& value) { return value ? type.write(*value) : Node::null(); }};
+Type<std::optional<T>> optional(const Type<T>& type) {
+  return Type<std::optional<T>>(
+      {detail::nullable(*type.info), detail::shared(type),
+       [](const void* how, const Node& node, const std::string& key, void* any, Report& report) {
+         const auto& inner = *static_cast<const detail::AnyType*>(how);
+         auto& value = *static_cast<std::optional<T>*>(any);
+         if (node.is_null()) {
+           value.reset();
+           return;
+         }
+         if (!value && !detail::chooses_alternative(node, key, *inner.info, report)) return;
+         if (!value) value.emplace();
+         inner.read_any(inner.how.get(), node, key, &*value, report);
+       },
+       [](const void* how, const void* any) {
+         const auto& inner = *static_cast<const detail::AnyType*>(how);
+         const auto& value = *static_cast<const std::optional<T>*>(any);
+         return value ? inner.write_any(inner.how.get(), &*value) : Node::null();
+       }});
 }
 
 /// A list replaces the list that was there.
 template <class T>
-Type<std::vector<T>> list(Type<T> type, std::size_t min_size = 0) {
-  auto info = std::make_shared<TypeInfo>();
-  info->kind = TypeInfo::Kind::list;
-  info->element = type.info;
-  info->min_size = min_size;
+Type<std::vector<T>> list(const Type<T>& type, std::size_t min_size = 0) {
+  auto info = detail::list_of(type, min_size);
   return {info,
           [type, info](const Node& node, const std::string& key, std::vector<T>& value, Report& report) {
             bool ok = true;
@@ -205,17 +243,14 @@ Type<std::vector<T>> one_or_list(Type<T> type, std::size_t min_size = 0) {
               several.read(node, key, value, report);
             }
           },
-          several.write};
+          several};
 }
 
 /// Words to values, in the order of the file. Entries with a name that is already there are read over it.
 template <class T>
 Type<std::vector<std::pair<std::string, T>>> map_of(Type<T> type) {
   using Pairs = std::vector<std::pair<std::string, T>>;
-  auto info = std::make_shared<TypeInfo>();
-  info->kind = TypeInfo::Kind::map;
-  info->element = type.info;
-  return {info,
+  return {detail::map_of(type),
           [type](const Node& node, const std::string& key, Pairs& value, Report& report) {
             detail::read_map_entries(node, key, report, [&](const Node::Entry& entry, const std::string& entry_key) {
               auto at = value.begin();
@@ -244,39 +279,37 @@ struct Named {
 template <class... Alternatives>
 Type<std::variant<Alternatives...>> one_of(std::string name, std::string help, Named<Alternatives>... alternatives) {
   using Variant = std::variant<Alternatives...>;
-  struct Entry {
-    std::function<void(const Node&, const std::string&, Variant&, Report&)> read;
-    std::function<Node(const Variant&)> write;
-  };
   auto info = std::make_shared<TypeInfo>();
   info->kind = TypeInfo::Kind::variant;
   info->name = std::move(name);
   info->help = std::move(help);
   (info->alternatives.emplace_back(alternatives.name, alternatives.type.info), ...);
-  auto entries = std::make_shared<std::vector<Entry>>();
-  (entries->push_back(
-       {[type = alternatives.type](const Node& node, const std::string& key, Variant& value, Report& report) {
-          if (!std::holds_alternative<Alternatives>(value)) value = Alternatives{};
-          type.read(node, key, std::get<Alternatives>(value), report);
-        },
-        [type = alternatives.type](const Variant& value) { return type.write(std::get<Alternatives>(value)); }}),
-   ...);
-  return {info,
-          [info, entries](const Node& node, const std::string& key, Variant& value, Report& report) {
-            const std::size_t chosen = detail::read_alternative(node, key, *info, value.index(), report);
-            if (chosen == entries->size()) return;
-            Node rest = node.is_map() ? node : Node::map();
-            rest.position = node.position;
-            rest.erase("type");
-            (*entries)[chosen].read(rest, key, value, report);
-          },
-          [info, entries](const Variant& value) {
-            Node node = Node::map();
-            node.set("type", Node::plain(info->alternatives[value.index()].first));
-            Node rest = (*entries)[value.index()].write(value);
-            for (Node::Entry& entry : rest.entries) node.entries.push_back(std::move(entry));
-            return node;
-          }};
+  using Types = std::vector<detail::AnyType>;
+  auto types = std::make_shared<const Types>(Types{alternatives.type...});
+  return {
+      info,
+      [info, types](const Node& node, const std::string& key, Variant& value, Report& report) {
+        const std::size_t chosen = detail::read_alternative(node, key, *info, value.index(), report);
+        if (chosen == types->size()) return;
+        Node rest = node.is_map() ? node : Node::map();
+        rest.position = node.position;
+        rest.erase("type");
+        if (chosen != value.index()) {
+          constexpr Variant (*defaults[])() = {[]() -> Variant { return Alternatives{}; }...};
+          value = defaults[chosen]();
+        }
+        const detail::AnyType& type = (*types)[chosen];
+        std::visit([&](auto& alternative) { type.read_any(type.how.get(), rest, key, &alternative, report); }, value);
+      },
+      [info, types](const Variant& value) {
+        Node node = Node::map();
+        node.set("type", Node::plain(info->alternatives[value.index()].first));
+        const detail::AnyType& type = (*types)[value.index()];
+        Node rest =
+            std::visit([&](const auto& alternative) { return type.write_any(type.how.get(), &alternative); }, value);
+        for (Node::Entry& entry : rest.entries) node.entries.push_back(std::move(entry));
+        return node;
+      }};
 }
 
 }  // namespace tessera::config
