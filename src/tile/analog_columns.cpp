@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "tile/analog_layer_impl.hpp"
-#include "tile/packed_engine.hpp"
 
 namespace tessera::tile {
 namespace {
@@ -75,8 +74,8 @@ std::optional<AnalogColumns> AnalogColumns::of(std::span<const AnalogLayer* cons
       const AnalogLayer::Impl& own = *some[c]->impl_;
       const LayerTile& tile = own.tiles.front();
       tiles.push_back(&tile);
-      const auto& packed = static_cast<const PackedEngine&>(*tile.product.engine()).packed();
-      for (std::int64_t k = 0; k < first.inputs; ++k) weights(static_cast<std::int64_t>(c), k) = packed(0, k);
+      const Matrix own_weights = tile.product.engine()->weights();
+      std::copy_n(own_weights.view().row(0), first.inputs, weights.view().row(static_cast<std::int64_t>(c)));
       for (const float value : tile.product.frozen().out_noise_values) frozen.out_noise_values.push_back(value);
       for (const float value : own.bias_in_use()) part.bias.push_back(value);
       random::Address address = own.address;
@@ -85,7 +84,7 @@ std::optional<AnalogColumns> AnalogColumns::of(std::span<const AnalogLayer* cons
            {random::Purpose::output_noise, random::Purpose::weight_read_noise, random::Purpose::adc_rounding})
         part.streams[purpose].emplace_back(address, purpose);
     }
-    part.product = AnalogProduct(io, std::make_shared<PackedEngine>(io, weights.view()), first.address);
+    part.product = AnalogProduct(io, first.tiles.front().product.engine()->with_weights(weights.view()), first.address);
     part.product.set_frozen(std::move(frozen));
     part.scale = gathered(tiles, &LayerTile::scale);
     part.alpha = gathered(tiles, &LayerTile::alpha);

@@ -7,7 +7,6 @@
 #include "tile/blocks.hpp"
 #include "tile/effects/law.hpp"
 #include "tile/effects/read_noise.hpp"
-#include "tile/packed_engine.hpp"
 
 // One round of a block, from the converted inputs to the scaled outputs. A block that is recorded (Block::record) goes
 // the same way; what changes values then leaves its derivative: rounding counts as the identity, a clipped value has
@@ -114,8 +113,7 @@ void AnalogProduct::one_pass(const Block& block, MatrixView y, std::uint32_t eve
 bool AnalogProduct::columns_apart() const {
   return !perfect_ && input_conversion() && io_.mv_type == AnalogMVType::ONE_PASS && !changes_lines_ &&
          !changes_columns_ && !frozen_.saturates() && io_.own_effects.empty() &&
-         !(has_read_noise(io_) && io_.w_noise_type != WeightNoiseType::PCM_READ) &&
-         dynamic_cast<const PackedEngine*>(engine_.get()) != nullptr;
+         !(has_read_noise(io_) && io_.w_noise_type != WeightNoiseType::PCM_READ) && engine_->columns() != nullptr;
 }
 
 void AnalogProduct::run_columns(const kernels::ChannelWindows& z, std::int64_t first_channel, const ProductCall& call,
@@ -126,7 +124,7 @@ void AnalogProduct::run_columns(const kernels::ChannelWindows& z, std::int64_t f
   scale_pending(block, s);
   const MatrixView v = view(s.product, call.y.rows, outputs());
   const MatrixView variance = has_read_noise(io_) ? view(s.variance, v.rows, v.cols) : MatrixView();
-  static_cast<const PackedEngine&>(*engine_).run_columns(z, first_channel, v, variance);
+  engine_->columns()->run_columns(z, first_channel, v, variance);
   output_stage(stage(block, call.event << 16U, s), {v, call.y, true, has_read_noise(io_), {}});
 }
 

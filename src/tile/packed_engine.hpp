@@ -2,7 +2,6 @@
 #include <memory>
 #include <vector>
 
-#include "tessera/kernels/channel_product.hpp"
 #include "tessera/tile/engine.hpp"
 #include "tessera/tile/parameters.hpp"
 
@@ -10,7 +9,7 @@
 namespace tessera::tile {
 
 /// v = W z less its quadratic IR drop (reference section 4.6.1), one sweep over the weights.
-class PackedEngine final : public Engine {
+class PackedEngine final : public Engine, public ColumnEngine {
  public:
   PackedEngine(const IOParameters& io, ConstMatrixView weights);
 
@@ -20,9 +19,9 @@ class PackedEngine final : public Engine {
   Matrix weights() const override { return packed_.unpacked(); }
   std::shared_ptr<const Engine> with_weights(ConstMatrixView weights) const override;
   void run(const EngineCall& call, EngineScratch& scratch) const override;
-  /// run() where output i has windows of its own, of channel first_channel + i. `variance` may have no rows.
+  const ColumnEngine* columns() const override { return this; }
   void run_columns(const kernels::ChannelWindows& z, std::int64_t first_channel, MatrixView v,
-                   MatrixView variance) const;
+                   MatrixView variance) const override;
   std::size_t recorded() const override { return ir_drop_ > 0.0F ? 2 : 0; }
   std::unique_ptr<EngineBackward> backward() const override;
 

@@ -9,6 +9,7 @@
 #include "tessera/circuit/core_tile.hpp"
 #include "tessera/core/parallel.hpp"
 #include "tessera/core/tensor.hpp"
+#include "tessera/kernels/channel_product.hpp"
 #include "tessera/random/stream.hpp"
 #include "tessera/tile/statistics.hpp"
 
@@ -58,6 +59,15 @@ class EngineBackward {
   virtual Matrix weight_gradient() const = 0;
 };
 
+/// What an engine can do whose outputs may have windows of their own: groups of a depthwise convolution side by side.
+class ColumnEngine {
+ public:
+  virtual ~ColumnEngine() = default;
+  /// Engine::run() where output i has the windows of channel first_channel + i. `variance` may have no rows.
+  virtual void run_columns(const kernels::ChannelWindows& z, std::int64_t first_channel, MatrixView v,
+                           MatrixView variance) const = 0;
+};
+
 /// Constant once built; passes run in parallel. Results must not depend on how vectors are split into calls.
 class Engine {
  public:
@@ -66,11 +76,14 @@ class Engine {
   virtual std::int64_t inputs() const = 0;
   virtual std::int64_t outputs() const = 0;
   virtual std::int64_t bytes() const = 0;
-  /// The weights in use [outputs, inputs], and the same engine with others of that shape.
+  /// The weights in use [outputs, inputs], and the same engine with others of as many inputs.
   virtual Matrix weights() const = 0;
   virtual std::shared_ptr<const Engine> with_weights(ConstMatrixView weights) const = 0;
 
   virtual void run(const EngineCall& call, EngineScratch& scratch) const = 0;
+
+  /// Outputs with windows of their own; null: the engine has one vector for all.
+  virtual const ColumnEngine* columns() const { return nullptr; }
 
   // Engines of circuits (crossbar_engine.hpp); a product has nothing of the kind.
   /// What devices are programmed to: normalised conductances of all cells, [arrays * lines, inputs]. No rows: weights.
