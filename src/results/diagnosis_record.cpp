@@ -62,6 +62,10 @@ DiagnosisRecord::Difference DiagnosisRecord::cost_alone(std::size_t mechanism) c
   return difference(mechanisms.front().alone.accuracy, mechanisms[mechanism].alone.accuracy);
 }
 
+DiagnosisRecord::Difference DiagnosisRecord::cost_of(const LayerCost& layer) const {
+  return difference(mechanisms.front().alone.accuracy, layer.accuracy);
+}
+
 DiagnosisRecord::Difference DiagnosisRecord::gain_without(std::size_t mechanism) const {
   if (!mechanisms[mechanism].removable) return {};
   return difference(mechanisms[mechanism].without.accuracy, mechanisms.front().without.accuracy);

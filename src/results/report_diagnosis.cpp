@@ -110,10 +110,41 @@ ReportSection layers(const DiagnosisRecord& record) {
   return section;
 }
 
+/// As `tessera doctor` prints it: the layers to look at, or to leave digital, first.
+ReportSection ranking(const DiagnosisRecord& record) {
+  ReportSection section{"Which layers cost most", {}, {}, {}, {}};
+  ReportTable table{"layer-ranking",
+                    "Each layer alone on tiles as configured, all others digital; what costs most at the output first. "
+                    "Cost in percentage points, paired over chips.",
+                    {"layer", "output SQNR (dB)", "accuracy", "cost", "± 95 %"},
+                    {}};
+  BarChart chart{.title = "Accuracy that each layer costs alone",
+                 .rows = {},
+                 .x_label = "percentage points of accuracy",
+                 .series = {{"cost", {}}},
+                 .scale = 100.0,
+                 .digits = 2};
+  for (const LayerCost& layer : record.ranking) {
+    const std::string& name = record.layers[static_cast<std::size_t>(layer.layer)];
+    const DiagnosisRecord::Difference cost = record.cost_of(layer);
+    table.rows.push_back({text_cell(name), decibel_cell(layer.output_sqnr_db), percent_cell(mean_of(layer.accuracy)),
+                          points_cell(cost.mean), points_cell(cost.half)});
+    chart.rows.push_back(name);
+    chart.series[0].values.push_back(estimate_of(cost));
+  }
+  if (std::string svg = draw(chart); !svg.empty())
+    section.figures.push_back(
+        {"layer-ranking", "What each layer costs alone; whiskers: 95 % interval of the paired difference over chips.",
+         std::move(svg)});
+  section.tables.push_back(std::move(table));
+  return section;
+}
+
 }  // namespace
 
 Report diagnosis_report(const DiagnosisRecord& record, const std::string& path) {
   Report report{file_name(path), path, {costs(record), layers(record)}};
+  if (!record.ranking.empty()) report.sections.push_back(ranking(record));
   report.sections.push_back(provenance_section({{"file", path},
                                                 {"command", record.command},
                                                 {"seed", std::to_string(record.seed)},

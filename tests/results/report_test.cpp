@@ -288,9 +288,14 @@ TEST(DiagnosisReport, ShowsWhatEveryMechanismCosts) {
   record.samples = 10;
   record.layers = {"<a & b>", "fc"};
   record.mechanisms = {{"none", "", true, ideal, noisy}, {"noise", "forward.out_noise", false, noisy, noisy}};
+  record.ranking = {{.layer = 1, .output_sqnr_db = 12.0, .accuracy = {0.6, 0.7}},
+                    {.layer = 0, .output_sqnr_db = 30.0, .accuracy = {0.9, 0.8}}};
   record.warnings = {"layer '<a & b>' is loud"};
   const Report report = diagnosis_report(record, "d.h5");
-  EXPECT_THAT(figure_names(report), ::testing::ElementsAre("mechanisms", "mechanism-layers"));
+  EXPECT_THAT(figure_names(report), ::testing::ElementsAre("mechanisms", "mechanism-layers", "layer-ranking"));
+  EXPECT_EQ(table(report, "layer-ranking").rows[0][0].text, "fc");
+  EXPECT_EQ(table(report, "layer-ranking").rows[0][3].text, "+20.00");
+  EXPECT_EQ(table(report, "layer-ranking").rows[1][3].text, "+0.00");
   EXPECT_EQ(table(report, "mechanisms").rows[0][3].text, "+15.00");
   EXPECT_EQ(table(report, "mechanisms").rows[0][6].text, "") << "it cannot be left out";
   const std::string html = html_page(std::vector<Report>{report});

@@ -59,6 +59,7 @@ struct DiagnosisRecord {
   };
   Difference cost_alone(std::size_t mechanism) const;    ///< ideal minus alone
   Difference gain_without(std::size_t mechanism) const;  ///< without minus as configured; missing if not removable
+  Difference cost_of(const LayerCost& layer) const;      ///< ideal minus the layer alone
 };
 
 /// Writes the file under its name only when it is complete. RunError where that fails, or sizes do not fit.
