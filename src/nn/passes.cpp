@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 
 #include "operator.hpp"
 #include "tessera/nn/batching.hpp"
@@ -108,6 +109,46 @@ void compact_values(Graph& graph) {
   }
 }
 
+/// A stored matrix [rows, cols], turned, that is not in memory a second time.
+class TurnedSource final : public FloatSource {
+ public:
+  explicit TurnedSource(Tensor matrix) : matrix_(std::move(matrix)) {}
+
+  void copy(std::int64_t first, std::span<float> to) const override {
+    const std::int64_t rows = matrix_.dim(0), cols = matrix_.dim(1);
+    const float* const from = matrix_.data();
+    std::int64_t row = first % rows, col = first / rows;
+    for (float& value : to) {
+      value = from[row * cols + col];
+      if (++row < rows) continue;
+      row = 0;
+      ++col;
+    }
+  }
+  const float* values() const override {
+    std::call_once(made_, [&] {
+      values_.resize(static_cast<std::size_t>(matrix_.size()));
+      copy(0, values_);
+    });
+    return values_.data();
+  }
+  void forget() const override { matrix_.forget(); }
+
+ private:
+  Tensor matrix_;
+  mutable std::once_flag made_;
+  mutable AlignedVector<float> values_;
+};
+
+/// What Transpose makes of a matrix that lies in a file, or nothing.
+std::optional<Tensor> turned(const Graph& graph, const Node& node) {
+  const Tensor* const matrix = node.op == "Transpose" ? graph.tensor(node.input(0)) : nullptr;
+  if (matrix == nullptr || matrix->owns_values() || matrix->rank() != 2 || matrix->size() == 0) return std::nullopt;
+  const std::vector<std::int64_t> axes = node.integers("perm");
+  if (!axes.empty() && axes != std::vector<std::int64_t>{1, 0}) return std::nullopt;
+  return Tensor::from({matrix->dim(1), matrix->dim(0)}, std::make_shared<const TurnedSource>(*matrix));
+}
+
 }  // namespace
 
 void fold_constants(Graph& graph) {
@@ -116,20 +157,30 @@ void fold_constants(Graph& graph) {
     const Node& node = graph.nodes[n];
     const Operator* op = find_operator(node.op);
     const bool sized = node.op == "Shape" || node.op == "Size";
+    if (std::optional<Tensor> matrix = turned(graph, node)) {
+      value_of(graph, node.outputs[0]).constant = *std::move(matrix);
+      dead[n] = true;
+      continue;
+    }
     if (op == nullptr || (op->compute == nullptr && !sized)) continue;
     if (!std::ranges::all_of(node.inputs, [&](ValueId id) { return id == no_value || graph.is_constant(id); }))
       continue;
     std::vector<ValueInfo> known(node.inputs.size());
     std::vector<const ValueInfo*> in(node.inputs.size(), nullptr);
+    // The transpose of a weight of any size is folded; only what grows has a limit.
+    std::int64_t largest = largest_folded;
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       if (node.inputs[i] == no_value) continue;
       known[i] = info_of(*value_of(graph, node.inputs[i]).constant);
       in[i] = &known[i];
+      largest = std::max(largest, element_count(known[i].shape));
     }
-    const std::vector<ValueInfo> out = infer_node(node, in);
+    const std::vector<ValueInfo> out = infer_node(node, in, largest);
     if (!std::ranges::all_of(out, [](const ValueInfo& info) { return info.known != nullptr; })) continue;
     for (std::size_t i = 0; i < out.size(); ++i)
       if (node.outputs[i] != no_value) value_of(graph, node.outputs[i]).constant = *out[i].known;
+    for (const ValueId id : node.inputs)
+      if (const Tensor* const tensor = graph.tensor(id)) tensor->forget();
     dead[n] = true;
   }
   erase_nodes(graph, dead);

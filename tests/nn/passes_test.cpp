@@ -67,6 +67,61 @@ TEST(FoldConstants, EvaluatesConstantSubGraphs) {
   EXPECT_EQ(before.shape(), (Shape{3, 2, 4, 7}));
 }
 
+TEST(FoldConstants, TheTransposeOfAWeightOfAnySizeIsAWeight) {
+  // A language model's head that is its embedding, turned.
+  Network net;
+  const std::int64_t words = largest_folded / 8 + 1, width = 8;
+  const ValueId x = net.input({-1, width});
+  const ValueId embedding = net.constant(random_tensor({words, width}, 1));
+  const ValueId turned = net.node("Transpose", {embedding}, {{"perm", std::vector<std::int64_t>{1, 0}}});
+  net.output(net.node("MatMul", {x, turned}));
+  EXPECT_TRUE(linear_layers(net.graph).empty());
+  fold_constants(net.graph);
+  EXPECT_THAT(ops_of(net.graph), testing::ElementsAre("MatMul"));
+  EXPECT_EQ(linear_layers(net.graph).size(), 1);
+}
+
+class Stored final : public FloatSource {
+ public:
+  explicit Stored(Tensor tensor) : tensor_(std::move(tensor)) {}
+  const float* values() const override { return tensor_.data(); }
+
+ private:
+  Tensor tensor_;
+};
+
+TEST(FoldConstants, TheTransposeOfAStoredWeightIsNotASecondCopy) {
+  const Tensor weight = random_tensor({7, 5}, 1);
+  Network net;
+  const ValueId x = net.input({-1, 5});
+  const ValueId stored = net.constant(Tensor::from(weight.shape(), std::make_shared<const Stored>(weight)));
+  const ValueId turned = net.node("Transpose", {stored});
+  net.output(net.node("MatMul", {x, turned}));
+  const Tensor in = random_tensor({3, 5}, 2);
+  const Tensor before = Executor(net.graph).run(in);
+  fold_constants(net.graph);
+  EXPECT_THAT(ops_of(net.graph), testing::ElementsAre("MatMul"));
+  const Tensor& folded = *net.graph.tensor(turned);
+  EXPECT_FALSE(folded.owns_values());
+  std::vector<float> middle(20);
+  folded.copy(6, middle);
+  for (std::size_t i = 0; i < middle.size(); ++i) {
+    const auto at = static_cast<std::int64_t>(i) + 6;
+    EXPECT_EQ(middle[i], weight.data()[at % 7 * 5 + at / 7]) << at;
+    EXPECT_EQ(folded.data()[at], middle[i]) << at;
+  }
+  expect_close(Executor(net.graph).run(in), before);
+}
+
+TEST(FoldConstants, WhatWouldGrowBeyondTheLimitStays) {
+  Network net;
+  const ValueId x = net.input({-1, 1});
+  const ValueId wide = net.node("Expand", {net.constant(random_tensor({1}, 1)), net.integers({largest_folded + 1})});
+  net.output(net.node("Add", {x, wide}));
+  fold_constants(net.graph);
+  EXPECT_THAT(ops_of(net.graph), testing::ElementsAre("Expand", "Add"));
+}
+
 TEST(RemoveDeadNodes, DropsWhatNothingReadsAndKeepsOutputNames) {
   Network net;
   const ValueId x = net.input({-1, 4});

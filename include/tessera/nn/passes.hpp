@@ -22,10 +22,13 @@ struct ValueInfo {
 /// What is known of a constant, which must outlive the result.
 ValueInfo info_of(const Constant& constant);
 
+/// Elements of the largest constant that is made of smaller ones.
+inline constexpr std::int64_t largest_folded = std::int64_t{1} << 24;
+
 /// Shapes and types of a node's outputs, with the elements of those of at most `largest_known` elements that follow
 /// from known inputs. Absent inputs are null. InputError as infer_shapes().
 std::vector<ValueInfo> infer_node(const Node& node, const std::vector<const ValueInfo*>& in,
-                                  std::int64_t largest_known = std::int64_t{1} << 24);
+                                  std::int64_t largest_known = largest_folded);
 
 /// Shapes and types of all values, for one complete shape per graph input (in order of graph.inputs).
 /// InputError names the node, its operator and the shapes that do not fit, and outputs of more than 2^34 elements.
@@ -47,7 +50,8 @@ std::vector<NodeProblem> shape_problems(const Graph& graph, const std::vector<Sh
 /// batch; may be empty). InputError that names an extent that stays free.
 std::vector<Shape> input_shapes(const Graph& graph, std::int64_t batch, const std::vector<Shape>& sample_shapes = {});
 
-/// Replaces nodes whose outputs depend on constants only by constants. What depends on the shape of an input as well is
+/// Replaces nodes whose outputs depend on constants only by constants, unless they would be larger than largest_folded
+/// and than all of these. What depends on the shape of an input as well is
 /// evaluated when an executor plans a run.
 void fold_constants(Graph& graph);
 
