@@ -241,7 +241,9 @@ void Evaluation::run_networks(PointGroup& group, std::size_t simulated_index, co
     run.transform_observer = [&](std::span<const std::size_t> networks, const std::string& node,
                                  const nn::TransformCall& call) { count(*spiking, networks, node, call, spikes); };
   run.output = [&](std::span<const std::size_t> networks, std::span<const Tensor> outputs) {
-    const Tensor output = networks_.decoded(outputs.front());
+    std::optional<Tensor> images;
+    if (networks_.is_spiking()) images = networks_.decoded(outputs.front());
+    const Tensor& output = images ? *images : outputs.front();
     for (const std::size_t i : networks) {
       const std::size_t n = members[i];
       group.results[n].spikes.resize(spikes[i].size());

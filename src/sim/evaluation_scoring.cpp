@@ -1,6 +1,7 @@
 #include "sim/evaluation_scoring.hpp"
 
 #include <limits>
+#include <optional>
 
 namespace tessera::sim {
 
@@ -13,6 +14,22 @@ ConstMatrixView rows_of(const Tensor& output) {
   const std::int64_t rows = output.dim(0);
   return {output.data(), rows, rows > 0 ? output.size() / rows : 0};
 }
+
+/// Outputs as rows of class scores, copied only where the classes do not lie along the last axis.
+class ClassRows {
+ public:
+  ClassRows(const Tensor& output, const ClassLayout& layout) {
+    if (layout.classes_first && layout.positions > 1) turned_ = class_rows(output, layout);
+    view_ = {turned_ ? turned_->data() : output.data(), output.dim(0) * layout.positions, layout.classes};
+  }
+  ClassRows(const ClassRows&) = delete;
+  ClassRows& operator=(const ClassRows&) = delete;
+  ConstMatrixView view() const { return view_; }
+
+ private:
+  std::optional<Tensor> turned_;
+  ConstMatrixView view_;
+};
 
 std::vector<float> as_floats(std::span<const std::int32_t> labels) {
   std::vector<float> values;
@@ -31,8 +48,7 @@ EvaluationScoring::EvaluationScoring(const EvaluationRequest& request)
 
 std::vector<std::int32_t> EvaluationScoring::predicted(const Tensor& output) const {
   if (!compares_classes()) return predicted_classes(rows_of(output));
-  const Tensor rows = class_rows(output, layout_);
-  return predicted_classes(rows_of(rows));
+  return predicted_classes(ClassRows(output, layout_).view());
 }
 
 std::vector<std::int32_t> EvaluationScoring::expected_classes(const Tensor& reference, const Tensor& input,
@@ -78,12 +94,12 @@ std::optional<std::int32_t> EvaluationScoring::ignored() const {
 std::vector<double> EvaluationScoring::losses(const Tensor& output, const Tensor& input, std::int64_t first) const {
   TESSERA_EXPECT(task_ == Task::classification || task_ == Task::language_model);
   const std::int64_t count = output.dim(0), positions = layout_.positions;
-  const Tensor rows = class_rows(output, layout_);
+  const ClassRows rows(output, layout_);
   const std::vector<std::int32_t> expected = expected_classes({}, input, first, count);
   std::vector<double> losses;
   for (std::int64_t s = 0; s < count; ++s) {
     TaskScore one;
-    one.add(rows_of(rows).rows_from(s * positions, positions),
+    one.add(rows.view().rows_from(s * positions, positions),
             std::span(expected).subspan(static_cast<std::size_t>(s * positions), static_cast<std::size_t>(positions)),
             kind_, ignored());
     losses.push_back(one.loss_sum);
@@ -96,20 +112,20 @@ void EvaluationScoring::add(TaskScore& score, const Tensor& output, const Tensor
   const std::int64_t count = output.dim(0);
   const io::DataSet& data = request_.data;
   if (compares_classes()) {
-    const Tensor rows = class_rows(output, layout_);
+    const ClassRows rows(output, layout_);
     const std::vector<std::int32_t> expected = expected_classes(reference, input, first, count);
     std::optional<std::int32_t> left_out = ignored();
     if (compares_with_float32())
-      score.add_agreement(rows_of(rows), rows_of(class_rows(reference, layout_)), kind_, layout_.positions);
+      score.add_agreement(rows.view(), ClassRows(reference, layout_).view(), kind_, layout_.positions);
     if (task_ == Task::agreement) {
       score.correct = score.agreed;
       score.count = score.compared;
       left_out.reset();
     } else {
-      score.add(rows_of(rows), expected, kind_, left_out);
+      score.add(rows.view(), expected, kind_, left_out);
     }
     if (right == nullptr) return;
-    const std::vector<std::int32_t> seen = predicted_classes(rows_of(rows));
+    const std::vector<std::int32_t> seen = predicted_classes(rows.view());
     for (std::int64_t s = 0; s < count; ++s) {
       std::int64_t hits = 0, counted = 0;
       for (std::int64_t p = s * layout_.positions; p < (s + 1) * layout_.positions; ++p) {
