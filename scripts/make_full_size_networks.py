@@ -78,8 +78,8 @@ class Writer:
         return self.add("Gemm", [x, self.normal(name + ".weight", shape, gain / np.sqrt(inputs)),
                                  self.normal(name + ".bias", outputs, 0.02)], name, transB=int(transposed))
 
-    def model(self, name, kind, input_shape, output, output_shape):
-        self.add("Identity", [output], "output")
+    def model(self, name, kind, input_shape, output_shape):
+        """Of the node that was added last, and all before."""
         self.nodes[-1].output[0] = "y"
         graph = helper.make_graph(self.nodes, name, [helper.make_tensor_value_info("x", kind, ["n", *input_shape])],
                                   [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", *output_shape])], self.weights)
@@ -110,7 +110,8 @@ def resnet50(seed):
                 x = normalized(name + ".downsample", x, channels, 4 * width, stride=stride, relu=False)
             x, channels = w.add("Relu", [w.add("Add", [y, x])]), 4 * width
     x = w.add("Flatten", [w.add("GlobalAveragePool", [x])])
-    return w.model("resnet50", TensorProto.FLOAT, [3, 224, 224], w.gemm("fc", x, 2048, 1000), [1000])
+    w.gemm("fc", x, 2048, 1000)
+    return w.model("resnet50", TensorProto.FLOAT, [3, 224, 224], [1000])
 
 
 def mobilenet_v2(seed):
@@ -135,7 +136,8 @@ def mobilenet_v2(seed):
             x, channels = w.add("Add", [x, y]) if block > 0 else y, outputs
     x = convolution("features.18", x, channels, 1280)
     x = w.add("Flatten", [w.add("GlobalAveragePool", [x])])
-    return w.model("mobilenet_v2", TensorProto.FLOAT, [3, 224, 224], w.gemm("classifier", x, 1280, 1000), [1000])
+    w.gemm("classifier", x, 1280, 1000)
+    return w.model("mobilenet_v2", TensorProto.FLOAT, [3, 224, 224], [1000])
 
 
 WIDTH, HEADS, BLOCKS = 768, 12, 12
@@ -173,7 +175,8 @@ def vit_b16(seed):
         y = w.add("Mul", [w.add("Mul", [y, gate]), 0.5])
         x = w.add("Add", [w.dense(name + ".fc2", y, 4 * WIDTH, WIDTH, RESIDUAL), x])
     x = w.add("Gather", [w.layer_norm("norm", x, WIDTH, 1e-6), 0], axis=1)
-    return w.model("vit_b16", TensorProto.FLOAT, [3, 224, 224], w.gemm("head", x, WIDTH, 1000), [1000])
+    w.gemm("head", x, WIDTH, 1000)
+    return w.model("vit_b16", TensorProto.FLOAT, [3, 224, 224], [1000])
 
 
 TOKENS, POSITIONS, VOCABULARY = 128, 1024, 50257
@@ -211,8 +214,8 @@ def gpt2(seed):
         y = w.add("Mul", [w.add("Mul", [y, 0.5]), gate])
         x = w.add("Add", [dense(name + ".mlp.c_proj", y, 4 * WIDTH, WIDTH, RESIDUAL), x])
     x = w.layer_norm("ln_f", x, WIDTH, 1e-5)
-    y = w.add("MatMul", [x, w.add("Transpose", [embedding], perm=[1, 0])], "lm_head")
-    return w.model("gpt2", TensorProto.INT64, [TOKENS], y, [TOKENS, VOCABULARY])
+    w.add("MatMul", [x, w.add("Transpose", [embedding], perm=[1, 0])], "lm_head")
+    return w.model("gpt2", TensorProto.INT64, [TOKENS], [TOKENS, VOCABULARY])
 
 
 class Network(typing.NamedTuple):
@@ -241,8 +244,8 @@ def parameters(model):
 def samples_of(name, count, seed):
     random = np.random.default_rng(seed)
     if name == "gpt2":
-        text = random.integers(0, VOCABULARY, (count, TOKENS + 1))
-        return text[:, :-1], np.ascontiguousarray(text[:, 1:])
+        text = random.integers(0, VOCABULARY, (count, TOKENS))
+        return text, text  # a position's label is its token: what comes next is the task's own affair
     return random.standard_normal((count, 3, 224, 224), dtype=np.float32), random.integers(0, 1000, count)
 
 
