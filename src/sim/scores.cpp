@@ -59,7 +59,8 @@ void log_probabilities(std::span<const float> outputs, OutputKind kind, std::vec
   const double largest = *std::max_element(logs.begin(), logs.end());
   double sum = 0.0;
   for (const double value : logs) sum += std::exp(value - largest);
-  for (double& value : logs) value -= largest + std::log(sum);
+  const double log_sum = largest + std::log(sum);
+  for (double& value : logs) value -= log_sum;
 }
 
 double cosine_of(std::span<const float> a, std::span<const float> b) {
