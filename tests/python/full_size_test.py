@@ -4,14 +4,14 @@
     full_size_test.py TESSERA NETWORK [--folder FOLDER] [--samples 2]
 
 Writes NETWORK (resnet50, mobilenet_v2, vit_b16, gpt2) with random weights by scripts/make_full_size_networks.py into a
-scratch folder, some 600 MB at most, and checks
+scratch folder, some 1.3 GB at most, and checks
 - in float32, no layer on tiles: outputs within 1e-5 of the largest value of ONNX Runtime's;
 - on tiles of StandardHWATrainingPreset, PCM devices read right after programming: all weighted layers are there, outputs
   are finite, not those of float32, and bit for bit the same on one thread and on two;
 - memory of import, of the float32 run and of the run on tiles: at most 1.5 times what is needed, beyond what a run of a
   network of one weight takes (MISSED lists where not). Needed are weights, activations of a batch (what is alive at one time, in the file's order),
   recorded outputs, and on tiles for each weight two conductances, two drift exponents and the weight that they make.
-Exits with 77 (skipped) without onnx, onnxruntime, numpy and h5py. Up to 4 GB of memory and some minutes for a network.
+Exits with 77 (skipped) without onnx, onnxruntime, numpy and h5py. Up to 5 GB of memory, a minute or two for a network.
 """
 import argparse
 import os
