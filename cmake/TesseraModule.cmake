@@ -1,7 +1,7 @@
 # tessera_add_module(NAME [MODULES m...] [LIBRARIES l...] [PRIVATE_LIBRARIES l...])
 #   The library tessera::NAME from src/NAME/*.cpp with headers include/tessera/NAME/*.hpp. MODULES are the modules it may
 #   use; LIBRARIES appear in its public headers, PRIVATE_LIBRARIES only in its sources.
-# tessera_add_test(NAME [MODULES m...] [LABELS l...] [TIMEOUT s])
+# tessera_add_test(NAME [COMPUTES] [MODULES m...] [LABELS l...] [TIMEOUT s])
 #   The executable NAME_test from tests/NAME/*_test.cpp, linked to the modules and GoogleTest, run by CTest.
 
 include(CMakePackageConfigHelpers)
@@ -26,11 +26,13 @@ if(TESSERA_SANITIZE)
                                                    -fno-sanitize-recover=all)
   target_link_options(tessera_options INTERFACE -fsanitize=${TESSERA_SANITIZE})
 endif()
-# Tests mostly call the library: the time to compile them is worth more than their speed. What the sanitizer of undefined
-# behaviour looks for is in the library; in tests it would triple that time.
+# Tests mostly call the library: the time to compile them is worth more than their speed, except where they COMPUTE a lot
+# themselves. What the sanitizer of undefined behaviour looks for is in the library; in tests it would triple that time.
 set(tessera_test_options $<$<CONFIG:Release>:-O1>)
+set(tessera_computing_options ${tessera_test_options})
 if(TESSERA_SANITIZE)
   set(tessera_test_options -O0 -fno-sanitize=undefined)
+  set(tessera_computing_options -O1 -fno-sanitize=undefined)
 endif()
 set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/src/core/version.cpp
   PROPERTIES COMPILE_DEFINITIONS TESSERA_VERSION="${PROJECT_VERSION}")
@@ -112,7 +114,7 @@ function(tessera_install_package)
 endfunction()
 
 function(tessera_add_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "MODULES;LIBRARIES;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "COMPUTES" "TIMEOUT" "MODULES;LIBRARIES;LABELS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cpp)
   if(TESSERA_TESTS_WITH)
     set(all ${sources})
@@ -136,8 +138,12 @@ function(tessera_add_test name)
   endforeach()
   target_link_libraries(${name}_test PRIVATE tessera_options tessera_test_main ${ARG_LIBRARIES} GTest::gmock)
   target_include_directories(${name}_test PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/tests)
-  target_compile_options(${name}_test PRIVATE ${tessera_test_options})
-  if(CMAKE_DISABLE_PRECOMPILE_HEADERS)
+  set(options ${tessera_test_options})
+  if(ARG_COMPUTES)
+    set(options ${tessera_computing_options})
+  endif()
+  target_compile_options(${name}_test PRIVATE ${options})
+  if(CMAKE_DISABLE_PRECOMPILE_HEADERS OR NOT options STREQUAL tessera_test_options)
     target_compile_options(${name}_test PRIVATE "SHELL:-include ${CMAKE_SOURCE_DIR}/tests/support/source_dir.hpp")
   else()
     target_precompile_headers(${name}_test REUSE_FROM tessera_test_headers)
