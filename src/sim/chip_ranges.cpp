@@ -13,13 +13,14 @@ void ProgrammedChip::connect_codes(const nn::Graph& graph) {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     if (!links_[l].fixed_point) continue;
     float range = 0.0F;
-    for (const Part& part : layers_[l]) range = std::max(range, part.layer.output_range());
+    for (const Part& part : layers_[l]) range = std::max(range, part.layer->output_range());
     for (Part& part : layers_[l]) {
-      if (part.layer.output_range() != range) with_layer_name(part.name, [&] { part.layer.set_output_range(range); });
-      for (std::int64_t t = 0; t < part.layer.tile_count(); ++t)
-        codes[l].input_step = std::max(codes[l].input_step, part.layer.input_code_step(t));
+      if (part.layer->output_range() != range)
+        with_layer_name(part.name, [&] { part.own_layer().set_output_range(range); });
+      for (std::int64_t t = 0; t < part.layer->tile_count(); ++t)
+        codes[l].input_step = std::max(codes[l].input_step, part.layer->input_code_step(t));
     }
-    const tile::AnalogLayer& tiles = layers_[l].front().layer;
+    const tile::AnalogLayer& tiles = *layers_[l].front().layer;
     codes[l].output_step = tiles.output_step();
     codes[l].largest_input_code = tiles.largest_input_code();
     codes[l].formats = &*tiles.parameters().pre_post.fixed_point;
@@ -34,10 +35,10 @@ void ProgrammedChip::connect_codes(const nn::Graph& graph) {
                        .broken = links_[l].broken.empty() ? reached.broken : links_[l].broken};
     if (!input_codes_[l].chained) continue;
     for (Part& part : layers_[l])
-      for (std::int64_t t = 0; t < part.layer.tile_count(); ++t) {
-        const double range = static_cast<double>(part.layer.state().tiles[static_cast<std::size_t>(t)].input_range);
-        part.layer.set_input_range(
-            t, static_cast<float>(range * static_cast<double>(reached.step) / part.layer.input_code_step(t)));
+      for (std::int64_t t = 0; t < part.layer->tile_count(); ++t) {
+        const double range = static_cast<double>(part.layer->state().tiles[static_cast<std::size_t>(t)].input_range);
+        part.own_layer().set_input_range(
+            t, static_cast<float>(range * static_cast<double>(reached.step) / part.layer->input_code_step(t)));
       }
   }
 }
@@ -104,7 +105,7 @@ bool needs_activation_range(const tile::AnalogLayer& layer) {
 bool ProgrammedChip::needs_activation_ranges() const {
   for (const auto& parts : layers_)
     for (const Part& part : parts)
-      if (needs_activation_range(part.layer)) return true;
+      if (needs_activation_range(*part.layer)) return true;
   return false;
 }
 
@@ -116,9 +117,9 @@ void ProgrammedChip::estimate_activation_ranges(const nn::Executor& executor, st
   std::vector<std::unique_ptr<EstimatingOperator>> operators;
   nn::LinearOverrides overrides(layers_.size());
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    if (layers_[l].empty() || !needs_activation_range(layers_[l].front().layer)) continue;
+    if (layers_[l].empty() || !needs_activation_range(*layers_[l].front().layer)) continue;
     for (Part& part : layers_[l]) {
-      operators.push_back(std::make_unique<EstimatingOperator>(part.name, part.layer));
+      operators.push_back(std::make_unique<EstimatingOperator>(part.name, part.own_layer()));
       overrides[l].push_back(operators.back().get());
     }
   }

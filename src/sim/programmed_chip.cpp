@@ -73,47 +73,49 @@ void expect_calibrated_converters(const std::vector<std::string>& layers) {
 }  // namespace
 
 ProgrammedChip::Part ProgrammedChip::programmed_part(const std::string& name, const nn::LinearPart& source,
-                                                     const LayerParameters& parameters, std::size_t p,
-                                                     const random::Address& address, const device::FaultMap* map,
-                                                     const ChipRequest& request) {
+                                                     const std::shared_ptr<const LayerParameters>& shared,
+                                                     std::size_t p, const random::Address& address,
+                                                     const device::FaultMap* map, const ChipRequest& request) {
+  const LayerParameters& parameters = *shared;
   const PartCalibration* const found = parameters.calibration ? &parameters.calibration->parts.at(p) : nullptr;
   if (found != nullptr)
     expect_same_tiles(
         *found, tile::place_tiles(source.weight.rows(), source.weight.cols(), tile::crossbar_mapping(parameters.rpu)));
   Part part{name,
-            tile::AnalogLayer(parameters.rpu, source.weight.matrix().view(), source.bias, address, {},
-                              found != nullptr ? &found->state : nullptr),
+            std::make_shared<tile::AnalogLayer>(std::shared_ptr<const tile::RpuParameters>(shared, &parameters.rpu),
+                                                source.weight.matrix().view(), source.bias, address,
+                                                tile::EngineFactory(), found != nullptr ? &found->state : nullptr),
             nullptr};
+  tile::AnalogLayer& layer = *part.layer;
   if (source.weight.rows() * source.weight.cols() * static_cast<std::int64_t>(sizeof(float)) >= large_copy_bytes)
     give_back_freed();
   part.retention = parameters.retention;
-  if (parameters.written_device)
-    part.written = std::make_shared<const device::DeviceParameters>(*parameters.written_device);
+  if (parameters.written_device) part.written = {shared, &*parameters.written_device};
   if (parameters.rpu.modifier.enable_during_test) tile::validate_learning(parameters.rpu);
   if (!parameters.device) {
-    for (std::int64_t t = 0; t < part.layer.tile_count() && parameters.rpu.modifier.enable_during_test; ++t)
-      part.layer.set_tile_weights(t, weights_in_use(part.layer, t, part.layer.target_tile_weights(t), 0).view());
+    for (std::int64_t t = 0; t < layer.tile_count() && parameters.rpu.modifier.enable_during_test; ++t)
+      layer.set_tile_weights(t, weights_in_use(layer, t, layer.target_tile_weights(t), 0).view());
     return part;
   }
-  Devices devices{*parameters.device, parameters.drift_compensation, {}, {}, map != nullptr};
-  for (std::int64_t t = 0; t < part.layer.tile_count(); ++t) {
+  const std::shared_ptr<const device::DeviceParameters> device(shared, &*parameters.device);
+  Devices devices{device, parameters.drift_compensation, {}, {}, map != nullptr};
+  for (std::int64_t t = 0; t < layer.tile_count(); ++t) {
     random::Address chip = address;
     chip.tile = static_cast<std::uint32_t>(t);
-    const Matrix target = part.layer.device_targets(t);
+    const Matrix target = layer.device_targets(t);
     const std::optional<device::FaultMap> faults =
-        on_devices(parameters.rpu, part_of(map, part.layer.place(t), target.cols()));
+        on_devices(parameters.rpu, part_of(map, layer.place(t), target.cols()));
     const device::FaultMap* const tile_map = faults ? &*faults : nullptr;
     const bool stored = request.stored != nullptr && !request.stored->empty();
-    devices.tiles.push_back(
-        stored ? request.stored->state(name, chip.tile, request.repeat, devices.parameters, target, tile_map)
-               : device::program(devices.parameters, target.view(), chip, request.parallel, tile_map));
-    const Matrix programmed = device::programmed_weights(devices.parameters, devices.tiles.back(), request.parallel);
-    part.layer.set_devices(t, weights_in_use(part.layer, t, programmed, 0).view());
+    devices.tiles.push_back(stored ? request.stored->state(name, chip.tile, request.repeat, *device, target, tile_map)
+                                   : device::program(*device, target.view(), chip, request.parallel, tile_map));
+    const Matrix programmed = device::programmed_weights(*device, devices.tiles.back(), request.parallel);
+    layer.set_devices(t, weights_in_use(layer, t, programmed, 0).view());
     if (!devices.compensation) continue;
     devices.baseline.push_back(
         device::uses_exact_reference(*devices.compensation)
-            ? device::exact_readout_values(*devices.compensation, part.layer.target_tile_weights(t).view())
-            : read_out(part.layer, t, target.cols(), *devices.compensation, baseline_event, 0, request.parallel));
+            ? device::exact_readout_values(*devices.compensation, layer.target_tile_weights(t).view())
+            : read_out(layer, t, target.cols(), *devices.compensation, baseline_event, 0, request.parallel));
   }
   part.devices = std::make_shared<const Devices>(std::move(devices));
   return part;
@@ -131,7 +133,8 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
   for (std::size_t l = 0; l < layers.size(); ++l) {
     const nn::LinearLayer& source = layers[l];
     const std::string& op = executor.graph().nodes[static_cast<std::size_t>(source.node)].op;
-    const LayerParameters parameters = resolve(source.name, op);
+    const auto shared = std::make_shared<const LayerParameters>(resolve(source.name, op));
+    const LayerParameters& parameters = *shared;
     if (!parameters.analog) continue;
     const ProgrammedChip* const like = request.like.empty() ? nullptr : request.like[l];
     for (std::size_t p = 0; p < source.parts.size(); ++p) {
@@ -139,15 +142,15 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
       layers_[l].push_back(with_layer_name(name, [&] {
         if (like == nullptr) {
           const device::FaultMap* const map = faults.at(l).at(p).devices > 0 ? &faults[l][p] : nullptr;
-          return programmed_part(name, source.parts[p], parameters, p, part_address(request.seed, l, p, request.repeat),
+          return programmed_part(name, source.parts[p], shared, p, part_address(request.seed, l, p, request.repeat),
                                  map, request);
         }
         Part part = like->layers_.at(l).at(p);
-        part.layer.set_periphery_quantization(parameters.rpu.pre_post.periph_quant);
-        if (parameters.calibration) part.layer.set_state(parameters.calibration->parts.at(p).state);
+        part.own_layer().set_periphery_quantization(parameters.rpu.pre_post.periph_quant);
+        if (parameters.calibration) part.own_layer().set_state(parameters.calibration->parts.at(p).state);
         return part;
       }));
-      if (!layers_[l].back().layer.converters_calibrated()) without_range.push_back("'" + name + "'");
+      if (!layers_[l].back().layer->converters_calibrated()) without_range.push_back("'" + name + "'");
     }
   }
   expect_calibrated_converters(without_range);
@@ -155,7 +158,8 @@ ProgrammedChip::ProgrammedChip(const nn::Executor& executor, const LayerResolver
   for (std::size_t l = 0; l < layers_.size(); ++l)
     for (Part& part : layers_[l])
       if (links_[l].fixed_point)
-        with_layer_name(part.name, [&] { part.layer.set_output_code(links_[l].fused_relu, links_[l].output_signed); });
+        with_layer_name(part.name,
+                        [&] { part.own_layer().set_output_code(links_[l].fused_relu, links_[l].output_signed); });
   connect_codes(executor.graph());
 }
 
@@ -173,11 +177,11 @@ AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t rea
                       first_readout_event - 1);
   // The weights of a part at that time, in a layer of its own.
   const auto drifted = [&](const Part& part) {
-    tile::AnalogLayer layer = part.layer;
+    tile::AnalogLayer layer = *part.layer;
     const Devices& devices = *part.devices;
     for (std::size_t t = 0; t < devices.tiles.size(); ++t) {
       const auto tile = static_cast<std::int64_t>(t);
-      Matrix weights = device::weights_at(devices.parameters, devices.tiles[t], *time_s, read, parallel);
+      Matrix weights = device::weights_at(*devices.parameters, devices.tiles[t], *time_s, read, parallel);
       layer.set_devices(tile,
                         weights_in_use(layer, tile, std::move(weights), device::read_event(*time_s, read)).view());
       if (!devices.compensation) continue;
@@ -196,15 +200,16 @@ AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t rea
       std::shared_ptr<const tile::AnalogLayer> layer;
       if (!like.empty() && like[l] != nullptr) {
         layer = like[l]->operators_.at(l).at(p)->shared_layer();
-        const tile::PeripheryQuantizationParameter& wanted = part.layer.parameters().pre_post.periph_quant;
+        const tile::PeripheryQuantizationParameter& wanted = part.layer->parameters().pre_post.periph_quant;
         if (layer->parameters().pre_post.periph_quant != wanted) {
           auto changed = std::make_shared<tile::AnalogLayer>(*layer);
           changed->set_periphery_quantization(wanted);
-          changed->set_state(part.layer.state());  // it may hold ranges of the quantizers
+          changed->set_state(part.layer->state());  // it may hold ranges of the quantizers
           layer = std::move(changed);
         }
       } else {
-        layer = std::make_shared<const tile::AnalogLayer>(time_s && part.devices ? drifted(part) : part.layer);
+        layer = part.layer;
+        if (time_s && part.devices) layer = std::make_shared<const tile::AnalogLayer>(drifted(part));
       }
       network.operators_[l].push_back(
           std::make_unique<AnalogOperator>(part.name, std::move(layer), read, part.written, part.retention));
@@ -220,7 +225,7 @@ AnalogNetwork ProgrammedChip::at(std::optional<double> time_s, std::uint32_t rea
 }
 
 const tile::AnalogLayer& ProgrammedChip::layer(std::size_t layer, std::size_t part) const {
-  return layers_.at(layer).at(part).layer;
+  return *layers_.at(layer).at(part).layer;
 }
 
 bool ProgrammedChip::has_devices() const {
@@ -237,7 +242,7 @@ const device::ProgrammedState* ProgrammedChip::programmed(std::size_t layer, std
 
 const device::DeviceParameters* ProgrammedChip::devices(std::size_t layer, std::size_t part) const {
   const Part& found = layers_.at(layer).at(part);
-  return found.devices ? &found.devices->parameters : nullptr;
+  return found.devices ? found.devices->parameters.get() : nullptr;
 }
 
 bool ProgrammedChip::has_fault_map(std::size_t layer, std::size_t part) const {
@@ -250,7 +255,7 @@ std::size_t ProgrammedChip::part_count(std::size_t layer) const {
 }
 
 std::int64_t ProgrammedChip::tile_count(std::size_t layer, std::size_t part) const {
-  return layers_.at(layer).at(part).layer.tile_count();
+  return layers_.at(layer).at(part).layer->tile_count();
 }
 
 }  // namespace tessera::sim

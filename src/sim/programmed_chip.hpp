@@ -7,7 +7,7 @@ namespace tessera::sim {
 
 /// What programming leaves in the devices of a part.
 struct ProgrammedChip::Devices {
-  device::DeviceParameters parameters;
+  std::shared_ptr<const device::DeviceParameters> parameters;  ///< of all parts of a layer the same
   std::optional<device::DriftCompensation> compensation;
   std::vector<device::ProgrammedState> tiles;
   std::vector<std::vector<double>> baseline;  ///< per tile; with drift compensation only
@@ -16,10 +16,15 @@ struct ProgrammedChip::Devices {
 
 struct ProgrammedChip::Part {
   std::string name;
-  tile::AnalogLayer layer;
-  std::shared_ptr<const Devices> devices;  ///< null without a device model; shared between chips that are alike
+  std::shared_ptr<tile::AnalogLayer> layer;  ///< of networks as programmed, too: changed through own_layer()
+  std::shared_ptr<const Devices> devices;    ///< null without a device model; shared between chips that are alike
   std::shared_ptr<const device::DeviceParameters> written = nullptr;  ///< of a product of two activations
   std::optional<device::RetentionParameters> retention = {};          ///< likewise
+
+  tile::AnalogLayer& own_layer() {
+    if (layer.use_count() > 1) layer = std::make_shared<tile::AnalogLayer>(*layer);
+    return *layer;
+  }
 };
 
 /// Runs `work` with the layer's name added to what it throws.

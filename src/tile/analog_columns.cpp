@@ -43,11 +43,11 @@ std::optional<AnalogColumns> AnalogColumns::of(std::span<const AnalogLayer* cons
   const AnalogLayer::Impl& first = *layers.front()->impl_;
   std::vector<float> ranges;
   std::optional<kernels::InputConversion> conversion;
-  const IOParameters& io = first.parameters.forward;
+  const std::shared_ptr<const IOParameters> io(first.parameters, &first.parameters->forward);
   for (const AnalogLayer* layer : layers) {
     const AnalogLayer::Impl& own = *layer->impl_;
     if (own.tiles.size() != 1 || own.outputs != 1 || own.inputs != first.inputs || own.has_fixed_point() ||
-        own.parameters.forward != io || own.bias.empty() != first.bias.empty())
+        own.parameters->forward != *io || own.bias.empty() != first.bias.empty())
       return std::nullopt;
     const LayerTile& tile = own.tiles.front();
     conversion = layer->input_conversion();

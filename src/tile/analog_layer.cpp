@@ -44,12 +44,16 @@ AnalogLayer& AnalogLayer::operator=(AnalogLayer&&) noexcept = default;
 
 AnalogLayer::AnalogLayer(const RpuParameters& parameters, ConstMatrixView weight, std::span<const float> bias,
                          random::Address address, EngineFactory engine, const LayerState* state)
-    : impl_(std::make_unique<Impl>(parameters, weight, bias, address, std::move(engine), state)) {
+    : AnalogLayer(std::make_shared<const RpuParameters>(parameters), weight, bias, address, std::move(engine), state) {}
+AnalogLayer::AnalogLayer(std::shared_ptr<const RpuParameters> parameters, ConstMatrixView weight,
+                         std::span<const float> bias, random::Address address, EngineFactory engine,
+                         const LayerState* state)
+    : impl_(std::make_unique<Impl>(std::move(parameters), weight, bias, address, std::move(engine), state)) {
   if (state != nullptr) set_state(*state);
 }
 
 const RpuParameters& AnalogLayer::parameters() const {
-  return impl_->parameters;
+  return *impl_->parameters;
 }
 random::Address AnalogLayer::address() const {
   return impl_->address;
@@ -149,7 +153,7 @@ void AnalogLayer::periphery(ConstMatrixView v, MatrixView y, Parallel parallel) 
   require<InputError>(v.cols == product_columns() && y.cols == layer.outputs && v.rows == y.rows,
                       "the periphery of an analog layer of {} outputs cannot take {}x{} products to {}x{}",
                       layer.outputs, v.rows, v.cols, y.rows, y.cols);
-  const auto& fixed = layer.parameters.pre_post.fixed_point;
+  const auto& fixed = layer.parameters->pre_post.fixed_point;
   require<InputError>(!fixed || (fixed->product.rounding != FixedPointRounding::stochastic &&
                                  fixed->output.rounding != FixedPointRounding::stochastic),
                       "stochastic rounding of the fixed-point periphery is addressed by vector: use forward()");
@@ -164,7 +168,7 @@ void AnalogLayer::periphery(ConstMatrixView v, MatrixView y, Parallel parallel) 
 std::optional<kernels::InputConversion> AnalogLayer::input_conversion() const {
   if (impl_->analog_bias || impl_->tiles.empty()) return std::nullopt;
   std::optional<kernels::InputConversion> conversion = impl_->tiles.front().product.input_conversion();
-  if (!conversion || !impl_->parameters.pre_post.input_range.enable) return conversion;
+  if (!conversion || !impl_->parameters->pre_post.input_range.enable) return conversion;
   conversion->range = impl_->tile_state(0).input_range;
   for (const TileState& tile : impl_->state.tiles)
     if (tile.input_range != conversion->range) return std::nullopt;
@@ -172,10 +176,10 @@ std::optional<kernels::InputConversion> AnalogLayer::input_conversion() const {
 }
 
 void AnalogLayer::set_periphery_quantization(const PeripheryQuantizationParameter& parameters) {
-  RpuParameters changed = impl_->parameters;
+  RpuParameters changed = *impl_->parameters;
   changed.pre_post.periph_quant = parameters;
   validate(changed);
-  impl_->parameters = std::move(changed);
+  impl_->parameters = std::make_shared<const RpuParameters>(std::move(changed));
   for (TileState& tile : impl_->state.tiles) tile.scale_quantizer = {};
   impl_->state.bias_quantizer = {};
   for (std::int64_t t = 0; t < tile_count(); ++t) impl_->refresh(t);
@@ -335,7 +339,7 @@ void AnalogLayer::set_alpha(std::int64_t t, std::span<const float> alpha) {
 
 void AnalogLayer::set_input_range(std::int64_t t, float range) {
   impl_->tile(t);
-  if (!impl_->parameters.pre_post.input_range.enable)
+  if (!impl_->parameters->pre_post.input_range.enable)
     throw ConfigError("pre_post.input_range.enable", "is false: there is no input range to set");
   require<InputError>(std::isfinite(range) && range != 0.0F, "input range {} is not a positive number", range);
   impl_->tile_state(t).input_range = std::fabs(range);
@@ -363,7 +367,7 @@ void AnalogLayer::set_bias(std::span<const float> bias) {
 void AnalogLayer::set_state(const LayerState& state) {
   require<InputError>(state.tiles.size() == impl_->tiles.size(), "state of {} tiles does not fit a layer of {} tiles",
                       state.tiles.size(), impl_->tiles.size());
-  const bool ranges = impl_->parameters.pre_post.input_range.enable;
+  const bool ranges = impl_->parameters->pre_post.input_range.enable;
   for (std::size_t t = 0; t < state.tiles.size(); ++t) {
     const TileState& s = state.tiles[t];
     checked_factor(s.output_scale, impl_->tiles[t].place.outputs, "output scale");

@@ -49,7 +49,7 @@ float quantile_of_magnitudes(ConstMatrixView y, double quantile, bool relu) {
 }  // namespace
 
 double AnalogLayer::Impl::output_range() const {
-  const OutputFormat& output = parameters.pre_post.fixed_point->output;
+  const OutputFormat& output = parameters->pre_post.fixed_point->output;
   const auto known = static_cast<double>(state.output_range);
   if (output.init_from == OutputRangeSource::data) return output.range.value_or(known);
   const TileState& only = state.tiles.front();
@@ -59,13 +59,13 @@ double AnalogLayer::Impl::output_range() const {
     return std::fabs(static_cast<double>(grid.scale * (code - grid.zero_point)));
   };
   const double high = value_of(grid.int_max);  // of a symmetric quantizer, whose lowest code has no counterpart
-  return std::max(known, parameters.act_quant_config->symmetric ? high : std::max(high, value_of(grid.int_min)));
+  return std::max(known, parameters->act_quant_config->symmetric ? high : std::max(high, value_of(grid.int_min)));
 }
 
 void AnalogLayer::Impl::refresh_fixed_point() {
   fixed_point.reset();
   if (!has_fixed_point()) return;
-  const FixedPointParameter& p = *parameters.pre_post.fixed_point;
+  const FixedPointParameter& p = *parameters->pre_post.fixed_point;
   const double range = output_range();
   const bool calibrated =
       std::ranges::all_of(tiles, [](const LayerTile& t) { return t.product.engine()->calibrated(); });
@@ -87,8 +87,8 @@ void AnalogLayer::Impl::refresh_fixed_point(std::int64_t t) {
   FixedPointTile& tile = fixed_point->tiles[static_cast<std::size_t>(t)];
   const FixedPointParameter& p = fixed_point->parameters;
   const auto average = static_cast<double>(tile_state(t).noise_management_average);
-  tile.adc = !parameters.crossbar ? adc_codes(parameters.forward, average)
-                                  : crossbar_codes(*from.product.engine(), parameters, average);
+  tile.adc = !parameters->crossbar ? adc_codes(parameters->forward, average)
+                                   : crossbar_codes(*from.product.engine(), *parameters, average);
   const auto n = static_cast<std::size_t>(from.place.outputs);
   const auto at = [](const std::vector<float>& values, std::size_t i) {
     return values.empty() ? 1.0 : static_cast<double>(values[values.size() == 1 ? 0 : i]);
@@ -134,7 +134,7 @@ const FixedPointPeriphery& AnalogLayer::Impl::ready_fixed_point() const {
   if (!fixed_point)
     throw ConfigError("pre_post.fixed_point.output.range",
                       "the output has no range yet; calibrate or train the network first, or give a number");
-  if (parameters.forward.noise_management == NoiseManagementType::AVERAGE_ABS_MAX)
+  if (parameters->forward.noise_management == NoiseManagementType::AVERAGE_ABS_MAX)
     for (const TileState& tile : state.tiles)
       if (!(tile.noise_management_average > 0.0F))
         throw ConfigError("forward.noise_management",
@@ -178,7 +178,7 @@ void AnalogLayer::Impl::fixed_point_block(std::int64_t output_part, ConstMatrixV
 
 void AnalogLayer::Impl::observe_output_range(ConstMatrixView y, bool average) {
   constexpr float momentum = 0.9F;
-  const FixedPointParameter& p = *parameters.pre_post.fixed_point;
+  const FixedPointParameter& p = *parameters->pre_post.fixed_point;
   if (p.output.range) return;
   if (p.output.init_from == OutputRangeSource::act_quant_config) {
     observe(array() ? output_quantizer : tiles.front().output_quantizer, y,
@@ -199,7 +199,7 @@ void AnalogLayer::Impl::fixed_point_training(const AnalogLayer& self, ConstMatri
   std::vector<std::vector<float>> alphas;
   for (LayerTile& tile : tiles) alphas.push_back(std::exchange(tile.alpha, {}));
   refresh_fixed_point();
-  const FixedPointParameter& p = *parameters.pre_post.fixed_point;
+  const FixedPointParameter& p = *parameters->pre_post.fixed_point;
   Matrix v = Matrix::uninitialized(x.rows, self.product_columns());
   ForwardCall once = call;
   once.statistics = nullptr;
@@ -282,7 +282,7 @@ void AnalogLayer::set_output_range(float range) {
   require<InputError>(std::isfinite(range) && range > 0.0F, "output range {} is not a positive number", range);
   impl_->state.output_range = range;
   if (impl_->has_fixed_point())
-    impl_->state.output_quantile = static_cast<float>(impl_->parameters.pre_post.fixed_point->output.quantile);
+    impl_->state.output_quantile = static_cast<float>(impl_->parameters->pre_post.fixed_point->output.quantile);
   impl_->refresh_fixed_point();
 }
 
@@ -290,7 +290,7 @@ double AnalogLayer::input_code_step(std::int64_t t) const {
   const std::optional<kernels::InputConversion> conversion = impl_->tile(t).product.input_conversion();
   if (!conversion || impl_->analog_bias || !(conversion->converter.step > 0.0F)) return 0.0;
   const double range =
-      impl_->parameters.pre_post.input_range.enable ? static_cast<double>(impl_->tile_state(t).input_range) : 1.0;
+      impl_->parameters->pre_post.input_range.enable ? static_cast<double>(impl_->tile_state(t).input_range) : 1.0;
   return range * static_cast<double>(conversion->converter.step) / static_cast<double>(conversion->scale);
 }
 std::int64_t AnalogLayer::largest_input_code() const {

@@ -10,8 +10,8 @@
 namespace tessera::tile {
 namespace {
 
-std::optional<quant::QuantizationManager> activation_manager(const std::optional<ActivationQuantConfig>& config) {
-  if (!config || config->n_bits <= 0) return std::nullopt;
+Rare<quant::QuantizationManager> activation_manager(const std::optional<ActivationQuantConfig>& config) {
+  if (!config || config->n_bits <= 0) return {};
   return quant::QuantizationManager(manager_parameters(*config));
 }
 
@@ -56,15 +56,16 @@ bool all_ones(std::span<const float> values) {
 
 }  // namespace
 
-AnalogLayer::Impl::Impl(const RpuParameters& given, ConstMatrixView weight, std::span<const float> layer_bias,
-                        random::Address where, EngineFactory factory, const LayerState* known)
-    : parameters(with_crossbar_tiles(given)),
+AnalogLayer::Impl::Impl(std::shared_ptr<const RpuParameters> given, ConstMatrixView weight,
+                        std::span<const float> layer_bias, random::Address where, EngineFactory factory,
+                        const LayerState* known)
+    : parameters(given->crossbar ? std::make_shared<const RpuParameters>(with_crossbar_tiles(*given)) : given),
       engine(std::move(factory)),
       address(where),
       inputs(weight.cols),
       outputs(weight.rows) {
-  const RpuParameters& rpu = parameters;
-  validate(given);
+  const RpuParameters& rpu = *parameters;
+  validate(*given);
   require<InputError>(inputs > 0 && outputs > 0, "an analog layer needs weights, not {}x{}", outputs, inputs);
   require<InputError>(layer_bias.empty() || static_cast<std::int64_t>(layer_bias.size()) == outputs,
                       "bias of {} values does not fit {} outputs", layer_bias.size(), outputs);
@@ -103,6 +104,7 @@ AnalogLayer::Impl::Impl(const RpuParameters& given, ConstMatrixView weight, std:
   for (std::size_t p = 0; p < places.size(); ++p)
     if (!kept_scale(p).empty()) scales[p] = checked_mapping_scale(kept_scale(p), places[p].outputs);
 
+  const std::shared_ptr<const IOParameters> forward(parameters, &rpu.forward);
   tiles.reserve(places.size());  // growing would copy packed weights
   for (std::size_t p = 0; p < places.size(); ++p) {
     const TilePlace& place = places[p];
@@ -120,7 +122,7 @@ AnalogLayer::Impl::Impl(const RpuParameters& given, ConstMatrixView weight, std:
     tile_address.tile = static_cast<std::uint32_t>(tiles.size());
     const bool packed = !engine || rpu.forward.is_perfect || rpu.forward.mv_type == AnalogMVType::IDEAL;
     t.product = AnalogProduct(
-        rpu.forward, packed ? std::make_shared<PackedEngine>(rpu.forward, w) : engine(w, tile_address), tile_address);
+        forward, packed ? std::make_shared<PackedEngine>(rpu.forward, w) : engine(w, tile_address), tile_address);
     // In front of the accumulator of a fixed-point periphery there is no place for one.
     if (!has_fixed_point() || places.size() == 1) t.output_quantizer = activation_manager(rpu.act_quant_config);
     tiles.push_back(std::move(t));
@@ -153,15 +155,15 @@ void AnalogLayer::Impl::refresh(std::int64_t t) {
   const TileState& s = tile_state(t);
   const std::int64_t n = tile.place.outputs;
   std::vector<float> range;
-  if (parameters.pre_post.input_range.enable) range.push_back(s.input_range);
+  if (parameters->pre_post.input_range.enable) range.push_back(s.input_range);
   tile.merged = product_of(range, tile.mapping_scale);
   tile.quantized = {};
   tile.late_scale.clear();
   if (quantized_periphery()) {
     tile.merged = product_of(tile.merged, s.output_scale);
-    if (!tile.merged.empty() && parameters.pre_post.periph_quant.scale) {
+    if (!tile.merged.empty() && parameters->pre_post.periph_quant.scale) {
       const auto quantizer =
-          periphery_quantizer(parameters.pre_post.periph_quant, tile.merged, s.scale_quantizer, "scale");
+          periphery_quantizer(parameters->pre_post.periph_quant, tile.merged, s.scale_quantizer, "scale");
       tile.quantized = quantize_periphery(quantizer, tile.merged);
     }
     tile.scale = spread(tile.quantized.values.empty() ? tile.merged : tile.quantized.values, n);
@@ -176,8 +178,8 @@ void AnalogLayer::Impl::refresh(std::int64_t t) {
 void AnalogLayer::Impl::refresh_bias() {
   quantized_bias = {};
   if (fixed_point) refresh_fixed_point_bias();
-  if (bias.empty() || !quantized_periphery() || !parameters.pre_post.periph_quant.bias) return;
-  const auto quantizer = periphery_quantizer(parameters.pre_post.periph_quant, bias, state.bias_quantizer, "bias");
+  if (bias.empty() || !quantized_periphery() || !parameters->pre_post.periph_quant.bias) return;
+  const auto quantizer = periphery_quantizer(parameters->pre_post.periph_quant, bias, state.bias_quantizer, "bias");
   quantized_bias = quantize_periphery(quantizer, bias);
 }
 
@@ -198,7 +200,7 @@ void AnalogLayer::Impl::check_call(ConstMatrixView x, MatrixView y, const Forwar
 
 float AnalogLayer::Impl::bias_line(std::int64_t t) const {
   if (!analog_bias) return 0.0F;
-  return parameters.pre_post.input_range.enable && !parameters.mapping.bias_line_as_input
+  return parameters->pre_post.input_range.enable && !parameters->mapping.bias_line_as_input
              ? 1.0F / tile_state(t).input_range
              : 1.0F;
 }
@@ -211,11 +213,11 @@ ProductCall AnalogLayer::Impl::product_call(std::int64_t t, ConstMatrixView x, M
   call.y = y;
   call.first_vector = first_vector;
   call.event = event;
-  call.input_range = parameters.pre_post.input_range.enable ? tile_state(t).input_range : 0.0F;
+  call.input_range = parameters->pre_post.input_range.enable ? tile_state(t).input_range : 0.0F;
   call.scale = tile.scale.empty() ? nullptr : tile.scale.data();
   call.average = tile_state(t).noise_management_average;
   call.bias_line = bias_line(t);
-  call.bias_line_clips = parameters.mapping.bias_line_as_input;
+  call.bias_line_clips = parameters->mapping.bias_line_as_input;
   call.statistics = statistics;
   return call;
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -7,6 +8,7 @@
 #include "tile/analog_product.hpp"
 #include "tile/fixed_point_periphery.hpp"
 #include "tile/periphery.hpp"
+#include "tile/rare.hpp"
 
 /// Private: what an AnalogLayer holds.
 namespace tessera::tile {
@@ -17,7 +19,7 @@ struct LayerTile {
   std::shared_ptr<const Engine> target;  // only once the weights in use differ from its
   std::vector<float> mapping_scale;
   std::vector<float> alpha;
-  std::optional<quant::QuantizationManager> output_quantizer;
+  Rare<quant::QuantizationManager> output_quantizer;
 
   // Derived from the state by AnalogLayer::Impl::refresh; one value per output, or empty for 1.
   std::vector<float> merged;      // S = r m s (with quantization) or r m (without)
@@ -32,7 +34,7 @@ struct LayerTile {
 };
 
 struct AnalogLayer::Impl {
-  RpuParameters parameters;
+  std::shared_ptr<const RpuParameters> parameters = std::make_shared<const RpuParameters>();
   EngineFactory engine;  // of imperfect products; none: packed products
   random::Address address;
   std::int64_t inputs = 0;
@@ -40,24 +42,24 @@ struct AnalogLayer::Impl {
   std::int64_t input_parts = 1;
   std::int64_t output_parts = 1;
   bool analog_bias = false;
-  std::vector<float> bias;                                     // digital
-  QuantizedValues quantized_bias;                              // empty without periphery quantization
-  std::vector<LayerTile> tiles;                                // input part by input part
-  std::optional<quant::QuantizationManager> output_quantizer;  // of the sum over several tiles
+  std::vector<float> bias;                            // digital
+  QuantizedValues quantized_bias;                     // empty without periphery quantization
+  std::vector<LayerTile> tiles;                       // input part by input part
+  Rare<quant::QuantizationManager> output_quantizer;  // of the sum over several tiles
   LayerState state;
   OutputCode output_code;
-  std::optional<FixedPointPeriphery> fixed_point;  // once the output's range is known
+  Rare<FixedPointPeriphery> fixed_point;  // once the output's range is known
 
   Impl() = default;
-  Impl(const RpuParameters& rpu, ConstMatrixView weight, std::span<const float> layer_bias, random::Address where,
-       EngineFactory factory, const LayerState* known);
+  Impl(std::shared_ptr<const RpuParameters> rpu, ConstMatrixView weight, std::span<const float> layer_bias,
+       random::Address where, EngineFactory factory, const LayerState* known);
 
   LayerTile& tile(std::int64_t t);
   const LayerTile& tile(std::int64_t t) const;
   TileState& tile_state(std::int64_t t) { return state.tiles[static_cast<std::size_t>(t)]; }
   const TileState& tile_state(std::int64_t t) const { return state.tiles[static_cast<std::size_t>(t)]; }
   bool array() const { return tiles.size() > 1; }
-  bool quantized_periphery() const { return parameters.pre_post.periph_quant.n_bits > 0; }
+  bool quantized_periphery() const { return parameters->pre_post.periph_quant.n_bits > 0; }
   std::span<const float> bias_in_use() const { return quantized_bias.values.empty() ? bias : quantized_bias.values; }
 
   /// Recomputes what a tile, or the bias, derives from the state.
@@ -67,7 +69,7 @@ struct AnalogLayer::Impl {
   void refresh_fixed_point();
   void refresh_fixed_point(std::int64_t t);
   void refresh_fixed_point_bias();
-  bool has_fixed_point() const { return parameters.pre_post.fixed_point.has_value(); }
+  bool has_fixed_point() const { return parameters->pre_post.fixed_point.has_value(); }
   /// The largest magnitude that the output's code stands for; 0: not known yet.
   double output_range() const;
   /// ConfigError without a range of the output.
@@ -83,7 +85,7 @@ struct AnalogLayer::Impl {
   /// or a running average.
   void observe_output_range(ConstMatrixView y, bool average);
   /// Shows a quantizer the values whose range it is to estimate; `saved`: its range afterwards.
-  static void observe(std::optional<quant::QuantizationManager>& manager, ConstMatrixView values,
+  static void observe(Rare<quant::QuantizationManager>& manager, ConstMatrixView values,
                       quant::UniformQuantizerState& saved);
   void fixed_point_training(const AnalogLayer& self, ConstMatrixView x, MatrixView y, const ForwardCall& call);
 

@@ -47,7 +47,7 @@ FixedPointTrace AnalogLayer::trace_fixed_point(ConstMatrixView x, const ForwardC
     const bool last = t / layer.output_parts + 1 == layer.input_parts;
     FixedPointTrace::Tile codes;
     codes.dac = dac_codes(from.product, x.cols_from(from.place.first_input, from.place.inputs),
-                          layer.parameters.pre_post.input_range.enable ? layer.tile_state(t).input_range : 0.0F);
+                          layer.parameters->pre_post.input_range.enable ? layer.tile_state(t).input_range : 0.0F);
     for (CodeMatrix* m : {&codes.adc, &codes.product, &codes.sum}) *m = CodeMatrix(x.rows, from.place.outputs);
     const std::int64_t first = layer.first_column(t);
     const auto per_unit = static_cast<float>(1.0 / tile.adc.step);

@@ -96,7 +96,7 @@ struct AnalogProduct::Conversion {
 };
 
 Stage AnalogProduct::stage(const Block& block, std::uint32_t event, ProductScratch& s) const {
-  return {io_, frozen_, address_, dac_, adc_, block, event, s};
+  return {*io_, frozen_, address_, dac_, adc_, block, event, s};
 }
 
 void AnalogProduct::one_pass(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const {
@@ -107,13 +107,13 @@ void AnalogProduct::one_pass(const Block& block, MatrixView y, std::uint32_t eve
   const MatrixView v = view(s.product, block.pending, outputs());
   change_lines(here, {s.converted.data(), block.pending, inputs()}, record);
   analog_chain(here, *engine_, block.z, v, record);
-  output_stage(here, {v, y, true, has_read_noise(io_), phases});
+  output_stage(here, {v, y, true, has_read_noise(*io_), phases});
 }
 
 bool AnalogProduct::columns_apart() const {
-  return !perfect_ && input_conversion() && io_.mv_type == AnalogMVType::ONE_PASS && !changes_lines_ &&
-         !changes_columns_ && !frozen_.saturates() && io_.own_effects.empty() &&
-         !(has_read_noise(io_) && io_.w_noise_type != WeightNoiseType::PCM_READ) && engine_->columns() != nullptr;
+  return !perfect_ && input_conversion() && io_->mv_type == AnalogMVType::ONE_PASS && !changes_lines_ &&
+         !changes_columns_ && !frozen_.saturates() && io_->own_effects.empty() &&
+         !(has_read_noise(*io_) && io_->w_noise_type != WeightNoiseType::PCM_READ) && engine_->columns() != nullptr;
 }
 
 void AnalogProduct::run_columns(const kernels::ChannelWindows& z, std::int64_t first_channel, const ProductCall& call,
@@ -123,14 +123,14 @@ void AnalogProduct::run_columns(const kernels::ChannelWindows& z, std::int64_t f
   s.pending.resize(static_cast<std::size_t>(call.y.rows));
   scale_pending(block, s);
   const MatrixView v = view(s.product, call.y.rows, outputs());
-  const MatrixView variance = has_read_noise(io_) ? view(s.variance, v.rows, v.cols) : MatrixView();
+  const MatrixView variance = has_read_noise(*io_) ? view(s.variance, v.rows, v.cols) : MatrixView();
   engine_->columns()->run_columns(z, first_channel, v, variance);
-  output_stage(stage(block, call.event << 16U, s), {v, call.y, true, has_read_noise(io_), {}});
+  output_stage(stage(block, call.event << 16U, s), {v, call.y, true, has_read_noise(*io_), {}});
 }
 
 void AnalogProduct::pos_neg(const Block& block, MatrixView y, std::uint32_t event, ProductScratch& s) const {
   const MatrixView sum = view(s.sum, block.pending, outputs());
-  const bool digital = io_.mv_type == AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM;
+  const bool digital = io_->mv_type == AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM;
   const std::span<PhaseTrace> phases =
       block.record != nullptr ? std::span(block.record->phases) : std::span<PhaseTrace>();
   for (std::uint32_t p = 0; p < 2; ++p) {
@@ -142,8 +142,8 @@ void AnalogProduct::pos_neg(const Block& block, MatrixView y, std::uint32_t even
     const MatrixView v = p == 0 ? sum : view(s.product, block.pending, outputs());
     analog_chain(here, p == 0 && negative_engine_ ? *negative_engine_ : *engine_, half, v, record);
     if (digital)
-      output_stage(here, {v, v, false, has_read_noise(io_), phases.empty() ? phases : phases.subspan(p, 1)});
-    else if (has_read_noise(io_))
+      output_stage(here, {v, v, false, has_read_noise(*io_), phases.empty() ? phases : phases.subspan(p, 1)});
+    else if (has_read_noise(*io_))
       add_read_noise(here, v, record);
     if (p == 1) add(v, sum, 1.0F);
   }
@@ -167,7 +167,7 @@ void AnalogProduct::by_digits(const Block& block, MatrixView y, std::uint32_t ev
     next_digit(codes, digit, b + 1 == weights.size());
     change_lines(here, digit, record);
     analog_chain(here, *engine_, digit, v, record);
-    output_stage(here, {v, b == 0 ? sum : v, false, has_read_noise(io_),
+    output_stage(here, {v, b == 0 ? sum : v, false, has_read_noise(*io_),
                         record != nullptr ? std::span(record, 1) : std::span<PhaseTrace>()});
     if (record != nullptr) multiply_derivatives(*record, [&](std::size_t) { return weights[b]; });
     if (b > 0) add(v, sum, weights[b]);
@@ -176,7 +176,7 @@ void AnalogProduct::by_digits(const Block& block, MatrixView y, std::uint32_t ev
 }
 
 float AnalogProduct::digit_base() const {
-  return static_cast<float>(io_.mv_type == AnalogMVType::SPLIT_MODE ? 1 << io_.split_mode_bit_shift : 2);
+  return static_cast<float>(io_->mv_type == AnalogMVType::SPLIT_MODE ? 1 << io_->split_mode_bit_shift : 2);
 }
 
 // What every digit counts, least significant first.
@@ -189,7 +189,7 @@ std::vector<float> AnalogProduct::digit_weights() const {
 // The converted inputs as codes, in place.
 MatrixView AnalogProduct::input_codes(const Block& block, ProductScratch& s) const {
   const MatrixView codes = {s.converted.data(), block.pending, inputs()};
-  const bool whole = io_.inp_noise <= 0.0 && io_.inp_asymmetry == 0.0;
+  const bool whole = io_->inp_noise <= 0.0 && io_->inp_asymmetry == 0.0;
   transform(codes, codes, [&](float z) { return whole ? std::rint(z / dac_.step) : z / dac_.step; });
   return codes;
 }
@@ -232,9 +232,9 @@ void AnalogProduct::analog_chain(const Stage& stage, const Engine& engine, Const
     for (Matrix& m : record->engine) m = Matrix::uninitialized(v.rows, v.cols);
     call.record = record->engine;
   }
-  const bool noisy = has_read_noise(io_);
+  const bool noisy = has_read_noise(*io_);
   const MatrixView variance = noisy ? view(stage.scratch.variance, v.rows, v.cols) : MatrixView();
-  if (noisy && io_.w_noise_type == WeightNoiseType::PCM_READ) call.variance = variance;
+  if (noisy && io_->w_noise_type == WeightNoiseType::PCM_READ) call.variance = variance;
   engine.run(call, stage.scratch.engine);
   for (const EffectLaw* law : laws_)
     if (law->columns != nullptr) law->columns(stage, z, v, record);

@@ -35,15 +35,15 @@ int conversions_per_output(const IOParameters& io) {
 
 }  // namespace
 
-AnalogProduct::AnalogProduct(const IOParameters& io, std::shared_ptr<const Engine> engine,
+AnalogProduct::AnalogProduct(std::shared_ptr<const IOParameters> io, std::shared_ptr<const Engine> engine,
                              const random::Address& address)
-    : io_(io),
-      perfect_(io.is_perfect || io.mv_type == AnalogMVType::IDEAL),
-      conversions_(conversions_per_output(io)),
-      dac_(kernels::make_converter(io.inp_bound, io.inp_res)),
-      adc_(kernels::make_converter(io.out_bound, io.out_res)),
+    : io_(std::move(io)),
+      perfect_(io_->is_perfect || io_->mv_type == AnalogMVType::IDEAL),
+      conversions_(conversions_per_output(*io_)),
+      dac_(kernels::make_converter(io_->inp_bound, io_->inp_res)),
+      adc_(kernels::make_converter(io_->out_bound, io_->out_res)),
       engine_(std::move(engine)),
-      frozen_(draw_frozen(io, engine_->outputs(), engine_->inputs(), address)),
+      frozen_(draw_frozen(*io_, engine_->outputs(), engine_->inputs(), address)),
       address_(address) {
   set_frozen(std::move(frozen_));
 }
@@ -60,8 +60,8 @@ void AnalogProduct::set_engine(std::shared_ptr<const Engine> engine) {
 void AnalogProduct::set_frozen(FrozenDraws frozen) {
   frozen_ = std::move(frozen);
   laws_.clear();
-  for (const Effect* effect : effects_of(io_))
-    if (effect->act != nullptr && (effect->act->acts == nullptr || effect->act->acts(io_, frozen_)))
+  for (const Effect* effect : effects_of(*io_))
+    if (effect->act != nullptr && (effect->act->acts == nullptr || effect->act->acts(*io_, frozen_)))
       laws_.push_back(effect->act);
   const auto some = [&](auto hook) {
     return std::any_of(laws_.begin(), laws_.end(), [&](const EffectLaw* law) { return law->*hook != nullptr; });
@@ -124,15 +124,15 @@ void AnalogProduct::run_perfect(const ProductCall& call, ProductScratch& s) cons
   if (call.input_range > 0.0F || call.bias_line > 0.0F) {
     x = explicit_input(call, s);
   }
-  if (call.scale == nullptr && io_.out_scale == 1.0) {
+  if (call.scale == nullptr && io_->out_scale == 1.0) {
     const std::size_t n = call.bias == nullptr ? 0 : static_cast<std::size_t>(outputs());
     kernels::multiply(weights, x, call.y, {}, {call.bias, n});
     count_perfect(call);
     return;
   }
   kernels::multiply(weights, x, call.y);
-  if (io_.out_scale != 1.0) {
-    const auto out_scale = static_cast<float>(io_.out_scale);
+  if (io_->out_scale != 1.0) {
+    const auto out_scale = static_cast<float>(io_->out_scale);
     transform(call.y, call.y, [&](float v) { return v * out_scale; });
   }
   if (call.scale != nullptr || call.bias != nullptr) {
@@ -173,8 +173,8 @@ ConstMatrixView AnalogProduct::explicit_input(const ProductCall& call, ProductSc
 
 // The sums of NP_SUM are taken after the input range, and an analog bias is a line of its own: x is then made explicit.
 bool AnalogProduct::needs_explicit_input(const ProductCall& call) const {
-  const bool sums = io_.noise_management == NoiseManagementType::ABS_MAX_NP_SUM ||
-                    io_.bound_management == BoundManagementType::ITERATIVE_WORST_CASE;
+  const bool sums = io_->noise_management == NoiseManagementType::ABS_MAX_NP_SUM ||
+                    io_->bound_management == BoundManagementType::ITERATIVE_WORST_CASE;
   return call.bias_line > 0.0F || (sums && call.input_range > 0.0F);
 }
 
@@ -202,7 +202,7 @@ void AnalogProduct::run_round(const Block& whole, std::uint32_t round, ProductSc
     s.below.assign(static_cast<std::size_t>(n), 0);
     s.peaks.assign(static_cast<std::size_t>(n), 0.0F);
   }
-  switch (io_.mv_type) {
+  switch (io_->mv_type) {
     case AnalogMVType::POS_NEG_SEPARATE:
     case AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM:
       pos_neg(block, y, event, s);
@@ -221,14 +221,14 @@ void AnalogProduct::run_round(const Block& whole, std::uint32_t round, ProductSc
 }
 
 std::optional<kernels::InputConversion> AnalogProduct::input_conversion() const {
-  const bool alike = !scales_by_vector() && !managed_bounds() && io_.inp_noise <= 0.0 &&
-                     !(io_.inp_sto_round && dac_.step > 0.0F) && io_.mv_type != AnalogMVType::SPLIT_MODE &&
-                     io_.mv_type != AnalogMVType::BIT_WISE;
+  const bool alike = !scales_by_vector() && !managed_bounds() && io_->inp_noise <= 0.0 &&
+                     !(io_->inp_sto_round && dac_.step > 0.0F) && io_->mv_type != AnalogMVType::SPLIT_MODE &&
+                     io_->mv_type != AnalogMVType::BIT_WISE;
   if (perfect_ || !alike) return std::nullopt;
   return kernels::InputConversion{.range = 0.0F,
                                   .scale = 1.0F / constant_amplitude(),
                                   .converter = dac_,
-                                  .negative_factor = 1.0F - static_cast<float>(io_.inp_asymmetry)};
+                                  .negative_factor = 1.0F - static_cast<float>(io_->inp_asymmetry)};
 }
 
 ConstMatrixView AnalogProduct::convert_inputs(const Block& block, ConstMatrixView x, std::uint32_t event,
@@ -284,7 +284,7 @@ std::int64_t AnalogProduct::undo_clipping_of_bias_line(const Block& block, const
 
 void AnalogProduct::dac_backward(ConstMatrixView x, float range, ConstMatrixView z, const float* scale,
                                  MatrixView dz) const {
-  if (!perfect_) dac_slope(io_, dac_, x, range, z, scale, dz);
+  if (!perfect_) dac_slope(*io_, dac_, x, range, z, scale, dz);
 }
 
 }  // namespace tessera::tile

@@ -18,7 +18,8 @@ class AnalogProduct {
   AnalogProduct() = default;
   /// `engine` holds the weights in tile units and is a PackedEngine for a perfect product; `address.tile` is the tile's
   /// number.
-  AnalogProduct(const IOParameters& io, std::shared_ptr<const Engine> engine, const random::Address& address);
+  AnalogProduct(std::shared_ptr<const IOParameters> io, std::shared_ptr<const Engine> engine,
+                const random::Address& address);
 
   void run(const ProductCall& call, ProductScratch& scratch) const;
 
@@ -35,7 +36,7 @@ class AnalogProduct {
   void prepare_trace(ProductTrace& trace, std::int64_t vectors) const;
   /// Gradient through what stands in front of the lines (effects/dac.hpp), in place, for the lines of x.
   void dac_backward(ConstMatrixView x, float range, ConstMatrixView z, const float* scale, MatrixView dz) const;
-  const IOParameters& io() const { return io_; }
+  const IOParameters& io() const { return *io_; }
   /// The DAC, without the input range in front of it, where it treats all elements of all vectors alike.
   std::optional<kernels::InputConversion> input_conversion() const;
   float output_bound() const { return adc_.bound; }
@@ -69,10 +70,10 @@ class AnalogProduct {
   std::int64_t undo_clipping_of_bias_line(const Block& block, const kernels::DacBlock& dac) const;
   std::vector<std::int64_t> failed(const Block& block, std::uint32_t round, ProductScratch& s) const;
   bool scales_by_vector() const {
-    return io_.noise_management != NoiseManagementType::NONE && io_.noise_management != NoiseManagementType::CONSTANT;
+    return io_->noise_management != NoiseManagementType::NONE && io_->noise_management != NoiseManagementType::CONSTANT;
   }
   float constant_amplitude() const;
-  bool managed_bounds() const { return io_.bound_management != BoundManagementType::NONE; }
+  bool managed_bounds() const { return io_->bound_management != BoundManagementType::NONE; }
 
   // One round (analog_passes.cpp).
   struct Conversion;
@@ -96,7 +97,7 @@ class AnalogProduct {
   void trace_round(Block block, std::uint32_t round, ProductScratch& s, ProductTrace& trace,
                    std::int64_t first_row) const;
 
-  IOParameters io_;
+  std::shared_ptr<const IOParameters> io_;
   bool perfect_ = true;
   int conversions_ = 1;  // ADC conversions behind one output value
   kernels::Converter dac_;

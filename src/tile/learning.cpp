@@ -113,7 +113,7 @@ void LearningLayer::Impl::ranges_to_quantizers() {
   AnalogLayer::Impl& a = analog();
   const bool power_of_two = rpu().pre_post.periph_quant.power_of_two;
   const bool learned = learning_ranges();
-  const auto activation = [](std::optional<QuantizationManager>& manager, const LearnedRange& range,
+  const auto activation = [](Rare<QuantizationManager>& manager, const LearnedRange& range,
                              quant::UniformQuantizerState& state) {
     if (!manager || !manager->is_learning()) return;
     copy_to(range, state, false);
@@ -356,7 +356,7 @@ void LearningLayer::updated() {
 }
 
 void LearningLayer::learn_activation_ranges(bool learn) {
-  const auto change = [&](std::optional<QuantizationManager>& manager) {
+  const auto change = [&](Rare<QuantizationManager>& manager) {
     if (!manager) return;
     if (learn)
       manager->learn_ranges();

@@ -122,7 +122,7 @@ void LearningLayer::Impl::trace_tiles(const BlockCall& call) {
 Matrix LearningLayer::Impl::output_gradient(const BlockCall& call) {
   Matrix g(call.dy);
   AnalogLayer::Impl& a = analog();
-  std::optional<quant::QuantizationManager>& last = a.array() ? a.output_quantizer : a.tiles[0].output_quantizer;
+  Rare<quant::QuantizationManager>& last = a.array() ? a.output_quantizer : a.tiles[0].output_quantizer;
   if (last || a.fixed_point) {
     Matrix sum(g.rows(), g.cols());
     for (std::int64_t t = 0; t < tile_count(); ++t) {

@@ -73,7 +73,7 @@ struct LearningLayer::Impl {
 
   AnalogLayer::Impl& analog() { return *layer.impl_; }
   const AnalogLayer::Impl& analog() const { return *layer.impl_; }
-  const RpuParameters& rpu() const { return layer.impl_->parameters; }
+  const RpuParameters& rpu() const { return *layer.impl_->parameters; }
   LearningTile& tile(std::int64_t t) { return tiles[static_cast<std::size_t>(t)]; }
   std::int64_t tile_count() const { return static_cast<std::int64_t>(tiles.size()); }
   bool exact() const { return options.backward == BackwardRule::straight_through; }

@@ -27,12 +27,12 @@ void AnalogProduct::initial_scales(const Block& block, ProductScratch& s) const 
   std::fill(a, a + rows, 1.0F);
   float* g = sized(s.g, rows);
   std::fill(g, g + rows, 1.0F);
-  const auto threshold = static_cast<float>(io_.nm_thres);
+  const auto threshold = static_cast<float>(io_->nm_thres);
   const auto limited = [&](float v) { return threshold > 0.0F ? std::min(v, threshold) : v; };
   const auto ranged = [&](float v) {
     return block.range > 0.0F ? std::min(std::max(v, -block.range), block.range) / block.range : v;
   };
-  const NoiseManagementType type = io_.noise_management;
+  const NoiseManagementType type = io_->noise_management;
   if (!scales_by_vector()) {
     std::fill(a, a + rows, constant_amplitude());
     return;
@@ -60,19 +60,19 @@ void AnalogProduct::initial_scales(const Block& block, ProductScratch& s) const 
       default:
         a[r] = np_sum_scale(block, r, peak);
     }
-    if (a[r] <= 0.0F && io_.inp_noise > 0.0) a[r] = 1.0F;
+    if (a[r] <= 0.0F && io_->inp_noise > 0.0) a[r] = 1.0F;
   }
 }
 
 // a = 1 / c of every vector in its first round under NONE and CONSTANT.
 float AnalogProduct::constant_amplitude() const {
-  const auto threshold = static_cast<float>(io_.nm_thres);
-  const bool scaled = io_.noise_management == NoiseManagementType::CONSTANT && threshold > 0.0F;
+  const auto threshold = static_cast<float>(io_->nm_thres);
+  const bool scaled = io_->noise_management == NoiseManagementType::CONSTANT && threshold > 0.0F;
   return scaled ? threshold : 1.0F;
 }
 
 float AnalogProduct::np_sum_scale(const Block& block, std::int64_t row, float largest) const {
-  const auto threshold = static_cast<float>(io_.nm_thres);
+  const auto threshold = static_cast<float>(io_->nm_thres);
   const float peak = threshold > 0.0F ? std::min(largest, threshold) : largest;
   float positive = 0.0F;
   float negative = 0.0F;
@@ -83,7 +83,7 @@ float AnalogProduct::np_sum_scale(const Block& block, std::int64_t row, float la
   }
   const float bound = std::isfinite(adc_.bound) ? adc_.bound : 1.0F;
   float wanted = std::max(positive, negative) * assumed_largest_weight / bound;
-  if (dac_.step > 0.0F) wanted = std::min(wanted, peak * static_cast<float>(io_.max_bm_res) / dac_.step);
+  if (dac_.step > 0.0F) wanted = std::min(wanted, peak * static_cast<float>(io_->max_bm_res) / dac_.step);
   return std::max(peak, wanted);
 }
 
@@ -91,7 +91,7 @@ float AnalogProduct::np_sum_scale(const Block& block, std::int64_t row, float la
 void AnalogProduct::scale_pending(Block& block, ProductScratch& s) const {
   block.pending = static_cast<std::int64_t>(s.pending.size());
   const std::int64_t n = block.pending;
-  const auto out_scale = static_cast<float>(io_.out_scale);
+  const auto out_scale = static_cast<float>(io_->out_scale);
   float* scale = sized(s.scale, n);
   float* unscale = sized(s.unscale, n);
   if (block.contiguous && !scales_by_vector()) {
@@ -117,15 +117,15 @@ std::vector<std::int64_t> AnalogProduct::failed(const Block& block, std::uint32_
   std::vector<std::int64_t> next;
   if (!managed_bounds()) return next;
   LayerStatistics* statistics = block.call.statistics;
-  const bool worst_case = io_.bound_management == BoundManagementType::ITERATIVE_WORST_CASE && round == 0 &&
-                          io_.noise_management != NoiseManagementType::ABS_MAX_NP_SUM &&
-                          io_.noise_management != NoiseManagementType::NONE;
-  const auto most = static_cast<float>(io_.max_bm_factor);
-  const float finest = dac_.step > 0.0F ? static_cast<float>(io_.max_bm_res) / dac_.step : INFINITY;
+  const bool worst_case = io_->bound_management == BoundManagementType::ITERATIVE_WORST_CASE && round == 0 &&
+                          io_->noise_management != NoiseManagementType::ABS_MAX_NP_SUM &&
+                          io_->noise_management != NoiseManagementType::NONE;
+  const auto most = static_cast<float>(io_->max_bm_factor);
+  const float finest = dac_.step > 0.0F ? static_cast<float>(io_->max_bm_res) / dac_.step : INFINITY;
   for (std::size_t i = 0; i < s.pending.size(); ++i) {
     const std::int64_t row = s.pending[i];
     const auto r = static_cast<std::size_t>(row);
-    const bool clipped = s.above[i] > 0 || (s.below[i] > 0 && io_.bm_test_negative_bound);
+    const bool clipped = s.above[i] > 0 || (s.below[i] > 0 && io_->bm_test_negative_bound);
     const bool exhausted = s.g[r] > most || s.g[r] > finest;
     if (clipped && !exhausted && s.a[r] > 0.0F) {
       if (worst_case) {

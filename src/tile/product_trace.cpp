@@ -27,7 +27,7 @@ void multiply_rows(MatrixView m, std::span<const float> factor) {
 }  // namespace
 
 std::size_t AnalogProduct::pass_count() const {
-  switch (io_.mv_type) {
+  switch (io_->mv_type) {
     case AnalogMVType::POS_NEG_SEPARATE:
     case AnalogMVType::POS_NEG_SEPARATE_DIGITAL_SUM:
       return perfect_ ? 1 : 2;
@@ -43,7 +43,7 @@ void AnalogProduct::prepare_trace(ProductTrace& trace, std::int64_t vectors) con
   const std::size_t passes = pass_count();
   trace.phases.resize(passes);
   trace.z_share.assign(passes, 1.0F);
-  if (io_.mv_type == AnalogMVType::SPLIT_MODE || io_.mv_type == AnalogMVType::BIT_WISE) {
+  if (io_->mv_type == AnalogMVType::SPLIT_MODE || io_->mv_type == AnalogMVType::BIT_WISE) {
     const std::vector<float> weights = digit_weights();
     for (std::size_t p = 0; p < passes && !perfect_; ++p)
       trace.z_share[p] = 1.0F / (static_cast<float>(passes) * weights[p]);
@@ -52,7 +52,7 @@ void AnalogProduct::prepare_trace(ProductTrace& trace, std::int64_t vectors) con
     resize(phase.z, vectors, inputs());
     if (perfect_) continue;
     resize(phase.slope, vectors, outputs());
-    if (has_read_noise(io_)) resize(phase.variance, vectors, outputs());
+    if (has_read_noise(*io_)) resize(phase.variance, vectors, outputs());
     phase.engine.resize(engine_->recorded());
     for (Matrix& m : phase.engine) resize(m, vectors, outputs());
     if (changes_columns_) resize(phase.slope_sum, vectors, outputs());

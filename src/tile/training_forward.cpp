@@ -29,7 +29,7 @@ float largest_magnitude(std::span<const float> x) {
 
 void AnalogLayer::Impl::observe_inputs(ConstMatrixView x) {
   constexpr float decay = 1e-3F;  // of AVERAGE_ABS_MAX
-  const InputRangeParameter& range = parameters.pre_post.input_range;
+  const InputRangeParameter& range = parameters->pre_post.input_range;
   for (std::size_t t = 0; t < tiles.size(); ++t) {
     TileState& s = state.tiles[t];
     const ConstMatrixView slice = x.cols_from(tiles[t].place.first_input, tiles[t].place.inputs);
@@ -42,7 +42,7 @@ void AnalogLayer::Impl::observe_inputs(ConstMatrixView x) {
         ++s.input_range_updates;
       }
     }
-    if (parameters.forward.noise_management == NoiseManagementType::AVERAGE_ABS_MAX) {
+    if (parameters->forward.noise_management == NoiseManagementType::AVERAGE_ABS_MAX) {
       for (std::int64_t r = 0; r < slice.rows; ++r) {
         float largest = largest_magnitude(slice.row_span(r));
         if (range.enable) largest = std::min(largest, s.input_range) / s.input_range;
@@ -56,7 +56,7 @@ void AnalogLayer::Impl::observe_inputs(ConstMatrixView x) {
 // Ranges of the periphery follow the current values until they are learned (quantization reference E.4).
 void AnalogLayer::Impl::observe_periphery() {
   if (!quantized_periphery()) return;
-  const PeripheryQuantizationParameter& p = parameters.pre_post.periph_quant;
+  const PeripheryQuantizationParameter& p = parameters->pre_post.periph_quant;
   if (p.learn_quant_params) {
     if (state.periphery_updates > p.init_learning_after) return;
     if (++state.periphery_updates > p.init_learning_after) return;  // learned from now on, from the last estimate
@@ -114,7 +114,7 @@ void AnalogLayer::tile_outputs(ConstMatrixView x, std::span<const MatrixView> pa
   for (std::size_t t = 0; t < parts.size(); ++t) impl_->tile_pass(static_cast<std::int64_t>(t), x, parts[t], call);
 }
 
-void AnalogLayer::Impl::observe(std::optional<quant::QuantizationManager>& manager, ConstMatrixView values,
+void AnalogLayer::Impl::observe(Rare<quant::QuantizationManager>& manager, ConstMatrixView values,
                                 quant::UniformQuantizerState& saved) {
   if (!manager) return;
   const Matrix gathered = values.stride != values.cols ? Matrix(values) : Matrix();

@@ -154,9 +154,9 @@ class ProgrammedChip {
   struct Devices;
   struct Part;
   /// One part of a layer on tiles of its own; `map`: its stuck devices, if they are given.
-  static Part programmed_part(const std::string& name, const nn::LinearPart& source, const LayerParameters& parameters,
-                              std::size_t p, const random::Address& address, const device::FaultMap* map,
-                              const ChipRequest& request);
+  static Part programmed_part(const std::string& name, const nn::LinearPart& source,
+                              const std::shared_ptr<const LayerParameters>& shared, std::size_t p,
+                              const random::Address& address, const device::FaultMap* map, const ChipRequest& request);
   /// One step for all parts of a layer, then the input ranges of the layers behind, once all ranges are known.
   void connect_codes(const nn::Graph& graph);
   std::vector<std::vector<Part>> layers_;

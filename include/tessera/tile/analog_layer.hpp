@@ -109,6 +109,9 @@ class AnalogLayer {
   /// Throws ConfigError (see validate) and InputError for shapes that do not fit or weights that are not finite.
   AnalogLayer(const RpuParameters& parameters, ConstMatrixView weight, std::span<const float> bias,
               random::Address address, EngineFactory engine = {}, const LayerState* state = nullptr);
+  /// The same for layers that share their parameters.
+  AnalogLayer(std::shared_ptr<const RpuParameters> parameters, ConstMatrixView weight, std::span<const float> bias,
+              random::Address address, EngineFactory engine = {}, const LayerState* state = nullptr);
 
   const RpuParameters& parameters() const;
   random::Address address() const;
