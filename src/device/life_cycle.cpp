@@ -158,10 +158,15 @@ Matrix read_devices(const Law& law, const DeviceParameters& parameters, const Pr
 
 ProgrammedState program(const DeviceParameters& parameters, ConstMatrixView target, const random::Address& chip,
                         Parallel parallel, const FaultMap* faults) {
+  return program(parameters, SharedMatrix(Matrix(target)), chip, parallel, faults);
+}
+
+ProgrammedState program(const DeviceParameters& parameters, SharedMatrix target, const random::Address& chip,
+                        Parallel parallel, const FaultMap* faults) {
   const ConductanceConverter cells = converter(parameters.noise_model);
   ProgrammedState state;
   state.chip = chip;
-  state.target = Matrix(target);
+  state.target = std::move(target);
   require<InputError>(all_finite(state.target.values()), "layer {}, tile {}: a weight to be programmed is not finite",
                       chip.layer, chip.tile);
   state.devices = device_count(cells);

@@ -31,6 +31,7 @@ void Writer::write_hardware(const std::vector<std::int64_t>& swept, std::size_t 
   require<RunError>(layer < impl_->header.layers.size(), "there is no layer {} among {}", layer,
                     impl_->header.layers.size());
   impl_->put_hardware(impl_->swept_place(swept), layer, hardware);
+  impl_->close_datasets();
 }
 
 void Writer::write_programming(const std::vector<std::int64_t>& swept, std::int64_t repeat, std::size_t layer,
@@ -91,6 +92,7 @@ void Writer::write_point(const PointIndex& index, const Point& point) {
 
 void Writer::copy_point(const std::vector<std::int64_t>& swept, const h5::File& point, std::int64_t first_repeat) {
   impl_->swept_place(swept);
+  for (CopyTarget& target : impl_->targets) target.dataset = &impl_->open_dataset(target.path);
   PointCopier(impl_->targets).copy(point, swept, first_repeat);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,6 +29,9 @@ struct Writer::Impl {
   }
   /// RunError unless the header declares it. In the file of a point it is created here, `values` along its tiles.
   h5::Dataset& dataset(const std::string& group, std::string_view name, std::size_t values = 0);
+  h5::Dataset& open_dataset(const std::string& path);
+  /// For which libhdf5 keeps some 20 KB each; dataset() opens again what it is asked for.
+  void close_datasets();
   static bool along_tiles(const Variable& row);
   void create_variable(const std::string& path, const Variable& row, const LayerHeader* layer, std::int64_t tiles,
                        std::int64_t columns);
@@ -95,11 +99,11 @@ struct Writer::Impl {
   Header header;
   FileUse use;
   h5::NewFile file;
-  std::vector<CopyTarget> targets;  ///< of the values of points
+  std::vector<CopyTarget> targets;  ///< of the values of points; datasets as they are opened
   std::vector<std::string> layer_groups;
   std::vector<std::string> output_groups;
-  std::vector<LayerHeader> output_layers;  ///< names and shapes of outputs, as layers have them
-  std::map<std::string, h5::Dataset> datasets;
+  std::vector<LayerHeader> output_layers;                      ///< names and shapes of outputs, as layers have them
+  std::map<std::string, std::optional<h5::Dataset>> datasets;  ///< all there are; none: closed
   std::map<std::string, h5::Dataset> scales;
 
  private:

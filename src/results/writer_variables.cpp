@@ -71,6 +71,7 @@ Writer::Impl::Impl(h5::NewFile to, Header given, FileUse file_use)
   put_population_table();
   if (header.costs()) put_text("/cost", "component_table", header.component_table);
   if (datasets.contains("/label")) put("/", "label", {}, header.labels);
+  close_datasets();
   file.flush();
 }
 
@@ -149,7 +150,7 @@ void Writer::Impl::create_variable(const std::string& path, const Variable& row,
   }
   const auto placed = datasets.emplace(full_name(path, row.name), std::move(dataset)).first;
   if (row.dims.empty() || row.dims.front() != Dim::swept) return;
-  CopyTarget target_of_points{placed->first, &placed->second};
+  CopyTarget target_of_points{placed->first, nullptr};
   for (std::size_t i = 0; i < axes.size(); ++i)
     if (axes[i].first == to_string(Dim::repeat)) target_of_points.repeat_axis = i;
   targets.push_back(std::move(target_of_points));
@@ -160,6 +161,7 @@ const Dataset& Writer::Impl::scale(Group& group, const NamedExtent& axis) {
   const std::string path = full_name(group.path(), axis.first);
   const auto found = scales.find(path);
   if (found != scales.end()) return found->second;
+  if (file.contains(path)) return scales.emplace(path, file.dataset(path)).first->second;
   return scales.emplace(path, create_scale(group, axis)).first->second;
 }
 
@@ -271,7 +273,18 @@ Dataset& Writer::Impl::dataset(const std::string& group, std::string_view name, 
   }
   require<RunError>(found != datasets.end(), "the header of '{}' does not announce {}", file.target(),
                     full_name(group, name));
-  return found->second;
+  return open_dataset(found->first);
+}
+
+Dataset& Writer::Impl::open_dataset(const std::string& path) {
+  std::optional<Dataset>& found = datasets.at(path);
+  if (!found) found = file.dataset(path);
+  return *found;
+}
+
+void Writer::Impl::close_datasets() {
+  for (auto& [path, dataset] : datasets) dataset.reset();
+  scales.clear();
 }
 
 }  // namespace tessera::results

@@ -47,10 +47,12 @@ class AnalogOperator final : public nn::LinearOperator,
   /// Whether activity of the DACs is counted: alone, or with statistics.
   void count_activity(bool count) { activity_ = count; }
   /// Counts what `blank` counts, too.
-  void count_like(tile::LayerStatistics blank) { blank_ = std::move(blank); }
+  void count_like(tile::LayerStatistics blank) {
+    blank_ = std::make_unique<const tile::LayerStatistics>(std::move(blank));
+  }
   tile::LayerStatistics statistics() const {
     const std::lock_guard lock(mutex_);
-    return statistics_;
+    return statistics_ ? *statistics_ : tile::LayerStatistics{};
   }
 
  private:
@@ -93,7 +95,7 @@ class AnalogOperator final : public nn::LinearOperator,
   template <class Call>
   void counted(std::uint64_t first_vector, Parallel parallel, const std::optional<kernels::CodeSums>& converted,
                const Call& run) const {
-    tile::LayerStatistics statistics = blank_.blank();
+    tile::LayerStatistics statistics = blank_ ? blank_->blank() : tile::LayerStatistics{};
     statistics.activity = activity_;
     statistics.only_activity = !count_;
     const bool counts = count_ || activity_;
@@ -104,7 +106,8 @@ class AnalogOperator final : public nn::LinearOperator,
     }
     if (counts) {
       const std::lock_guard lock(mutex_);
-      statistics_ += statistics;
+      if (!statistics_) statistics_ = std::make_unique<tile::LayerStatistics>();
+      *statistics_ += statistics;
     }
   }
 
@@ -115,10 +118,10 @@ class AnalogOperator final : public nn::LinearOperator,
   std::optional<device::RetentionParameters> retention_;
   bool count_ = true;
   bool activity_ = false;
-  tile::LayerStatistics blank_;
+  std::unique_ptr<const tile::LayerStatistics> blank_;  // null: one of nothing
   // Counts are integers and maxima: the order in which threads add theirs cannot change them.
   mutable std::mutex mutex_;
-  mutable tile::LayerStatistics statistics_;
+  mutable std::unique_ptr<tile::LayerStatistics> statistics_;  // null: nothing was counted
 };
 
 }  // namespace tessera::sim

@@ -97,7 +97,7 @@ io::ChipTile chip_tile(const ProgrammedChip& chip, std::size_t layer, std::size_
   io::ChipTile record;
   record.part = part_name;
   record.chip = state.chip;
-  record.target = state.target;
+  record.target = state.target.matrix();
   record.devices = state.devices;
   record.uS_per_weight = state.conversion.uS_per_weight;
   record.weight_offset = state.conversion.weight_offset;

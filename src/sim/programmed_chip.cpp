@@ -102,15 +102,16 @@ ProgrammedChip::Part ProgrammedChip::programmed_part(const std::string& name, co
   for (std::int64_t t = 0; t < layer.tile_count(); ++t) {
     random::Address chip = address;
     chip.tile = static_cast<std::uint32_t>(t);
-    const Matrix target = layer.device_targets(t);
+    const SharedMatrix target = layer.device_targets(t);
     const std::optional<device::FaultMap> faults =
         on_devices(parameters.rpu, part_of(map, layer.place(t), target.cols()));
     const device::FaultMap* const tile_map = faults ? &*faults : nullptr;
     const bool stored = request.stored != nullptr && !request.stored->empty();
-    devices.tiles.push_back(stored ? request.stored->state(name, chip.tile, request.repeat, *device, target, tile_map)
-                                   : device::program(*device, target.view(), chip, request.parallel, tile_map));
+    devices.tiles.push_back(
+        stored ? request.stored->state(name, chip.tile, request.repeat, *device, target.matrix(), tile_map)
+               : device::program(*device, target, chip, request.parallel, tile_map));
     const Matrix programmed = device::programmed_weights(*device, devices.tiles.back(), request.parallel);
-    layer.set_devices(t, weights_in_use(layer, t, programmed, 0).view());
+    layer.set_devices(t, weights_in_use(layer, t, programmed, 0).view(), devices.tiles.back().target);
     if (!devices.compensation) continue;
     devices.baseline.push_back(
         device::uses_exact_reference(*devices.compensation)

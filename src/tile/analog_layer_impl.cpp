@@ -386,7 +386,9 @@ void quantize_rows(const quant::QuantizationManager& manager, MatrixView y) {
 
 std::int64_t AnalogLayer::bytes() const {
   std::int64_t sum = 0;
-  for (const LayerTile& tile : impl_->tiles) sum += tile.product.bytes() + (tile.target ? tile.target->bytes() : 0);
+  for (const LayerTile& tile : impl_->tiles)
+    sum += tile.product.bytes() + (tile.target ? tile.target->bytes() : 0) +
+           static_cast<std::int64_t>(tile.target_weights.values().size_bytes());
   return sum;
 }
 

@@ -17,6 +17,7 @@ struct LayerTile {
   TilePlace place;
   AnalogProduct product;
   std::shared_ptr<const Engine> target;  // only once the weights in use differ from its
+  SharedMatrix target_weights;           // of devices on a packed product; takes the place of `target`
   std::vector<float> mapping_scale;
   std::vector<float> alpha;
   Rare<quant::QuantizationManager> output_quantizer;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/shared_matrix.hpp"
 #include "tessera/core/statistics.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/device/parameters.hpp"
@@ -40,7 +41,7 @@ FaultMap make_fault_map(const Shape& shape, std::span<const float> values);
 /// random element of a device is its index in them.
 struct ProgrammedState {
   random::Address chip;
-  Matrix target;                      ///< weights that were asked for (outputs x inputs)
+  SharedMatrix target;                ///< weights that were asked for (outputs x inputs)
   std::int64_t devices = 0;           ///< per weight
   Conversion conversion;              ///< of the target
   AlignedVector<float> conductances;  ///< programmed, uS
@@ -57,6 +58,8 @@ struct ProgrammedState {
 /// Programs target weights (outputs x inputs) on the chip `chip` (seed, layer, tile, repeat). Programming error, drift
 /// parameters, faults and verify pulses are drawn from streams of their own. `faults` (may be null) replaces the drawn
 /// faults. Throws InputError if a weight is not finite or the fault map does not fit.
+ProgrammedState program(const DeviceParameters& parameters, SharedMatrix target, const random::Address& chip,
+                        Parallel parallel, const FaultMap* faults = nullptr);
 ProgrammedState program(const DeviceParameters& parameters, ConstMatrixView target, const random::Address& chip,
                         Parallel parallel, const FaultMap* faults = nullptr);
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tessera/core/parallel.hpp"
+#include "tessera/core/shared_matrix.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/kernels/converter.hpp"
 #include "tessera/quant/quantization_manager.hpp"
@@ -172,7 +173,8 @@ class AnalogLayer {
   /// What the devices of tile t are to be programmed to, and what they hold: weights in tile units as above, or, where
   /// tiles are crossbars, normalised conductances of their cells [arrays * lines, inputs] (Engine::cells).
   Matrix device_targets(std::int64_t t) const;
-  void set_devices(std::int64_t t, ConstMatrixView values);
+  /// `targets`: as device_targets() gave them, if the layer is to share them.
+  void set_devices(std::int64_t t, ConstMatrixView values, const SharedMatrix& targets = {});
   /// Whether every converter of crossbars has a range, given or calibrated; forward() throws ConfigError otherwise.
   bool converters_calibrated() const;
   /// What the wires of crossbar tile t alone take; nothing without such wires.
