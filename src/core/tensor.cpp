@@ -11,7 +11,21 @@ std::size_t checked_count(std::int64_t rows, std::int64_t cols) {
   return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols);
 }
 
+constexpr std::size_t alignment = 64;
+
 }  // namespace
+
+void* allocate_aligned(std::size_t bytes) {
+  auto* const block = static_cast<unsigned char*>(::operator new(bytes + alignment));
+  const auto shift = static_cast<unsigned char>(alignment - reinterpret_cast<std::uintptr_t>(block) % alignment);
+  block[shift - 1] = shift;
+  return block + shift;
+}
+
+void free_aligned(void* p, std::size_t bytes) {
+  auto* const first = static_cast<unsigned char*>(p);
+  ::operator delete(first - first[-1], bytes + alignment);
+}
 
 std::int64_t element_count(const Shape& shape) {
   std::int64_t count = 1;

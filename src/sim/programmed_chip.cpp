@@ -110,8 +110,8 @@ ProgrammedChip::Part ProgrammedChip::programmed_part(const std::string& name, co
     devices.tiles.push_back(
         stored ? request.stored->state(name, chip.tile, request.repeat, *device, target.matrix(), tile_map)
                : device::program(*device, target, chip, request.parallel, tile_map));
-    const Matrix programmed = device::programmed_weights(*device, devices.tiles.back(), request.parallel);
-    layer.set_devices(t, weights_in_use(layer, t, programmed, 0).view(), devices.tiles.back().target);
+    Matrix programmed = device::programmed_weights(*device, devices.tiles.back(), request.parallel);
+    layer.set_devices(t, weights_in_use(layer, t, std::move(programmed), 0).view(), devices.tiles.back().target);
     if (!devices.compensation) continue;
     devices.baseline.push_back(
         device::uses_exact_reference(*devices.compensation)

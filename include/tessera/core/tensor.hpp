@@ -20,16 +20,20 @@ std::int64_t element_count(const Shape& shape);
 /// "2x3x4"; "scalar" for an empty shape.
 std::string to_string(const Shape& shape);
 
+/// Memory on a 64-byte boundary, out of a larger block: a freed one serves the next request of its size, where a system's
+/// aligned allocation looks for more than that, and left 2 KB of holes for a tile of nine weights.
+void* allocate_aligned(std::size_t bytes);
+void free_aligned(void* p, std::size_t bytes);
+
 /// Allocates on 64-byte boundaries and leaves floats uninitialised on resize, so that large buffers cost nothing.
 template <class T>
 struct AlignedAllocator {
   using value_type = T;
-  static constexpr std::align_val_t alignment{64};
   AlignedAllocator() = default;
   template <class U>
   AlignedAllocator(const AlignedAllocator<U>&) {}  // NOLINT(google-explicit-constructor): allocators convert
-  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), alignment)); }
-  void deallocate(T* p, std::size_t) { ::operator delete(p, alignment); }
+  T* allocate(std::size_t n) { return static_cast<T*>(allocate_aligned(n * sizeof(T))); }
+  void deallocate(T* p, std::size_t n) { free_aligned(p, n * sizeof(T)); }
   template <class U>
   void construct(U* p) {
     ::new (static_cast<void*>(p)) U;
