@@ -22,9 +22,9 @@ void* allocate_aligned(std::size_t bytes) {
   return block + shift;
 }
 
-void free_aligned(void* p, std::size_t bytes) {
+void free_aligned(void* p) {
   auto* const first = static_cast<unsigned char*>(p);
-  ::operator delete(first - first[-1], bytes + alignment);
+  ::operator delete(first - first[-1]);
 }
 
 std::int64_t element_count(const Shape& shape) {

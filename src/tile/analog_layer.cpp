@@ -45,10 +45,10 @@ AnalogLayer& AnalogLayer::operator=(AnalogLayer&&) noexcept = default;
 AnalogLayer::AnalogLayer(const RpuParameters& parameters, ConstMatrixView weight, std::span<const float> bias,
                          random::Address address, EngineFactory engine, const LayerState* state)
     : AnalogLayer(std::make_shared<const RpuParameters>(parameters), weight, bias, address, std::move(engine), state) {}
-AnalogLayer::AnalogLayer(std::shared_ptr<const RpuParameters> parameters, ConstMatrixView weight,
+AnalogLayer::AnalogLayer(const std::shared_ptr<const RpuParameters>& parameters, ConstMatrixView weight,
                          std::span<const float> bias, random::Address address, EngineFactory engine,
                          const LayerState* state)
-    : impl_(std::make_unique<Impl>(std::move(parameters), weight, bias, address, std::move(engine), state)) {
+    : impl_(std::make_unique<Impl>(parameters, weight, bias, address, std::move(engine), state)) {
   if (state != nullptr) set_state(*state);
 }
 

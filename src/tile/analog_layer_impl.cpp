@@ -56,7 +56,7 @@ bool all_ones(std::span<const float> values) {
 
 }  // namespace
 
-AnalogLayer::Impl::Impl(std::shared_ptr<const RpuParameters> given, ConstMatrixView weight,
+AnalogLayer::Impl::Impl(const std::shared_ptr<const RpuParameters>& given, ConstMatrixView weight,
                         std::span<const float> layer_bias, random::Address where, EngineFactory factory,
                         const LayerState* known)
     : parameters(given->crossbar ? std::make_shared<const RpuParameters>(with_crossbar_tiles(*given)) : given),

@@ -52,7 +52,7 @@ struct AnalogLayer::Impl {
   Rare<FixedPointPeriphery> fixed_point;  // once the output's range is known
 
   Impl() = default;
-  Impl(std::shared_ptr<const RpuParameters> rpu, ConstMatrixView weight, std::span<const float> layer_bias,
+  Impl(const std::shared_ptr<const RpuParameters>& rpu, ConstMatrixView weight, std::span<const float> layer_bias,
        random::Address where, EngineFactory factory, const LayerState* known);
 
   LayerTile& tile(std::int64_t t);

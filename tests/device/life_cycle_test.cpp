@@ -178,7 +178,7 @@ TEST(LifeCycle, StateIsComplete) {
   EXPECT_EQ(state.conductances.size(), 70U);
   EXPECT_EQ(state.drift.size(), 70U);
   EXPECT_TRUE(state.faults.empty());
-  EXPECT_TRUE(same_bits(state.target, weights));
+  EXPECT_TRUE(same_bits(state.target.matrix(), weights));
   EXPECT_EQ(state.chip.layer, 2U);
   // A copy is the chip: it reads the same.
   const ProgrammedState copy = state;

@@ -73,13 +73,13 @@ struct Type : detail::AnyType {
   explicit Type(detail::AnyType any) : AnyType(std::move(any)) {}
   /// From functions (const Node&, const std::string& key, T&, Report&) and (const T&) -> Node.
   template <class Read, class Write>
-  requires std::invocable<const Write&, const T&> Type(std::shared_ptr<const TypeInfo> described, Read read,
+  requires std::invocable<const Write&, const T&> Type(const std::shared_ptr<const TypeInfo>& described, Read read,
                                                        Write write) {
     struct Functions {
       Read read;
       Write write;
     };
-    info = std::move(described);
+    info = described;
     how = std::make_shared<const Functions>(Functions{std::move(read), std::move(write)});
     read_any = [](const void* functions, const Node& node, const std::string& key, void* value, Report& report) {
       static_cast<const Functions*>(functions)->read(node, key, *static_cast<T*>(value), report);
@@ -90,8 +90,8 @@ struct Type : detail::AnyType {
   }
   /// Written as another type of the same values is.
   template <class Read>
-  Type(std::shared_ptr<const TypeInfo> described, Read read, const Type& written)
-      : Type(std::move(described), std::move(read), [written](const T& value) { return written.write(value); }) {}
+  Type(const std::shared_ptr<const TypeInfo>& described, Read read, const Type& written)
+      : Type(described, std::move(read), [written](const T& value) { return written.write(value); }) {}
 
   /// Overwrites what the node mentions and leaves the rest of `value` as it is, so a preset, a base or a default shows
   /// through; on a problem it reports and leaves `value` alone.

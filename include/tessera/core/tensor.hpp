@@ -23,7 +23,7 @@ std::string to_string(const Shape& shape);
 /// Memory on a 64-byte boundary, out of a larger block: a freed one serves the next request of its size, where a system's
 /// aligned allocation looks for more than that, and left 2 KB of holes for a tile of nine weights.
 void* allocate_aligned(std::size_t bytes);
-void free_aligned(void* p, std::size_t bytes);
+void free_aligned(void* p);
 
 /// Allocates on 64-byte boundaries and leaves floats uninitialised on resize, so that large buffers cost nothing.
 template <class T>
@@ -33,7 +33,7 @@ struct AlignedAllocator {
   template <class U>
   AlignedAllocator(const AlignedAllocator<U>&) {}  // NOLINT(google-explicit-constructor): allocators convert
   T* allocate(std::size_t n) { return static_cast<T*>(allocate_aligned(n * sizeof(T))); }
-  void deallocate(T* p, std::size_t n) { free_aligned(p, n * sizeof(T)); }
+  void deallocate(T* p, std::size_t) { free_aligned(p); }
   template <class U>
   void construct(U* p) {
     ::new (static_cast<void*>(p)) U;

@@ -111,8 +111,9 @@ class AnalogLayer {
   AnalogLayer(const RpuParameters& parameters, ConstMatrixView weight, std::span<const float> bias,
               random::Address address, EngineFactory engine = {}, const LayerState* state = nullptr);
   /// The same for layers that share their parameters.
-  AnalogLayer(std::shared_ptr<const RpuParameters> parameters, ConstMatrixView weight, std::span<const float> bias,
-              random::Address address, EngineFactory engine = {}, const LayerState* state = nullptr);
+  AnalogLayer(const std::shared_ptr<const RpuParameters>& parameters, ConstMatrixView weight,
+              std::span<const float> bias, random::Address address, EngineFactory engine = {},
+              const LayerState* state = nullptr);
 
   const RpuParameters& parameters() const;
   random::Address address() const;
