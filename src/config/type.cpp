@@ -198,8 +198,8 @@ Type<std::string> path_or_null() {
           [given](const std::string& value) { return value.empty() ? Node::null() : given.write(value); }};
 }
 
-Type<Node> anything(std::shared_ptr<const TypeInfo> info) {
-  return {std::move(info), [](const Node& node, const std::string&, Node& value, Report&) { value = node; },
+Type<Node> anything(const std::shared_ptr<const TypeInfo>& info) {
+  return {info, [](const Node& node, const std::string&, Node& value, Report&) { value = node; },
           [](const Node& value) { return value; }};
 }
 

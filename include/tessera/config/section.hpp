@@ -127,8 +127,8 @@ class Section {
   /// A key that changes the struct in its own way and is not written: "start from this preset". Rows act in the order
   /// of the table, so it comes first.
   template <class Act>
-  Section& action(std::string_view name, std::shared_ptr<const TypeInfo> info, const Key& key, Act act) {
-    rows_->add(name, Type<T>(std::move(info), std::move(act), [](const T&) { return Node::null(); }), 0, key, false);
+  Section& action(std::string_view name, const std::shared_ptr<const TypeInfo>& info, const Key& key, Act act) {
+    rows_->add(name, Type<T>(info, std::move(act), [](const T&) { return Node::null(); }), 0, key, false);
     return *this;
   }
   /// A key whose map holds further members of the same struct.

@@ -110,7 +110,7 @@ Type<std::string> path();
 /// Null is the empty path.
 Type<std::string> path_or_null();
 /// Any node, unread: checked later by whoever knows what it is. `info` is what the documentation shows.
-Type<Node> anything(std::shared_ptr<const TypeInfo> info = std::make_shared<const TypeInfo>());
+Type<Node> anything(const std::shared_ptr<const TypeInfo>& info = std::make_shared<const TypeInfo>());
 
 namespace detail {
 std::shared_ptr<const AnyType> shared(const AnyType& type);
